@@ -1,0 +1,138 @@
+"""The one place where events become Kafka records and back: CloudEvents 1.0 in binary mode.
+
+Written by hand because the `cloudevents` package turns malformed JSON in binary mode into a string
+instead of an error (docs/adr/0004-own-codec.md).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pydantic import TypeAdapter, ValidationError
+
+from schemas.events import DATA_TYPES, Data, Event
+from schemas.lifecycle import Change, Lifecycle
+
+Headers = Sequence[tuple[str, bytes]]
+
+_TIME: TypeAdapter[datetime] = TypeAdapter(datetime)
+_CHANGES = {change.type: change for change in Change}
+
+
+class Unreadable(ValueError):
+    """A record that is no event of ours; the message says what is wrong and what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Key, value and headers as the Kafka client takes them."""
+
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+
+def _envelope(event_id: str, source: str, type_: str, time: datetime, subject: str | None) -> list[tuple[str, bytes]]:
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event_id.encode()),
+        ("ce_source", source.encode()),
+        ("ce_type", type_.encode()),
+        ("ce_time", time.astimezone(UTC).isoformat().encode()),
+        ("content-type", b"application/json"),
+    ]
+    if subject is not None:
+        headers.append(("ce_subject", subject.encode()))
+    return headers
+
+
+def encode(event: Event) -> Record:
+    """An event as a record for `incidents.events`, keyed by site, else by the incident (or its own id)."""
+    site = event.data.site
+    key = site or event.subject or event.id
+    headers = _envelope(event.id, event.source, event.type, event.time, event.subject)
+    if event.imported:
+        headers.append(("ce_rufketteimport", b"true"))
+    return Record(key.encode(), event.data.model_dump_json(exclude_none=True).encode(), tuple(headers))
+
+
+def encode_lifecycle(change_id: str, change: Change, time: datetime, data: Lifecycle) -> Record:
+    """A lifecycle event as a record for `incidents.lifecycle`, keyed by incident."""
+    headers = _envelope(change_id, "alerting", change.type, time, data.incident_id)
+    return Record(data.incident_id.encode(), data.model_dump_json(exclude_none=True).encode(), tuple(headers))
+
+
+def _attributes(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
+    attributes: dict[str, str] = {}
+    for name, value in headers:
+        if name.startswith("ce_") and value is not None:
+            try:
+                attributes[name[3:]] = value.decode()
+            except UnicodeDecodeError:
+                raise Unreadable(f"header {name} is not UTF-8") from None
+    if attributes.get("specversion") != "1.0":
+        raise Unreadable(f"header ce_specversion is {attributes.get('specversion')!r}, expected '1.0'")
+    for required in ("id", "source", "type"):
+        if not attributes.get(required):
+            raise Unreadable(f"header ce_{required} is missing")
+    return attributes
+
+
+def _time(attributes: dict[str, str], otherwise: datetime) -> datetime:
+    raw = attributes.get("time")
+    if raw is None:
+        return otherwise
+    try:
+        time = _TIME.validate_strings(raw)
+    except ValidationError:
+        raise Unreadable("header ce_time is not an RFC 3339 time") from None
+    if time.tzinfo is None:
+        raise Unreadable("header ce_time has no offset, expected RFC 3339 such as 2026-01-05T09:12:33+01:00")
+    return time.astimezone(UTC)
+
+
+def explain(error: ValidationError) -> str:
+    """What is wrong, where – without the values, which may be personal data."""
+    return "; ".join(
+        f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']}" for e in error.errors(include_input=False)
+    )
+
+
+def decode(headers: Headers, value: bytes | None, *, arrived_at: datetime) -> Event:
+    """The event in a record. `arrived_at` stands in for a missing `ce_time`.
+
+    Raises:
+        Unreadable: an unknown type, a missing attribute, or data that does not fit its type.
+    """
+    attributes = _attributes(headers)
+    model = DATA_TYPES.get(attributes["type"])
+    if model is None:
+        raise Unreadable(f"unknown type, expected one of {', '.join(DATA_TYPES)}")
+    try:
+        data: Data = model.model_validate_json(value or b"")
+        return Event(
+            id=attributes["id"],
+            source=attributes["source"],
+            time=_time(attributes, arrived_at),
+            data=data,
+            subject=attributes.get("subject"),
+            imported=attributes.get("rufketteimport") == "true",
+        )
+    except ValidationError as error:
+        raise Unreadable(explain(error)) from None
+
+
+def decode_lifecycle(headers: Headers, value: bytes | None) -> tuple[Change, Lifecycle]:
+    """The change in a record of `incidents.lifecycle`.
+
+    Raises:
+        Unreadable: a type that this version does not know, or data that does not fit.
+    """
+    attributes = _attributes(headers)
+    change = _CHANGES.get(attributes["type"])
+    if change is None:
+        raise Unreadable("unknown lifecycle type")
+    try:
+        return change, Lifecycle.model_validate_json(value or b"")
+    except ValidationError as error:
+        raise Unreadable(explain(error)) from None

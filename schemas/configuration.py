@@ -1,0 +1,275 @@
+"""The organisation's configuration (YAML): who works where, which sources report, who is told when.
+
+Shapes only, as the contract with office administrators; docs/configuration.md explains each with an example.
+Unknown keys are refused, so that a typo is a mistake with a place and not an option that is silently ignored.
+"""
+
+import re
+from datetime import date, timedelta
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from schemas.events import Category, Kind, Mode, PoliceWish
+
+_UNITS = {"y": 365 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1}
+_ADDRESS = re.compile(r"[^\s@<>,;:\"\\()\x00-\x1f]+@[^\s@<>,;:\"\\()\x00-\x1f]+")
+
+
+def parse_duration(value: object) -> object:
+    """`0s`, `2m`, `1h30m`, `10d`, `10y` (365 days a year) as a timedelta."""
+    if not isinstance(value, str):
+        return value if isinstance(value, timedelta) else _refuse_duration(value)
+    if not re.fullmatch(r"(\d+[ydhms])+", value):
+        _refuse_duration(value)
+    return timedelta(seconds=sum(int(n) * _UNITS[u] for n, u in re.findall(r"(\d+)([ydhms])", value)))
+
+
+def _refuse_duration(value: object) -> object:
+    raise ValueError(f"{value!r} is no duration; write for example 0s, 2m, 1h30m, 10d or 10y")
+
+
+def _address(value: str) -> str:
+    if not _ADDRESS.fullmatch(value) or not value.isascii():
+        raise ValueError(f"{value!r} is no mail address; write for example leitung@example.org")
+    return value
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{value!r} is no time zone; write for example Europe/Berlin") from None
+    return value
+
+
+def _as_tuple(value: object) -> object:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+Address = Annotated[str, AfterValidator(_address)]
+Zone = Annotated[str, AfterValidator(_zone)]
+Line = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\r\n]*$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Level = Annotated[int, Field(ge=0, le=3)]
+Hours = Literal["open", "closed"]
+Language = Literal["de", "en"]
+Details = Literal["link", "full"]
+PoliceFlag = Literal["none", "advised", "urgent"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Person(_Model):
+    """Somebody who can be told; in YAML also the address alone."""
+
+    email: Address
+    name: Line | None = None
+    phone: Line | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_address(cls, value: Any) -> Any:
+        return {"email": value} if isinstance(value, str) else value
+
+
+class Role(_Model):
+    """People of a role, and when they are present (always, if `when` is absent)."""
+
+    people: tuple[Person, ...] = ()
+    when: Hours | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, value: Any) -> Any:
+        return {"people": value} if isinstance(value, list) else value
+
+
+class Location(_Model):
+    """A room or zone of a site."""
+
+    id: Line
+    name: Line
+    short: Line | None = None
+    floor: Line | None = None
+    aliases: tuple[Line, ...] = ()
+
+
+class Police(_Model):
+    """What to call from this site."""
+
+    station: Line | None = None
+    phone: Line = "110"
+
+
+class Site(_Model):
+    """An office building."""
+
+    name: Line
+    short: Line | None = None
+    address: Line | None = None
+    hint: Line | None = None
+    locations: tuple[Location, ...] = ()
+    opening_hours: str | None = None
+    closed: tuple[date, ...] = ()
+    open_on_holidays: bool = False
+    timezone: Zone | None = None
+    holidays: str | None = None
+    language: Language | None = None
+    police: Police = Police()
+    people: dict[str, Role] = {}
+    emergency: tuple[Address, ...] = ()
+
+
+class Organisation(_Model):
+    """Defaults for every site."""
+
+    name: Line
+    timezone: Zone = "Europe/Berlin"
+    language: Language = "de"
+    holidays: str | None = None
+    emergency: Annotated[tuple[Address, ...], Field(min_length=1)]
+
+
+class Device(_Model):
+    """A button or tracker; its place comes from here, never from a message."""
+
+    site: str
+    location: Line | None = None
+    model: str | None = None
+
+
+class _Source(_Model):
+    kind: Kind
+    danger_level: Level | None = None
+    key_sha256: Sha256
+    devices: dict[str, Device] = {}
+
+    @property
+    def register(self) -> dict[str, Device]:
+        """Devices by normalised id."""
+        return {normalise_device_id(k): d for k, d in self.devices.items()}
+
+
+class NativeSource(_Source):
+    """Posts report bodies to `/v1/incidents`."""
+
+    type: Literal["native"]
+
+
+class Press(_Model):
+    """What a short, long or double press means."""
+
+    danger_level: Level | None = None
+    category: Category | None = None
+    police: PoliceWish | None = None
+
+
+class TtnSource(_Source):
+    """A webhook of The Things Stack v3."""
+
+    type: Literal["ttn"]
+    presses: dict[Literal["short", "long", "double"], Press] = {}
+
+
+Source = Annotated[NativeSource | TtnSource, Field(discriminator="type")]
+
+
+class When(_Model):
+    """Conditions of a rule; all must hold, a list means any of its values."""
+
+    danger_level: Annotated[tuple[Level, ...] | None, BeforeValidator(_as_tuple)] = None
+    category: Annotated[tuple[Category, ...] | None, BeforeValidator(_as_tuple)] = None
+    site: Annotated[tuple[str, ...] | None, BeforeValidator(_as_tuple)] = None
+    source: Annotated[tuple[str, ...] | None, BeforeValidator(_as_tuple)] = None
+    kind: Annotated[tuple[Kind, ...] | None, BeforeValidator(_as_tuple)] = None
+    mode: Annotated[tuple[Mode, ...] | None, BeforeValidator(_as_tuple)] = None
+    police: Annotated[tuple[PoliceWish, ...] | None, BeforeValidator(_as_tuple)] = None
+    hours: Annotated[tuple[Hours, ...] | None, BeforeValidator(_as_tuple)] = None
+    acute: bool | None = None
+
+
+class Rule(_Model):
+    """First match wins."""
+
+    name: Line
+    policy: str
+    police: PoliceFlag = "none"
+    when: When = When()
+
+
+class Step(_Model):
+    """Roles told `after` the opening (or the restart) of an incident that nobody has taken over."""
+
+    after: Duration
+    tell: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Policy(_Model):
+    """An escalation policy. It never ends by itself: the last step is repeated until someone acknowledges.
+
+    `acknowledged_for` absent: 30 minutes, or until the next opening for `repeat: next_opening`.
+    """
+
+    steps: Annotated[tuple[Step, ...], Field(min_length=1)]
+    repeat: Duration | Literal["next_opening"]
+    acknowledged_for: Duration | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _repeat(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "repeat" not in value:
+            raise ValueError("has no `repeat`: an alarm must never end by itself; write for example repeat: 5m")
+        return value
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Policy":
+        afters = [step.after for step in self.steps]
+        if afters != sorted(afters):
+            raise ValueError("steps must be in the order of their `after`")
+        if isinstance(self.repeat, timedelta) and self.repeat < timedelta(seconds=10):
+            raise ValueError("repeat must be at least 10s")
+        return self
+
+
+class Merge(_Model):
+    """When a second report joins an open incident: same place and mode, not later than this."""
+
+    within: Duration = timedelta(minutes=10)
+
+
+class MailRules(_Model):
+    """`link`: place, level, category, time. `full`: also description and names."""
+
+    details: Details = "link"
+    roles: dict[str, Details] = {}
+
+
+class Retention(_Model):
+    """Counted from closing."""
+
+    personal_data: Duration = timedelta(days=180)
+    incidents: Duration = timedelta(days=3650)
+
+
+class Configuration(_Model):
+    """The whole file."""
+
+    organisation: Organisation
+    sites: dict[str, Site]
+    roles: dict[str, Role] = {}
+    sources: dict[str, Source] = {}
+    rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
+    policies: dict[str, Policy]
+    merge: Merge = Merge()
+    mail: MailRules = MailRules()
+    retention: Retention = Retention()
+
+
+def normalise_device_id(device_id: str) -> str:
+    """`A8:17-58 ff` and `A81758FF` are one device."""
+    return re.sub(r"[\s:._-]", "", device_id).casefold()

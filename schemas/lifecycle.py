@@ -1,0 +1,61 @@
+"""Events on `incidents.lifecycle`: what alerting made of the reports. No personal data."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.events import Mode
+
+
+class Change(StrEnum):
+    """What happened to an incident; the CloudEvents type is `rufkette.alert.{value}.v1`."""
+
+    OPENED = "opened"
+    MERGED = "merged"
+    SUPPRESSED = "suppressed"
+    NOTIFIED = "notified"
+    ESCALATED = "escalated"
+    ACKNOWLEDGED = "acknowledged"
+    POLICE_ADVISED = "police_advised"
+    POLICE_REQUESTED = "police_requested"
+    HANDED_OVER = "handed_over"
+    CLOSED = "closed"
+    DELIVERY_FAILED = "delivery_failed"
+
+    @property
+    def type(self) -> str:
+        """The CloudEvents type."""
+        return f"rufkette.alert.{self.value}.v1"
+
+
+class Lifecycle(BaseModel):
+    """Data of a lifecycle event.
+
+    `revision` rises with each change of the incident, so that readers can ignore what arrives late.
+    `event_ids` are the reports that the change speaks of: all of the incident's, or for `merged` the one that joined.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    incident_id: str
+    event_ids: tuple[str, ...]
+    source: str
+    site: str | None
+    danger_level: Annotated[int, Field(ge=0, le=3)] | None
+    mode: Mode = Mode.ACTUAL
+    revision: int
+    step: int | None = None
+    """`escalated`: the step now taken, from 1."""
+    cycle: int | None = None
+    repetition: int | None = None
+    police: str | None = None
+    """`police_advised`: `advised` or `urgent`."""
+    outcome: str | None = None
+    """`closed`: how it ended."""
+    failure: str | None = None
+    """`delivery_failed`: `permanent` or `nobody_reached`."""
+    reason: str | None = None
+    """`suppressed`: why nobody was told."""
+    notified: bool = False
+    """Whether a mail server has accepted an alarm mail about this incident."""

@@ -1,0 +1,1 @@
+"""The two services, what they share, and the embedded default."""

@@ -1,0 +1,1 @@
+"""Alerting: applies the escalation rules to events, mails people, keeps what happened."""

@@ -1,0 +1,133 @@
+"""What `decide` wants done, and why. Effects are imperatives; the shell carries them out in one commit."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+from schemas.events import Outcome
+from schemas.lifecycle import Change, Lifecycle
+from services.alerting.core.incident import Incident, Recipient
+
+
+class Purpose(StrEnum):
+    """Why a mail is sent. Alarm mails are withdrawn when somebody takes over; the others inform."""
+
+    ALARM = "alarm"
+    TAKEN_OVER = "taken_over"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Mail one recipient. (incident, cycle, step, repetition, recipient, purpose) name exactly one mail.
+
+    `step` counts from 1; 0 stands for the emergency contacts of an alarm that can reach nobody else.
+    """
+
+    recipient: Recipient
+    purpose: Purpose
+    cycle: int
+    step: int
+    repetition: int
+    urgency: int
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Take back the alarm mails of this incident that no mailer has claimed yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """Tell the world on `incidents.lifecycle`."""
+
+    change: Change
+    data: Lifecycle
+
+
+Effect = Notify | Withdraw | Relay
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """An incident's due time has come."""
+
+    due_at: datetime
+
+
+class Action(StrEnum):
+    """What a person can do on the page reached from a mail."""
+
+    ACKNOWLEDGE = "acknowledge"
+    CALLED_POLICE = "called_police"
+    HAND_OVER = "hand_over"
+    CLOSE = "close"
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """A person did something at the desk. `by` is the name that they gave."""
+
+    by: str
+    actions: tuple[Action, ...]
+    reference: str | None = None
+    on: date | None = None
+    outcome: Outcome | None = None
+    note: str | None = None
+    measures: tuple[str, ...] = ()
+
+
+class Answer(StrEnum):
+    """What became of a mail for good (passing failures are retried and never reach the core)."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryResult:
+    """A mail server accepted or refused a mail for good."""
+
+    recipient: str
+    purpose: Purpose
+    cycle: int
+    step: int
+    repetition: int
+    answer: Answer
+
+
+class Reason(StrEnum):
+    """Why the decision is what it is; every outcome has one, no-ops included."""
+
+    OPENED = "opened"
+    MERGED = "merged"
+    MERGED_REALARMED = "merged_realarmed"
+    DUPLICATE = "duplicate"
+    IMPORTED = "imported"
+    STEP_DUE = "step_due"
+    REPEAT_DUE = "repeat_due"
+    ACKNOWLEDGEMENT_RAN_OUT = "acknowledgement_ran_out"
+    NOT_DUE = "not_due"
+    ACKNOWLEDGED = "acknowledged"
+    ALREADY_ACKNOWLEDGED = "already_acknowledged"
+    POLICE_REQUESTED = "police_requested"
+    POLICE_CALLED_AGAIN = "police_called_again"
+    HANDED_OVER = "handed_over"
+    CLOSED = "closed"
+    ALREADY_CLOSED = "already_closed"
+    HELD = "held"
+    NOT_ABOUT_AN_INCIDENT = "not_about_an_incident"
+    MAIL_ACCEPTED = "mail_accepted"
+    MAIL_REFUSED = "mail_refused"
+    NOBODY_REACHED = "nobody_reached"
+    OUTDATED_RESULT = "outdated_result"
+    EMERGENCY_NOTED = "emergency_noted"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The incident as it is now (None: none concerned), what to do, and why."""
+
+    incident: Incident | None
+    effects: tuple[Effect, ...]
+    reason: Reason

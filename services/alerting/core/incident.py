@@ -1,0 +1,169 @@
+"""An incident: what people deal with. Opened by a report, may absorb more of them."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+from schemas.configuration import PoliceFlag, Policy
+from schemas.events import Category, Kind, Mode, Outcome, PoliceWish
+
+UNKNOWN_LEVEL_COUNTS_AS = 2
+
+
+class Status(StrEnum):
+    """Where an incident stands."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    CLOSED = "closed"
+
+
+class LevelFrom(StrEnum):
+    """Where the danger level comes from; the mail says it."""
+
+    PANIC = "panic"
+    FORM = "form"
+    MANUAL = "manual"
+    CATEGORY = "category"
+    SOURCE = "source"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report that the incident absorbed, first one first."""
+
+    event_id: str
+    source: str
+    kind: Kind
+    at: datetime
+    received_at: datetime
+    device_id: str | None = None
+    danger_level: int | None = None
+    category: Category | None = None
+    description: str | None = None
+    reported_by: str | None = None
+    police: PoliceWish = PoliceWish.NONE
+    reference: str | None = None
+    occurred_at: datetime | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Somebody who is told, in the role for which they are told."""
+
+    email: str
+    role: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Somebody took the incident over; it stops escalation until `until` (None: until it is closed)."""
+
+    by: str
+    at: datetime
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PoliceCall:
+    """A named person says that 110 was called."""
+
+    by: str
+    at: datetime
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """A named person passed the matter to the police; `on` is a local date."""
+
+    by: str
+    at: datetime
+    on: date
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """How it ended."""
+
+    by: str
+    at: datetime
+    outcome: Outcome
+    note: str | None = None
+    measures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """The state; changed only by `decide`. All instants are aware and in UTC.
+
+    `cycle` rises with each restart of escalation, `repetition` with each repeat of the last step; `step` is the
+    index of the step taken last (-1: none). `awaited` are recipients of that step whose mail has no result yet,
+    `reached` says whether any mail of that step was accepted. `told` is everyone mailed an alarm, in order.
+    """
+
+    id: str
+    site: str | None
+    site_text: str | None
+    location: str | None
+    """Id of a configured location, or the text as it came."""
+    device_id: str | None
+    place_key: str | None
+    mode: Mode
+    kind: Kind
+    source: str
+    acute: bool
+    danger_level: int | None
+    level_from: LevelFrom
+    category: Category | None
+    reports: tuple[Report, ...]
+    opened_at: datetime
+    rule: str
+    policy_name: str
+    policy: Policy
+    police: PoliceFlag
+    status: Status = Status.OPEN
+    revision: int = 0
+    cycle: int = 0
+    cycle_started_at: datetime | None = None
+    step: int = -1
+    repetition: int = 0
+    due_at: datetime | None = None
+    awaited: tuple[str, ...] = ()
+    reached: bool = False
+    told: tuple[Recipient, ...] = ()
+    notified: bool = False
+    taken: Taken | None = None
+    calls: tuple[PoliceCall, ...] = ()
+    hand_overs: tuple[HandOver, ...] = ()
+    closing: Closing | None = None
+    imported: bool = False
+
+    @property
+    def level(self) -> int:
+        """The level that rules and order go by: unknown counts as 2."""
+        return UNKNOWN_LEVEL_COUNTS_AS if self.danger_level is None else self.danger_level
+
+    @property
+    def event_ids(self) -> tuple[str, ...]:
+        """The events it absorbed."""
+        return tuple(report.event_id for report in self.reports)
+
+    @property
+    def code(self) -> str:
+        """Four characters to say on the phone ("Vorgang 7F3K"); no letters or digits that sound or look alike."""
+        alphabet = "23456789ACDEFHJKLMNPRTUVWXYZ"
+        number = int.from_bytes(hashlib.sha256(self.id.encode()).digest()[:4], "big")
+        return "".join(alphabet[number // len(alphabet) ** i % len(alphabet)] for i in range(4))
+
+    @property
+    def urgency(self) -> int:
+        """Order of mails, lower first: acute by level, then what is not acute, then exercises."""
+        if self.mode is Mode.EXERCISE:
+            return 9
+        return 3 - self.level + (0 if self.acute else 4)

@@ -1,0 +1,1 @@
+"""What both services need, and nothing else."""

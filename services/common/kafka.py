@@ -1,0 +1,73 @@
+"""Kafka clients with the options that the delivery promise needs (docs/architecture.md, "Kafka")."""
+
+import ssl
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from schemas import topics
+from services.common.settings import Settings
+
+
+def connection(settings: Settings) -> dict[str, Any]:
+    """Options that every client shares: where the brokers are and how to prove who we are."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_bootstrap_servers,
+        "security_protocol": settings.kafka_security_protocol,
+    }
+    if settings.kafka_security_protocol.endswith("SSL"):
+        context = ssl.create_default_context(cafile=settings.kafka_ssl_cafile)
+        if settings.kafka_ssl_certfile is not None:
+            context.load_cert_chain(settings.kafka_ssl_certfile, settings.kafka_ssl_keyfile)
+        options["ssl_context"] = context
+    if settings.kafka_security_protocol.startswith("SASL"):
+        password = settings.kafka_sasl_password
+        options["sasl_mechanism"] = settings.kafka_sasl_mechanism
+        options["sasl_plain_username"] = settings.kafka_sasl_username
+        options["sasl_plain_password"] = password.get_secret_value() if password else None
+    return options
+
+
+def producer(settings: Settings) -> AIOKafkaProducer:
+    """A producer whose `send_and_wait` returns only after all in-sync replicas have the record."""
+    return AIOKafkaProducer(
+        **connection(settings), acks="all", enable_idempotence=True, max_batch_size=256 * 1024, request_timeout_ms=5_000
+    )
+
+
+def consumer(settings: Settings, group_id: str | None = None) -> AIOKafkaConsumer:
+    """A consumer for `assign()`: its position is ours to keep, never the group's."""
+    return AIOKafkaConsumer(
+        **connection(settings),
+        group_id=group_id,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        request_timeout_ms=10_000,
+        metadata_max_age_ms=30_000,
+    )
+
+
+async def create_topics(
+    settings: Settings, *, replication: int = 1, overrides: dict[str, str] | None = None
+) -> list[str]:
+    """Create the topics that are missing; returns the names of those that it made."""
+    admin = AIOKafkaAdminClient(**connection(settings))
+    await admin.start()
+    made: list[str] = []
+    try:
+        for topic in topics.ALL:
+            name = topics.prefixed(topic.name, settings.topic_prefix)
+            configs = {"retention.ms": str(int(topic.retention.total_seconds() * 1000)), **(overrides or {})}
+            new = NewTopic(name, topic.partitions, replication, topic_configs=configs)
+            response = await admin.create_topics([new])
+            for _, code, *_ in response.topic_errors:
+                error = for_code(code)
+                if code == 0:
+                    made.append(name)
+                elif error is not TopicAlreadyExistsError:
+                    raise error(f"cannot create topic {name}")
+    finally:
+        await admin.close()
+    return made

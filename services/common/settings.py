@@ -1,0 +1,147 @@
+"""Settings from the environment (prefix `RUFKETTE_`); every secret can also come from a file named by `…_FILE`."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from services.common.smtp import parse_smtp_url
+
+PREFIX = "RUFKETTE_"
+S = TypeVar("S", bound="Settings")
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class SettingsError(Exception):
+    """A missing or wrong setting; the message is the one line that the operator sees."""
+
+
+class _FromFiles(PydanticBaseSettingsSource):
+    """`RUFKETTE_SECRET_KEY_FILE=/run/secrets/key` stands for the content of that file."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
+        if path is None:
+            return None, field_name, False
+        try:
+            return Path(path).read_text().strip(), field_name, False
+        except OSError as error:
+            raise SettingsError(f"{PREFIX}{field_name.upper()}_FILE: cannot read {path}: {error.strerror}") from None
+
+    def __call__(self) -> dict[str, Any]:
+        values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class Settings(BaseSettings):
+    """What every command that talks to Kafka needs."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    config: Path
+    kafka_bootstrap_servers: str
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_ssl_cafile: Path | None = None
+    kafka_ssl_certfile: Path | None = None
+    kafka_ssl_keyfile: Path | None = None
+    topic_prefix: str = ""
+    log_format: Literal["json", "console"] | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then `…_FILE`."""
+        return init_settings, env_settings, _FromFiles(settings_cls)
+
+
+class IngestSettings(Settings):
+    """`rufkette ingest`."""
+
+    ingest_host: str = "127.0.0.1"
+    ingest_port: Port = 8080
+
+
+def _smtp_url(value: SecretStr) -> SecretStr:
+    parse_smtp_url(value.get_secret_value())
+    return value
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+        raise ValueError("write for example postgresql://user:password@host:5432/rufkette")
+    return value
+
+
+class DatabaseSettings(Settings):
+    """Commands that need PostgreSQL."""
+
+    database_url: Annotated[SecretStr, AfterValidator(_database_url)]
+
+
+class AlertingSettings(DatabaseSettings):
+    """`rufkette alerting`."""
+
+    smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url)]
+    mail_from: str
+    alerting_host: str = "127.0.0.1"
+    alerting_port: Port = 8081
+    public_url: str
+    secret_key: SecretStr
+
+    @field_validator("public_url")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError(
+                "write the address of the desk as recipients reach it, for example https://alarm.example.org"
+            )
+        return value.rstrip("/")
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        keys = [key.strip() for key in value.get_secret_value().split(",")]
+        if any(len(key) < 16 for key in keys):
+            raise ValueError("each key needs at least 16 characters; several are separated by commas, the first signs")
+        return value
+
+    @property
+    def secret_keys(self) -> list[str]:
+        """The first signs, all verify."""
+        return [key.strip() for key in self.secret_key.get_secret_value().split(",")]
+
+
+def load(model: type[S]) -> S:
+    """Read settings from the environment.
+
+    Raises:
+        SettingsError: with one line that names the setting, the fault and what to write.
+    """
+    try:
+        return model()
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        name = PREFIX + str(first["loc"][0]).upper()
+        if first["type"] == "missing":
+            raise SettingsError(f"{name} is not set (or {name}_FILE)") from None
+        raise SettingsError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def unknown_variables(*models: type[Settings]) -> list[str]:
+    """`RUFKETTE_…` variables that no model knows: most likely misspelt."""
+    known = {PREFIX + name.upper() for model in models for name in model.model_fields}
+    known |= {f"{name}_FILE" for name in known}
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)

@@ -1,0 +1,1 @@
+"""Ingest: receives presses and forms, answers when they are safe on Kafka."""

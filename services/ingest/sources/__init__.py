@@ -1,0 +1,1 @@
+"""One module per emitter: raw request -> events, or a named reason why not."""

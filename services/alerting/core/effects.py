@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
-from schemas.events import Outcome
+from schemas.events import Event, Outcome
 from schemas.lifecycle import Change, Lifecycle
 from services.alerting.core.incident import Incident, Recipient
 
@@ -96,6 +96,9 @@ class DeliveryResult:
     answer: Answer
 
 
+Input = Event | Deadline | Click | DeliveryResult
+
+
 class Reason(StrEnum):
     """Why the decision is what it is; every outcome has one, no-ops included."""
 
@@ -120,6 +123,7 @@ class Reason(StrEnum):
     MAIL_ACCEPTED = "mail_accepted"
     MAIL_REFUSED = "mail_refused"
     NOBODY_REACHED = "nobody_reached"
+    OUTCOME_REFUSED = "outcome_refused"
     OUTDATED_RESULT = "outdated_result"
     EMERGENCY_NOTED = "emergency_noted"
 

@@ -104,7 +104,8 @@ class Incident:
 
     `cycle` rises with each restart of escalation, `repetition` with each repeat of the last step; `step` is the
     index of the step taken last (-1: none). `awaited` are recipients of that step whose mail has no result yet,
-    `reached` says whether any mail of that step was accepted. `told` is everyone mailed an alarm, in order.
+    `reached` says whether any mail of that step was accepted, `emergency` that the
+    emergency contacts were told instead. `told` is everyone mailed an alarm, in order.
     """
 
     id: str
@@ -136,6 +137,7 @@ class Incident:
     due_at: datetime | None = None
     awaited: tuple[str, ...] = ()
     reached: bool = False
+    emergency: bool = False
     told: tuple[Recipient, ...] = ()
     notified: bool = False
     taken: Taken | None = None

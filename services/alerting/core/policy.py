@@ -1,13 +1,15 @@
 """Rules as the core sees them: the configuration with a calendar, and the questions asked of it."""
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
-from schemas.configuration import Configuration, Language, Location, Site
-from services.alerting.core.incident import Recipient
+from schemas.configuration import Configuration, Language, Location, Policy, Rule, Site, When
+from schemas.events import Category, Kind, Mode, PoliceWish, Reported
+from services.alerting.core.incident import UNKNOWN_LEVEL_COUNTS_AS, LevelFrom, Recipient
 
 EMERGENCY_ROLE = "emergency"
 _ROOM_WORDS = re.compile(r"^(zimmer|zi|raum|rm|room|büro|office)\b\.?\s*", re.IGNORECASE)
@@ -81,3 +83,76 @@ def normalise_place(text: str) -> str:
     """`Zi. 112`, `Raum 112` and `112` are one place."""
     folded = " ".join(text.split()).casefold()
     return re.sub(r"[\s._-]", "", _ROOM_WORDS.sub("", folded) or folded)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What rules ask about a report or an incident."""
+
+    site: str | None
+    source: str
+    kind: Kind
+    mode: Mode
+    category: Category | None
+    level: int
+    acute: bool
+    police: PoliceWish
+
+
+def first_match(rules: Rules, facts: Facts, now: datetime) -> tuple[Rule, Policy]:
+    """The first rule whose conditions all hold, with its policy; a configuration always ends with a catch-all.
+
+    Raises:
+        LookupError: no rule matched, which the loader of configurations refuses beforehand.
+    """
+    for rule in rules.configuration.rules:
+        if _matches(rule.when, rules, facts, now):
+            return rule, rules.configuration.policies[rule.policy]
+    raise LookupError("no rule matches and there is no catch-all")
+
+
+def _matches(when: When, rules: Rules, facts: Facts, now: datetime) -> bool:
+    asked: tuple[tuple[Container[object] | None, object], ...] = (
+        (when.danger_level, facts.level),
+        (when.category, facts.category),
+        (when.site, facts.site),
+        (when.source, facts.source),
+        (when.kind, facts.kind),
+        (when.mode, facts.mode),
+        (when.police, facts.police),
+    )
+    if any(wanted is not None and value not in wanted for wanted, value in asked):
+        return False
+    if when.acute is not None and when.acute is not facts.acute:
+        return False
+    # The calendar last: it is the only condition that costs more than a comparison.
+    return when.hours is None or ("open" if rules.calendar.is_open(facts.site, now) else "closed") in when.hours
+
+
+CATEGORY_LEVELS: Final[dict[Category, int]] = {
+    Category.INSULT: 0,
+    Category.HOUSE_RULES: 0,
+    Category.PROPERTY_DAMAGE: 1,
+    Category.THREAT: 2,
+    Category.ASSAULT: 2,
+    Category.SELF_HARM_THREAT: 2,
+    Category.WEAPON: 3,
+    Category.BOMB_THREAT: 3,
+}
+"""Danger level of a category where the report names none, by the Aachener Modell; `other` says nothing."""
+
+
+def level_of(report: Reported, rules: Rules, source: str) -> tuple[int | None, LevelFrom]:
+    """The danger level and where it comes from: the report, else its category, else the source's default.
+
+    The category of a press can only raise what an unknown level counts as: a press is never taken lightly.
+    """
+    if report.danger_level is not None:
+        return report.danger_level, LevelFrom(report.kind.value)
+    by_category = CATEGORY_LEVELS.get(report.category) if report.category else None
+    if by_category is not None and not (report.kind is Kind.PANIC and by_category < UNKNOWN_LEVEL_COUNTS_AS):
+        return by_category, LevelFrom.CATEGORY
+    configured = rules.configuration.sources.get(source)
+    if configured is not None and configured.danger_level is not None:
+        return configured.danger_level, LevelFrom.SOURCE
+    return None, LevelFrom.UNKNOWN

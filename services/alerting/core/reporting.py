@@ -1,0 +1,206 @@
+"""A report opens an incident or joins one at the same place."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from schemas.configuration import PoliceFlag
+from schemas.events import Event, Kind, PoliceWish, Reported
+from schemas.lifecycle import Change
+from services.alerting.core.effects import Decision, Effect, Reason
+from services.alerting.core.escalation import relay, restart, start
+from services.alerting.core.incident import Incident, PoliceCall, Report, Status
+from services.alerting.core.policy import Facts, Rules, first_match, level_of, normalise_place
+
+QUIET_AFTER_ACKNOWLEDGEMENT = timedelta(minutes=2)
+"""A press at a place that somebody has just taken over alarms again only after this time."""
+
+_STRICTNESS = {"none": 0, "advised": 1, "urgent": 2}
+
+
+def place_key(report: Reported, rules: Rules) -> str | None:
+    """What two reports must share to be one incident: site and place, or without a place the same device.
+
+    None never merges: two presses without a known place may be two victims.
+    """
+    site = report.site if report.site in rules.configuration.sites else f"?{report.site or report.site_text or ''}"
+    if report.location is not None:
+        known = rules.location(report.site, report.location)
+        return f"{site}/{normalise_place(known.id if known else report.location)}"
+    if report.device_id is not None:
+        return f"{site}/device/{report.device_id}"
+    return None
+
+
+def decide_report(
+    candidates: Sequence[Incident], event: Event, data: Reported, now: datetime, rules: Rules
+) -> Decision:
+    """Merge into the youngest matching incident, or open a new one."""
+    if any(event.id in candidate.event_ids for candidate in candidates):
+        return Decision(next(c for c in candidates if event.id in c.event_ids), (), Reason.DUPLICATE)
+    key = place_key(data, rules)
+    for candidate in sorted(candidates, key=lambda c: c.opened_at, reverse=True):
+        if _joins(candidate, key, event, data, now, rules):
+            return _merge(candidate, event, data, now, rules)
+    return _open(event, data, key, now, rules)
+
+
+def _joins(incident: Incident, key: str | None, event: Event, data: Reported, now: datetime, rules: Rules) -> bool:
+    within = rules.configuration.merge.within
+    last = max(report.received_at for report in incident.reports)
+    return (
+        key is not None
+        and incident.place_key == key
+        and incident.mode is data.mode
+        and incident.status is not Status.CLOSED
+        and incident.imported == event.imported
+        and now - last <= within
+    )
+
+
+def _report(event: Event, data: Reported, now: datetime) -> Report:
+    return Report(
+        event_id=event.id,
+        source=event.source,
+        kind=data.kind,
+        at=min(event.time, now),
+        received_at=now,
+        device_id=data.device_id,
+        danger_level=data.danger_level,
+        category=data.category,
+        description=data.description,
+        reported_by=data.reported_by,
+        police=data.police,
+        reference=data.reference,
+        occurred_at=data.occurred_at,
+        warnings=data.warnings,
+    )
+
+
+def _flag(from_rule: PoliceFlag, wish: PoliceWish) -> PoliceFlag:
+    """`wanted` counts as a rule's `urgent` at least."""
+    return "urgent" if wish is PoliceWish.WANTED else from_rule
+
+
+def _open(event: Event, data: Reported, key: str | None, now: datetime, rules: Rules) -> Decision:
+    level, level_from = level_of(data, rules, event.source)
+    site = data.site if data.site in rules.configuration.sites else None
+    known = rules.location(site, data.location)
+    report = _report(event, data, now)
+    incident = Incident(
+        id=event.id,
+        site=site,
+        site_text=None if site else data.site or data.site_text,
+        location=known.id if known else data.location,
+        device_id=data.device_id,
+        place_key=key,
+        mode=data.mode,
+        kind=data.kind,
+        source=event.source,
+        acute=data.acute,
+        danger_level=level,
+        level_from=level_from,
+        category=data.category,
+        reports=(report,),
+        opened_at=report.at,
+        rule="",
+        policy_name="",
+        policy=next(iter(rules.configuration.policies.values())),
+        police="none",
+        revision=1,
+        imported=event.imported,
+        calls=_calls(report),
+    )
+    incident = _apply_rules(incident, data.police, now, rules)
+    news: tuple[Effect, ...] = (relay(incident, Change.OPENED), *_police_news(incident))
+    if event.imported:
+        return Decision(incident, (), Reason.IMPORTED)
+    opened, effects = start(incident, now, rules)
+    return Decision(opened, (*news, *effects), Reason.OPENED)
+
+
+def _calls(report: Report) -> tuple[PoliceCall, ...]:
+    """A report that says 110 was called records it, in the name of who reported (else of the source)."""
+    if report.police is not PoliceWish.CALLED:
+        return ()
+    return (PoliceCall(report.reported_by or report.source, report.at, report.reference),)
+
+
+def _police_news(incident: Incident) -> tuple[Effect, ...]:
+    news: list[Effect] = []
+    if incident.police != "none":
+        news.append(relay(incident, Change.POLICE_ADVISED, police=incident.police))
+    if incident.calls:
+        news.append(relay(incident, Change.POLICE_REQUESTED))
+    return tuple(news)
+
+
+def _apply_rules(incident: Incident, wish: PoliceWish, now: datetime, rules: Rules) -> Incident:
+    facts = Facts(
+        incident.site, incident.source, incident.kind, incident.mode, incident.category, incident.level,
+        incident.acute, wish,
+    )  # fmt: skip
+    rule, policy = first_match(rules, facts, now)
+    flags: tuple[PoliceFlag, ...] = (incident.police, _flag(rule.police, wish))
+    flag = max(flags, key=_STRICTNESS.__getitem__)
+    return replace(incident, rule=rule.name, policy_name=rule.policy, policy=policy, police=flag)
+
+
+def _merge(incident: Incident, event: Event, data: Reported, now: datetime, rules: Rules) -> Decision:
+    report = _report(event, data, now)
+    level, level_from = level_of(data, rules, event.source)
+    known = incident.danger_level
+    higher = level is not None and (level > incident.level or (known is None and level == incident.level))
+    merged = replace(
+        incident,
+        revision=incident.revision + 1,
+        reports=(*incident.reports, report),
+        danger_level=level if higher else known,
+        level_from=level_from if higher else incident.level_from,
+        category=(data.category or incident.category) if higher else (incident.category or data.category),
+        acute=incident.acute or data.acute,
+        kind=Kind.PANIC if data.kind is Kind.PANIC else incident.kind,
+        calls=(*incident.calls, *_calls(report)),
+    )
+    joined = relay(merged, Change.MERGED, event_ids=(event.id,), source=event.source)
+    if event.imported:
+        return Decision(merged, (), Reason.MERGED)
+    if _is_graver(incident, merged, data.police):
+        graver = _apply_rules(merged, data.police, now, rules)
+        again, effects = restart(graver, now, rules)
+        return Decision(again, (joined, *_new_police_news(incident, graver), *effects), Reason.MERGED_REALARMED)
+    news = (joined, *_new_police_news(incident, merged))
+    if merged.status is Status.ACKNOWLEDGED and data.kind is Kind.PANIC:
+        return _pressed_while_taken(merged, report, news, now, rules)
+    return Decision(merged, news, Reason.MERGED)
+
+
+def _is_graver(before: Incident, after: Incident, wish: PoliceWish) -> bool:
+    """Whether the report makes the case worse, so that the rules are applied anew and people are told now."""
+    first_press = after.kind is Kind.PANIC and before.kind is not Kind.PANIC
+    wanted = wish is PoliceWish.WANTED and before.police != "urgent"
+    return after.level > before.level or (after.acute and not before.acute) or first_press or wanted
+
+
+def _new_police_news(before: Incident, after: Incident) -> tuple[Effect, ...]:
+    news: list[Effect] = []
+    if after.police != before.police:
+        news.append(relay(after, Change.POLICE_ADVISED, police=after.police))
+    if after.calls and not before.calls:
+        news.append(relay(after, Change.POLICE_REQUESTED))
+    return tuple(news)
+
+
+def _pressed_while_taken(
+    merged: Incident, report: Report, news: tuple[Effect, ...], now: datetime, rules: Rules
+) -> Decision:
+    """Pressed again although somebody took over: alarm again, but leave them a moment to get there."""
+    assert merged.taken is not None
+    if report.at < merged.taken.at:
+        return Decision(merged, news, Reason.MERGED)
+    quiet_until = merged.taken.at + QUIET_AFTER_ACKNOWLEDGEMENT
+    if now >= quiet_until:
+        again, effects = restart(merged, now, rules)
+        return Decision(again, (*news, *effects), Reason.MERGED_REALARMED)
+    due = quiet_until if merged.due_at is None else min(merged.due_at, quiet_until)
+    return Decision(replace(merged, due_at=due), news, Reason.MERGED)

@@ -1,0 +1,134 @@
+"""Every log event there is: level, keys and meaning. `python -m services.common.catalogue` prints docs/logging.md.
+
+Tests hold the code against this table in both directions. One line each; keys that are bound to a whole piece
+of work (`BOUND`) may accompany any event and are not repeated.
+"""
+
+import sys
+from typing import Final, Literal, NamedTuple
+
+LogLevel = Literal["debug", "info", "warning", "error", "critical"]
+
+
+class Entry(NamedTuple):
+    """One kind of log line: its level, the keys that it may carry besides `BOUND`, and what it means."""
+
+    level: LogLevel
+    keys: tuple[str, ...]
+    meaning: str
+
+
+STANDARD: Final = {
+    "timestamp": "when it was written, ISO 8601 in UTC",
+    "level": "debug, info, warning, error or critical",
+    "event": "the name of what happened, as listed below",
+    "service": "ingest, alerting or the command that writes",
+    "version": "the version of Rufkette",
+    "exception": "a list of `type`, `message` (errors of ours and of the operating system only) and `frames`; "
+    "never local variables",
+}
+BOUND: Final = {
+    "event_id": "the event, from the request to the mail",
+    "incident_id": "the incident, that is the event id of its first report",
+    "site": "the key of the site in the configuration",
+    "source": "the key of the source in the configuration",
+    "topic": "the Kafka topic",
+    "partition": "its partition",
+    "offset": "the position in it",
+}
+
+# fmt: off
+CATALOGUE: Final[dict[str, Entry]] = {
+    # processes
+    "service.started": Entry("info", ("host", "port"), "The service is ready and listens on host and port."),
+    "service.stopping": Entry("info", ("signal",), "A stop was asked for; work in hand is finished first."),
+    "service.stopped": Entry("info", (), "Everything is closed."),
+    "process.crashed": Entry("critical", (), "A bug ended the process; its supervisor restarts it."),
+    "loop.crashed": Entry("error", ("loop",), "A background loop ended with a bug; the process ends with it."),
+    "setting.unknown": Entry("warning", ("setting",), "An environment variable RUFKETTE_… that nothing reads."),
+    "configuration.loaded": Entry("info", ("sites", "sources", "rules"), "The configuration was read; its counts."),
+    "migration.applied": Entry("info", ("revision",), "The database was brought to this revision."),
+    "library.logged": Entry("info", ("logger", "message", "repeated"), "A library's record, at the library's level."),
+    # HTTP
+    "request.handled": Entry("info", ("method", "route", "status", "duration_ms"), "A request was answered."),
+    # ingest
+    "report.accepted": Entry("info", ("status", "warnings", "duration_ms"), "Kafka has the event on all replicas."),
+    "report.refused": Entry("warning", ("status", "problem", "fields"), "A report was answered with an error."),
+    "report.ignored": Entry("info", ("reason",), "A message that is no press, such as a device's status."),
+    # what the services depend on
+    "kafka.unreachable": Entry("error", ("error", "since"), "Kafka does not answer; tried again without end."),
+    "kafka.recovered": Entry("info", ("after_s",), "Kafka answers again."),
+    "database.unreachable": Entry("error", ("error", "since"), "PostgreSQL does not answer; tried without end."),
+    "database.recovered": Entry("info", ("after_s",), "PostgreSQL answers again."),
+    "mail_server.unreachable": Entry("error", ("server", "error"), "The mail server takes nothing; tried again."),
+    "mail_server.recovered": Entry("info", ("server", "after_s"), "The mail server takes mails again."),
+    # what alerting reads
+    "partition.claimed": Entry("info", (), "This process now reads the partition."),
+    "partition.released": Entry("info", (), "This process gave the partition to another one."),
+    "partition.lost": Entry("warning", (), "The lease ran out or was taken: what was not stored is read elsewhere."),
+    "log.diverged": Entry("error", (), "Kafka no longer holds what was read; the partition is read from its start."),
+    "record.rejected": Entry("error", ("reason",), "A record went to incidents.events.rejected; reading goes on."),
+    "record.applied": Entry("info", ("type", "reason"), "An event was decided and stored; the reason names how."),
+    "event.duplicate": Entry("info", (), "The event was applied before."),
+    "event.held": Entry("info", ("type",), "The event's incident is not known yet; it waits for it for 24 hours."),
+    "event.expired": Entry("warning", ("type",), "The incident of a held event never came."),
+    # what happens to incidents
+    "incident.opened": Entry("info", ("policy", "danger_level"), "A report opened an incident."),
+    "incident.merged": Entry("info", (), "A report joined an open incident at its place."),
+    "incident.escalated": Entry("info", ("step", "cycle", "repetition"), "A step of the policy was taken."),
+    "incident.acknowledged": Entry("info", (), "A person took the incident over."),
+    "incident.closed": Entry("info", ("outcome",), "A person closed the incident."),
+    "incident.changed": Entry("info", ("reason",), "Another change; the reason names it."),
+    "step.skipped": Entry("warning", ("step", "roles"), "Nobody of the step is present; the next is taken at once."),
+    "nobody.present": Entry("error", (), "No role has anybody present; the site's emergency contacts are told."),
+    # mails and changes going out
+    "mail.claimed": Entry("debug", ("mail_id", "attempt"), "This process is sending the mail."),
+    "mail.accepted": Entry("info", ("mail_id", "attempt", "code", "duration_ms"), "A mail server took the mail."),
+    "mail.deferred": Entry("warning", ("mail_id", "attempt", "code", "error"), "Not taken now; tried again later."),
+    "mail.refused": Entry("error", ("mail_id", "attempt", "code"), "The mail server refuses this recipient for good."),
+    "mail.withdrawn": Entry("info", ("mails",), "Mails not sent yet were withdrawn: somebody took over or closed."),
+    "lifecycle.relayed": Entry("debug", ("changes",), "Changes were written to incidents.lifecycle."),
+}
+# fmt: on
+
+
+def document() -> str:
+    """docs/logging.md."""
+    lines = [
+        "# Logs",
+        "",
+        "<!-- Generated from services/common/catalogue.py by `make generate`; a test holds it current. -->",
+        "",
+        "Both services write one JSON object a line to standard output (a terminal gets coloured text instead;",
+        "`RUFKETTE_LOG_FORMAT` decides). Event names are static, values are in keys of their own, and there is no",
+        "personal data: no names, mail addresses, descriptions, room names, links or keys. As a second net",
+        "everything that looks like a mail address, a link to the desk or a key is replaced before it is written.",
+        "",
+        "Follow one press from request to mail by its `event_id`, for example",
+        "`rufkette run --data-dir data | grep 2b6e1f0c` – and by `incident_id` from the mails on.",
+        "",
+        "## Keys of every line",
+        "",
+        "| key | meaning |",
+        "|---|---|",
+        *(f"| `{key}` | {meaning} |" for key, meaning in STANDARD.items()),
+        "",
+        "## Keys bound while something is worked on",
+        "",
+        "| key | meaning |",
+        "|---|---|",
+        *(f"| `{key}` | {meaning} |" for key, meaning in BOUND.items()),
+        "",
+        "## Events",
+        "",
+        "| event | level | keys | meaning |",
+        "|---|---|---|---|",
+    ]
+    for name, entry in sorted(CATALOGUE.items()):
+        keys = ", ".join(f"`{key}`" for key in entry.keys) or "–"
+        lines.append(f"| `{name}` | {entry.level} | {keys} | {entry.meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())

@@ -176,7 +176,7 @@ class _OnceInAWhile(logging.Filter):
 
 def _json(_: WrappedLogger, __: str, event_dict: EventDict) -> str:
     first = {key: event_dict.pop(key) for key in ("timestamp", "level", "event")}
-    return json.dumps(first | event_dict, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps({**first, **event_dict}, separators=(",", ":"), ensure_ascii=False)
 
 
 def _readable_exception(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:

@@ -1,0 +1,148 @@
+"""What a configuration of the right shape can still get wrong: names that lead nowhere, doubles, unreadable hours."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from functools import cache
+from typing import Final
+
+import holidays
+import opening_hours
+
+from schemas.configuration import Configuration, Site, When, normalise_device_id
+from services.common.yaml_places import Document, Path_
+
+DEVICE_MODELS: Final = frozenset(
+    {
+        "abeeway-2",
+        "abeeway-3",
+        "browan-tbpb100",
+        "dragino-pb01",
+        "generic",
+        "milesight-ws101",
+        "milesight-ws136",
+        "milesight-ws156",
+        "netvox-r312",
+        "netvox-r312a",
+        "netvox-rb02i",
+    }
+)
+
+
+def check(configuration: Configuration, document: Document) -> None:
+    """Note every contradiction in the document's `mistakes`."""
+    _check_sites(configuration, document)
+    _check_sources(configuration, document)
+    _check_rules(configuration, document)
+    _check_roles(configuration, document)
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`one of …`, led by the likeliest one when the word looks misspelt."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    if close:
+        return f"one of {', '.join(names)} (did you mean `{close[0]}`?)"
+    return f"one of {', '.join(names)}" if names else "a name that exists (there is none yet)"
+
+
+def _must_exist(document: Document, path: Path_, what: str, word: str, known: Iterable[str]) -> None:
+    names = list(known)
+    if word not in names:
+        document.mistake(path, f"there is no {what} `{word}`", suggestion(word, names))
+
+
+def _check_sites(configuration: Configuration, document: Document) -> None:
+    if not configuration.sites:
+        document.mistake(("sites",), "is empty", "at least one site")
+    _check_holidays(document, ("organisation", "holidays"), configuration.organisation.holidays)
+    for key, site in configuration.sites.items():
+        path: Path_ = ("sites", key)
+        _check_holidays(document, (*path, "holidays"), site.holidays)
+        _check_hours(document, (*path, "opening_hours"), site.opening_hours)
+        _check_locations(document, path, site)
+
+
+def _check_holidays(document: Document, path: Path_, code: str | None) -> None:
+    if code is None:
+        return
+    country, _, state = code.partition("-")
+    countries = _countries()
+    if country not in countries:
+        document.mistake(path, f"`{code}` is no holiday calendar", "a country or state code such as DE or DE-ST")
+    elif state and state not in countries[country]:
+        document.mistake(path, f"`{code}` is no holiday calendar", suggestion(state, countries[country]))
+
+
+@cache
+def _countries() -> dict[str, list[str]]:
+    known: dict[str, list[str]] = holidays.list_supported_countries()
+    return known
+
+
+def _check_hours(document: Document, path: Path_, hours: str | None) -> None:
+    if hours is None:
+        return
+    example = 'OpenStreetMap opening hours such as "Mo-Fr 08:00-12:00; Tu 13:00-18:00"'
+    if re.search(r"\b[PS]H\b", hours):
+        document.mistake(path, "holds PH or SH", "hours without them: `holidays` and `closed` say when it is closed")
+        return
+    if not opening_hours.validate(hours):
+        document.mistake(path, f"`{hours}` cannot be read", example)
+
+
+def _check_locations(document: Document, path: Path_, site: Site) -> None:
+    seen: dict[str, int] = {}
+    for index, location in enumerate(site.locations):
+        names = (location.id, location.name, *([location.short] if location.short else []), *location.aliases)
+        for name in names:
+            other = seen.setdefault(normalise_device_id(name), index)
+            if other != index:
+                wrong = f"`{name}` also means the location `{site.locations[other].id}`"
+                document.mistake((*path, "locations", index), wrong, "ids, names and aliases of one location only")
+                break
+
+
+def _check_sources(configuration: Configuration, document: Document) -> None:
+    registered: dict[str, tuple[str, str]] = {}
+    for source_key, source in configuration.sources.items():
+        for device_id, device in source.devices.items():
+            path: Path_ = ("sources", source_key, "devices", device_id)
+            _must_exist(document, (*path, "site"), "site", device.site, configuration.sites)
+            if device.model is not None:
+                _must_exist(document, (*path, "model"), "device model", device.model, DEVICE_MODELS)
+            other = registered.setdefault(normalise_device_id(device_id), (source_key, device_id))
+            if other != (source_key, device_id):
+                wrong = f"is the same device as `{other[1]}` of source `{other[0]}`"
+                document.mistake(path, wrong, "each device once, whatever its case and separators")
+
+
+def _check_rules(configuration: Configuration, document: Document) -> None:
+    everything = When()
+    last = len(configuration.rules) - 1
+    for index, rule in enumerate(configuration.rules):
+        path: Path_ = ("rules", index)
+        _must_exist(document, (*path, "policy"), "policy", rule.policy, configuration.policies)
+        for site in rule.when.site or ():
+            _must_exist(document, (*path, "when", "site"), "site", site, configuration.sites)
+        for source in rule.when.source or ():
+            _must_exist(document, (*path, "when", "source"), "source", source, configuration.sources)
+        if index < last and rule.when == everything:
+            document.mistake(path, "matches everything, so that no rule after it is ever used", "it as the last rule")
+    if configuration.rules[last].when != everything:
+        expected = "a last rule without `when`, for example {name: everything else, policy: normal}"
+        document.mistake(("rules", last), "the last rule does not match everything", expected)
+
+
+def _check_roles(configuration: Configuration, document: Document) -> None:
+    roles = [configuration.roles, *(site.people for site in configuration.sites.values())]
+    held = {name for people in roles for name, role in people.items() if role.people}
+    for name, policy in configuration.policies.items():
+        for index, step in enumerate(policy.steps):
+            for position, role in enumerate(step.tell):
+                path = ("policies", name, "steps", index, "tell", position)
+                if role not in held:
+                    wrong = f"nobody has the role `{role}`, neither at a site nor in `roles`"
+                    document.mistake(path, wrong, suggestion(role, held))
+    for role in configuration.mail.roles:
+        _must_exist(document, ("mail", "roles", role), "role", role, held)

@@ -24,7 +24,8 @@ from services.common.catalogue import BOUND, CATALOGUE, STANDARD
 LogFormat = Literal["json", "console"]
 
 _ADDRESS = re.compile(r"[^\s@<>\"'(),;]+@[^\s@<>\"'(),;]+")
-_SECRET = re.compile(r"(/a/|[Bb]earer\s+|[?&](?:secret|key|token)=)[^\s\"'&?#]+")
+_SECRET = re.compile(r"(/a/|[Bb]earer\s+|[?&](?:secret|key|token)=)[^\s\"'&?#{]+")
+_FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 _QUIET: Final = {
     "aiokafka": logging.WARNING,
     "alembic": logging.WARNING,
@@ -122,10 +123,18 @@ def _redact_values(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDic
     return event_dict
 
 
+def _shorten_traceback(text: str) -> str:
+    """A traceback that a library logs as text (uvicorn does, of a failed start): type and places, no message."""
+    kinds = [line.split(":", 1)[0] for line in text.splitlines() if line[:1] not in ("", " ", "T", "D")]
+    places = [f"{_short(file)}:{line} {name}" for file, line, name in _FRAME.findall(text)]
+    return f"{kinds[-1] if kinds else 'error'} at {' < '.join(reversed(places[-8:]))}"
+
+
 def _foreign(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
     """A library's record: its text becomes the value `message`, so that event names stay static."""
     record: logging.LogRecord = event_dict["_record"]
-    event_dict["message"] = _first_line(str(event_dict["event"]))
+    text = str(event_dict["event"])
+    event_dict["message"] = _shorten_traceback(text) if text.startswith("Traceback ") else _first_line(text)
     event_dict["event"] = "library.logged"
     event_dict["logger"] = record.name
     event_dict["level"] = record.levelname.lower()

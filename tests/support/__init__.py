@@ -1,0 +1,1 @@
+"""What tests share: real servers, a programmable mail server, service processes, an organisation."""

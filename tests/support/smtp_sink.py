@@ -1,0 +1,160 @@
+"""A real SMTP server for tests: it records what it takes, and misbehaves as it is told."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any, Literal
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from services.embedded.process import free_port
+
+Fault = Literal["drop", "stall"]
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One message as the sink took it. `at` is `time.monotonic()`."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    content: bytes
+    at: float
+    answered: str
+    """What the sender heard: `250 …`, an error, or `drop` and `stall` when it heard nothing."""
+
+    @property
+    def message(self) -> EmailMessage:
+        parsed = message_from_bytes(self.content, policy=policy.default)
+        assert isinstance(parsed, EmailMessage)
+        return parsed
+
+    @property
+    def subject(self) -> str:
+        return str(self.message["Subject"])
+
+    def text(self, subtype: str = "plain") -> str:
+        """The plain text, or with `html` the HTML body."""
+        body = self.message.get_body((subtype,))
+        assert isinstance(body, EmailMessage), f"the mail has no {subtype} body"
+        return str(body.get_content())
+
+
+@dataclass(slots=True)
+class _Programme:
+    answer: str
+    times: int | None
+
+
+@dataclass(slots=True)
+class SmtpSink:
+    """Listens on a free port. `accepted` holds what was answered with 250, `received` also what was not."""
+
+    port: int = field(default_factory=free_port)
+    received: list[Received] = field(default_factory=list)
+    connections: int = 0
+    _rcpt: dict[str, _Programme] = field(default_factory=dict)
+    _data: list[_Programme] = field(default_factory=list)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _server: asyncio.Server | None = None
+    _protocols: list[SMTP] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"smtp://127.0.0.1:{self.port}?starttls=off"
+
+    @property
+    def accepted(self) -> list[Received]:
+        return [mail for mail in self.received if mail.answered.startswith("250")]
+
+    async def start(self) -> None:
+        """Listen; also again after `stop`, on the same port."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._protocol, "127.0.0.1", self.port)
+
+    async def stop(self) -> None:
+        """Close the port and every connection, as a mail server that goes away."""
+        if self._server is not None:
+            self._server.close()
+            for protocol in self._protocols:
+                if protocol.transport is not None:
+                    protocol.transport.close()
+            await self._server.wait_closed()
+            self._server = None
+
+    def refuse_recipient(self, address: str, answer: str = "550 5.1.1 unknown", times: int | None = None) -> None:
+        """Answer RCPT TO for this address with an error, `times` times or always."""
+        self._rcpt[address.casefold()] = _Programme(answer, times)
+
+    def answer_data(self, answer: str, times: int | None = 1) -> None:
+        """Answer the end of DATA with an error such as `451 4.3.0 later`."""
+        self._data.append(_Programme(answer, times))
+
+    def misbehave(self, fault: Fault, times: int | None = 1) -> None:
+        """After DATA `drop` the connection without an answer, or `stall` (keep it open and say nothing)."""
+        self._data.append(_Programme(fault, times))
+
+    def behave(self) -> None:
+        """Forget all faults."""
+        self._rcpt.clear()
+        self._data.clear()
+
+    async def wait_for(self, count: int, timeout: float = 15.0) -> list[Received]:  # noqa: ASYNC109 – reads best so
+        """Wait until `count` mails were accepted (more are no error); returns all that were."""
+        return await self.wait_until(lambda mails: len(mails) >= count, timeout)
+
+    async def wait_until(
+        self,
+        predicate: Callable[[Sequence[Received]], bool],
+        timeout: float = 15.0,  # noqa: ASYNC109 – reads best so
+    ) -> list[Received]:
+        """Wait until the accepted mails satisfy the predicate."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not predicate(self.accepted):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            subjects = [f"{mail.recipients}: {mail.subject}" for mail in self.accepted]
+            raise AssertionError(f"not within {timeout} s; accepted so far: {subjects}") from None
+        return self.accepted
+
+    def _protocol(self) -> SMTP:
+        self.connections += 1
+        protocol = SMTP(self, hostname="sink.test", enable_SMTPUTF8=True, data_size_limit=50_000_000)
+        self._protocols.append(protocol)
+        return protocol
+
+    async def handle_RCPT(  # noqa: N802 – aiosmtpd calls it by this name
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        programme = self._rcpt.get(address.casefold())
+        if programme is not None and _use(programme):
+            return programme.answer
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> Any:  # noqa: N802 – likewise
+        answer = next((p.answer for p in self._data if _use(p)), "250 2.0.0 taken")
+        content = envelope.content
+        assert isinstance(content, bytes)
+        self.received.append(
+            Received(envelope.mail_from or "", tuple(envelope.rcpt_tos), content, time.monotonic(), answer)
+        )
+        self._changed.set()
+        if answer == "drop" and server.transport is not None:
+            server.transport.close()
+        elif answer == "stall":
+            await asyncio.Event().wait()
+        return answer
+
+
+def _use(programme: _Programme) -> bool:
+    """Whether it still applies; takes one of its times."""
+    if programme.times is None:
+        return True
+    programme.times -= 1
+    return programme.times >= 0

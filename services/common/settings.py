@@ -91,6 +91,19 @@ class DatabaseSettings(Settings):
     database_url: Annotated[SecretStr, AfterValidator(_database_url)]
 
 
+class TopicsSettings(Settings):
+    """`rufkette topics`: where Kafka is, and nothing else."""
+
+    config: Path = Path()
+
+
+class MigrateSettings(DatabaseSettings):
+    """`rufkette migrate`: where PostgreSQL is, and nothing else."""
+
+    config: Path = Path()
+    kafka_bootstrap_servers: str = ""
+
+
 class AlertingSettings(DatabaseSettings):
     """`rufkette alerting`."""
 

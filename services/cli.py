@@ -1,0 +1,178 @@
+"""The command line `rufkette`. Modules are imported inside the commands, so that `--help` answers at once."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+app = typer.Typer(
+    name="rufkette",
+    help="Alarms from panic buttons and incident forms: taken in, mailed, escalated until a person answers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+DataDir = Annotated[Path, typer.Option(help="Where the embedded stack keeps its data.")]
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(message, file=sys.stderr)
+    raise typer.Exit(code)
+
+
+@app.command()
+def run(
+    data_dir: DataDir = Path("var"),
+    config: Annotated[
+        Path | None,
+        typer.Option(help="The organisation's configuration. Without it, an example in the data directory."),
+    ] = None,
+) -> None:
+    """Start everything on this machine: Kafka, PostgreSQL, a mail catcher, ingest and alerting.
+
+    RUFKETTE_KAFKA_BOOTSTRAP_SERVERS, RUFKETTE_DATABASE_URL and RUFKETTE_SMTP_URL each replace the embedded part.
+    Ctrl-C stops everything.
+    """
+    from services.embedded.stack import run as run_stack
+
+    raise typer.Exit(run_stack(data_dir, config))
+
+
+@app.command()
+def ingest() -> None:
+    """Run the service that takes reports in and puts them on Kafka (settings from the environment)."""
+    from services.common.settings import IngestSettings, load
+    from services.ingest.app import run as run_ingest
+
+    run_ingest(load(IngestSettings))
+
+
+@app.command()
+def alerting() -> None:
+    """Run the service that decides, mails and escalates (settings from the environment)."""
+    from services.alerting.app import run as run_alerting
+    from services.common.settings import AlertingSettings, load
+
+    run_alerting(load(AlertingSettings))
+
+
+@app.command()
+def migrate() -> None:
+    """Create the tables in RUFKETTE_DATABASE_URL, or bring them up to this version. Safe to repeat."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from services.alerting.migrations.apply import migrate as apply
+    from services.common.settings import MigrateSettings, load
+
+    url = load(MigrateSettings).database_url.get_secret_value()
+    try:
+        apply(url)
+    except (SQLAlchemyError, OSError) as error:
+        _fail(f"cannot migrate the database: {type(error).__name__}: {str(error).splitlines()[0]}", 1)
+    print("the database is up to date")
+
+
+@app.command()
+def topics(
+    replication: Annotated[int, typer.Option(min=1, help="Copies of each record; 3 in production.")] = 1,
+    config: Annotated[
+        list[str] | None, typer.Option(help="A topic setting name=value such as min.insync.replicas=2; repeatable.")
+    ] = None,
+) -> None:
+    """Create the topics that are missing on RUFKETTE_KAFKA_BOOTSTRAP_SERVERS. Safe to repeat."""
+    import asyncio
+
+    from aiokafka.errors import KafkaError
+
+    from services.common.kafka import create_topics
+    from services.common.settings import TopicsSettings, load
+
+    overrides = dict(item.partition("=")[::2] for item in config or ())
+    if wrong := [item for item in config or () if "=" not in item]:
+        _fail(f"--config {wrong[0]}: write name=value, for example min.insync.replicas=2", 2)
+    settings = load(TopicsSettings)
+    try:
+        made = asyncio.run(create_topics(settings, replication=replication, overrides=overrides))
+    except KafkaError as error:
+        _fail(f"cannot create the topics on {settings.kafka_bootstrap_servers}: {error}", 1)
+    print("\n".join(f"created {name}" for name in made) or "all topics exist")
+
+
+@app.command()
+def press(
+    site: Annotated[str, typer.Option(help="The site's key in the configuration, for example bernburg.")],
+    location: Annotated[str | None, typer.Option(help='The room, for example "Zimmer 112".')] = None,
+    level: Annotated[int | None, typer.Option(min=0, max=3, help="Danger level.")] = None,
+    category: Annotated[str | None, typer.Option(help="What happened, for example threat or weapon.")] = None,
+    exercise: Annotated[bool, typer.Option("--exercise", help="A marked test alarm (Probealarm).")] = False,
+    url: Annotated[
+        str | None, typer.Option(help="Address of ingest. Without it, the embedded stack of the data directory.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(envvar="RUFKETTE_API_KEY", help="API key. Without it, that of the embedded stack.")
+    ] = None,
+    data_dir: DataDir = Path("var"),
+) -> None:
+    """Raise an alarm from the command line, through ingest."""
+    from services.embedded.press import PressFailed, send
+
+    report = {"site": site, "location": location, "danger_level": level, "category": category}
+    report["mode"] = "exercise" if exercise else "actual"
+    try:
+        answer = send({k: v for k, v in report.items() if v is not None}, url=url, key=key, data_dir=data_dir)
+    except PressFailed as error:
+        _fail(str(error), 1)
+    print(f"event {answer.event_id} {answer.status}\n{answer.status_url}")
+    for warning in answer.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+@app.command()
+def new_key() -> None:
+    """Make an API key for a source, and the hash that stands in the configuration."""
+    from services.common.keys import key_hash
+    from services.common.keys import new_key as make
+
+    key = make()
+    print(f"key (give it to the sender; it is shown only now):\n  {key}\n")
+    print(f"line for the source in the configuration:\n  key_sha256: {key_hash(key)}")
+
+
+@app.command()
+def check_config(
+    file: Annotated[Path | None, typer.Argument(envvar="RUFKETTE_CONFIG", help="The YAML file.")] = None,
+) -> None:
+    """Check a configuration: every mistake with file and line, and what to write instead."""
+    from services.common.configuration_file import ConfigurationError, load
+
+    if file is None:
+        _fail("name a file, or set RUFKETTE_CONFIG", 2)
+    try:
+        configuration = load(file)
+    except ConfigurationError as error:
+        for mistake in error.mistakes:
+            print(mistake, file=sys.stderr)
+        raise typer.Exit(1) from None
+    print(f"{file}: OK – {len(configuration.sites)} sites, {len(configuration.sources)} sources")
+
+
+def main() -> None:
+    """Entry point: a mistake of the operator ends in one line and exit code 2, never in a traceback."""
+    from services.common.settings import SettingsError
+
+    try:
+        app()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

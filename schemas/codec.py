@@ -71,7 +71,7 @@ def _attributes(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
             except UnicodeDecodeError:
                 raise Unreadable(f"header {name} is not UTF-8") from None
     if attributes.get("specversion") != "1.0":
-        raise Unreadable(f"header ce_specversion is {attributes.get('specversion')!r}, expected '1.0'")
+        raise Unreadable("header ce_specversion is missing or not 1.0")
     for required in ("id", "source", "type"):
         if not attributes.get(required):
             raise Unreadable(f"header ce_{required} is missing")

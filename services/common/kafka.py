@@ -71,3 +71,20 @@ async def create_topics(
     finally:
         await admin.close()
     return made
+
+
+async def partitions_of(settings: Settings, topic: str) -> list[int]:
+    """The numbers of a topic's partitions, asked of the brokers.
+
+    Raises:
+        UnknownTopicOrPartitionError: there is no such topic.
+    """
+    admin = AIOKafkaAdminClient(**connection(settings))
+    await admin.start()
+    try:
+        (found,) = await admin.describe_topics([topic])
+        if found["error_code"] != 0:
+            raise for_code(found["error_code"])(f"topic {topic}")
+        return sorted(partition["partition"] for partition in found["partitions"])
+    finally:
+        await admin.close()

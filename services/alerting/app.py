@@ -1,0 +1,149 @@
+"""Wiring of alerting: what starts, in which order, and how it stops."""
+
+import asyncio
+import os
+import socket
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from schemas.configuration import Configuration
+from services.alerting import housekeeping
+from services.alerting.board import Board
+from services.alerting.consumer import Consumer
+from services.alerting.core.calendar import OfficeCalendar
+from services.alerting.core.policy import Rules
+from services.alerting.database import create_engine, patiently
+from services.alerting.desk.pages import router_for
+from services.alerting.desk.tokens import Tokens
+from services.alerting.engine import Engine, system_clock
+from services.alerting.mailer import Mailer
+from services.alerting.migrations.apply import migrate_async
+from services.alerting.relay import LifecycleRelay
+from services.alerting.timers import Timers
+from services.common import configuration_file, telemetry
+from services.common.outage import Outage
+from services.common.settings import AlertingSettings, unknown_variables
+from services.common.smtp import parse_smtp_url
+from services.common.web import Readiness, add_operations_routes, serve
+
+log = structlog.get_logger()
+Loop = Callable[[], Awaitable[None]]
+
+
+def run(settings: AlertingSettings) -> None:
+    """`rufkette alerting`: until SIGTERM, or until a bug ends it with a non-zero exit code."""
+    telemetry.configure(service="alerting", log_format=settings.log_format, log_level=settings.log_level)
+    for name in unknown_variables(AlertingSettings):
+        log.warning("setting.unknown", setting=name)
+    configuration = configuration_file.load(settings.config)
+    log.info(
+        "configuration.loaded",
+        sites=len(configuration.sites),
+        sources=len(configuration.sources),
+        rules=len(configuration.rules),
+    )
+    serve(app_for(settings, configuration), host=settings.alerting_host, port=settings.alerting_port)
+
+
+class Alerting:
+    """The parts of one alerting process."""
+
+    def __init__(self, settings: AlertingSettings, configuration: Configuration) -> None:
+        rules = Rules(configuration, OfficeCalendar(configuration))
+        self.settings = settings
+        self.database_url = settings.database_url.get_secret_value()
+        self.database: AsyncEngine = create_engine(self.database_url)
+        self.database_outage = Outage("database")
+        self.engine = Engine(self.database, lambda: rules, topic_prefix=settings.topic_prefix)
+        self.tokens = Tokens(settings.secret_keys)
+        # Unique per process: a zombie of the same host must not pass for its successor.
+        owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.consumer = Consumer(self.engine, settings, owner, self.database_outage)
+        self.relay = LifecycleRelay(self.engine, settings, self.database_outage)
+        self.timers = Timers(self.engine, self.database_outage)
+        self.mailer = Mailer(
+            self.engine,
+            parse_smtp_url(settings.smtp_url.get_secret_value()),
+            settings.mail_from,
+            settings.public_url,
+            self.tokens,
+            self.database_outage,
+        )
+
+    def loops(self) -> dict[str, Loop]:
+        """What runs for ever, by name."""
+        return {
+            "consumer": self.consumer.run,
+            "leases": self.consumer.keep_leases,
+            "timers": self.timers.run,
+            "mailer": self.mailer.run,
+            "relay": self.relay.run,
+            "housekeeping": lambda: housekeeping.run(self.engine, self.database_outage),
+        }
+
+    async def readiness(self) -> Readiness:
+        """Ready when everything that an alarm needs is there."""
+        dependencies = (self.database_outage, self.consumer.outage, self.mailer.outage)
+        problems: dict[str, str] = {outage.what: outage.down for outage in dependencies if outage.down is not None}
+        return Readiness(ready=not problems, status="waiting" if problems else "ok", problems=problems)
+
+    async def work(self) -> None:
+        """Bring the database up to date, as soon as it is there, then run every loop."""
+        await patiently(self.database_outage, lambda: migrate_async(self.database_url))
+        async with asyncio.TaskGroup() as tasks:
+            for name, loop in self.loops().items():
+                tasks.create_task(_watched(name, loop))
+
+    async def stop(self) -> None:
+        """Give back what others could take over, and close; bounded, because the others may be away."""
+        try:
+            async with asyncio.timeout(3):
+                await self.consumer.release()
+        except Exception as error:  # noqa: BLE001 - leases run out by themselves, and nothing may keep us from stopping
+            log.debug("client.abandoned", error=type(error).__name__)
+        await self.relay.close()
+        await self.database.dispose()
+        log.info("service.stopped")
+
+
+async def _watched(name: str, loop: Loop) -> None:
+    try:
+        await loop()
+    except Exception:
+        log.exception("loop.crashed", loop=name)
+        raise
+
+
+def app_for(settings: AlertingSettings, configuration: Configuration) -> FastAPI:
+    """The desk with the loops behind it; they live as long as the app's lifespan."""
+    alerting = Alerting(settings, configuration)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        task = asyncio.create_task(alerting.work())
+        task.add_done_callback(_end_process_on_crash)
+        log.info("service.started", host=settings.alerting_host, port=settings.alerting_port)
+        try:
+            yield
+        finally:
+            task.remove_done_callback(_end_process_on_crash)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await alerting.stop()
+
+    app = FastAPI(title="Rufkette alerting", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    add_operations_routes(app, alerting.readiness)
+    app.include_router(router_for(Board(alerting.engine), alerting.engine.rules, alerting.tokens, system_clock))
+    return app
+
+
+def _end_process_on_crash(task: asyncio.Task[None]) -> None:
+    """A dead loop must not look alive: the process ends and its supervisor starts a new one."""
+    if not task.cancelled() and task.exception() is not None:
+        log.critical("process.crashed")
+        os._exit(70)

@@ -1,0 +1,113 @@
+"""What one transaction decides and will write, gathered decision by decision."""
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, assert_never
+
+from pydantic import TypeAdapter
+
+from schemas import codec, topics
+from schemas.events import Event
+from services.alerting.core.decide import decide
+from services.alerting.core.effects import Click, Decision, Input, Notify, Purpose, Relay, Withdraw
+from services.alerting.core.incident import Incident
+from services.alerting.core.policy import Rules
+
+_INPUT: TypeAdapter[Input] = TypeAdapter(Input)
+
+
+def outbox_id(incident_id: str, notify: Notify) -> uuid.UUID:
+    """Names exactly one mail: the same decision made again is the same row, and the same Message-ID."""
+    parts = (incident_id, notify.cycle, notify.step, notify.repetition, notify.recipient.email, notify.purpose.value)
+    return uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(parts))
+
+
+@dataclass(slots=True)
+class Changes:
+    """`known` are the incidents locked in this transaction, as they are after the decisions so far."""
+
+    now: datetime
+    rules: Rules
+    topic_prefix: str
+    known: dict[str, Incident] = field(default_factory=dict)
+    changed: dict[str, Incident] = field(default_factory=dict)
+    timeline: list[dict[str, Any]] = field(default_factory=list)
+    mails: dict[uuid.UUID, dict[str, Any]] = field(default_factory=dict)
+    withdrawn: set[str] = field(default_factory=set)
+    relayed: list[dict[str, Any]] = field(default_factory=list)
+    journeys: list[tuple[Input, Decision]] = field(default_factory=list)
+
+    def decide(self, candidates: Sequence[Incident], cause: Input) -> Decision:
+        """Decide and gather; a decision that changes nothing leaves only its reason behind."""
+        decision = decide(candidates, cause, now=self.now, rules=self.rules)
+        self.journeys.append((cause, decision))
+        incident = decision.incident
+        if incident is not None and not any(incident is candidate for candidate in candidates):
+            self.known[incident.id] = self.changed[incident.id] = incident
+            self.timeline.append(self._timeline_row(incident, decision, cause))
+            for effect in decision.effects:
+                match effect:
+                    case Notify():
+                        self._mail(incident, effect)
+                    case Relay():
+                        self._relay(incident, effect)
+                    case Withdraw():
+                        self._withdraw(incident.id)
+                    case _:
+                        assert_never(effect)
+        return decision
+
+    def publish(self, topic: str, record: codec.Record) -> None:
+        """Have a record published after the commit."""
+        row = {"topic": topics.prefixed(topic, self.topic_prefix), "key": record.key, "value": record.value}
+        self.relayed.append(row | {"headers": json.dumps([[name, value.decode()] for name, value in record.headers])})
+
+    def _relay(self, incident: Incident, effect: Relay) -> None:
+        what = f"{incident.id}/{incident.revision}/{effect.change}/{effect.data.failure}"
+        id_ = str(uuid.uuid5(uuid.NAMESPACE_OID, what))
+        self.publish(topics.LIFECYCLE, codec.encode_lifecycle(id_, effect.change, self.now, effect.data))
+
+    def _timeline_row(self, incident: Incident, decision: Decision, cause: Input) -> dict[str, Any]:
+        by = (
+            cause.by
+            if isinstance(cause, Click)
+            else getattr(cause.data, "by", None)
+            if isinstance(cause, Event)
+            else None
+        )
+        return {
+            "incident_id": incident.id,
+            "revision": incident.revision,
+            "at": self.now,
+            "reason": decision.reason.value,
+            "by": by,
+            "body": _INPUT.dump_json(cause).decode(),
+        }
+
+    def _mail(self, incident: Incident, notify: Notify) -> None:
+        id_ = outbox_id(incident.id, notify)
+        self.mails[id_] = {
+            "id": id_,
+            "incident_id": incident.id,
+            "cycle": notify.cycle,
+            "step": notify.step,
+            "repetition": notify.repetition,
+            "recipient": notify.recipient.email,
+            "role": notify.recipient.role,
+            "name": notify.recipient.name,
+            "purpose": notify.purpose.value,
+            "urgency": notify.urgency,
+            "created_at": self.now,
+        }
+
+    def _withdraw(self, incident_id: str) -> None:
+        """Also what this very transaction wanted to send; rows of earlier ones are withdrawn when it is saved."""
+        self.withdrawn.add(incident_id)
+        self.mails = {
+            id_: row
+            for id_, row in self.mails.items()
+            if row["incident_id"] != incident_id or row["purpose"] != Purpose.ALARM.value
+        }

@@ -1,0 +1,242 @@
+"""Reads the partitions that this process has leased and has the engine apply their records."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas import topics
+from schemas.events import Event
+from services.alerting import leases
+from services.alerting.database import in_transaction, is_data_fault, patiently
+from services.alerting.engine import Batch, Engine
+from services.alerting.leases import LeaseLostError, Position
+from services.alerting.records import ConsumerRecord, Unread, mark, read, rejected
+from services.common import kafka
+from services.common.outage import Outage, pause
+from services.common.settings import Settings
+
+log = structlog.get_logger()
+GROUP = "rufkette-alerting"
+_MAX_RECORDS = 500
+_LOOK_FOR_PARTITIONS = 30  # renewals
+_FRESH_MS = 3_000
+
+
+class Consumer:
+    """One process's share of `incidents.events`."""
+
+    def __init__(self, engine: Engine, settings: Settings, owner: str, database: Outage) -> None:
+        self.outage = Outage("kafka")
+        self._engine = engine
+        self._settings = settings
+        self._owner = owner
+        self._database = database
+        self._topic = topics.prefixed(topics.EVENTS, settings.topic_prefix)
+        self._held: dict[int, Position] = {}
+        self._unchecked: dict[int, Position] = {}
+        self._client: AIOKafkaConsumer | None = None
+        self._astray = False
+
+    async def run(self) -> None:
+        """Read for ever; Kafka and the database may come and go."""
+        attempt = 0
+        while True:
+            try:
+                await self._read_on()
+            except (KafkaError, OSError, TimeoutError) as error:
+                self.outage.noticed(error)
+                await pause(attempt, longest=5)
+                attempt += 1
+
+    async def keep_leases(self) -> None:
+        """Renew and claim for ever, independently of how long a batch takes."""
+        for turn in itertools.count(1):
+            started = time.monotonic()
+            if self._client is not None:
+                if turn % _LOOK_FOR_PARTITIONS == 0:
+                    await self._look_for_partitions()
+                self._held = await patiently(self._database, self._maintain)
+            await asyncio.sleep(max(0.0, leases.RENEW_EVERY - (time.monotonic() - started)))
+
+    async def _look_for_partitions(self) -> None:
+        """Operations may add partitions to a topic that is in use."""
+        try:
+            await self._register()
+        except (KafkaError, OSError, TimeoutError) as error:
+            self.outage.noticed(error)
+
+    async def release(self) -> None:
+        """Hand everything to the others at once."""
+        self._held = {}
+        await in_transaction(self._engine.database, lambda tx: leases.release(tx, self._owner))
+
+    async def _read_on(self) -> None:
+        client = kafka.consumer(self._settings, GROUP)
+        await client.start()
+        try:
+            await self._register()
+            self._client = client
+            self._held = await patiently(self._database, self._maintain)
+            self.outage.over()
+            while True:
+                self._assign(client)
+                await self._poll(client)
+        finally:
+            self._client = None
+            await _stop(client)
+
+    async def _register(self) -> None:
+        numbers = await kafka.partitions_of(self._settings, self._topic)
+        await patiently(
+            self._database,
+            lambda: in_transaction(self._engine.database, lambda tx: leases.register(tx, self._topic, numbers)),
+        )
+
+    async def _maintain(self) -> dict[int, Position]:
+        caught_up = self._caught_up()
+        before = set(self._held)
+
+        async def work(tx: AsyncConnection) -> dict[int, Position]:
+            await leases.renew(tx, self._owner, self._topic, caught_up)
+            return await leases.claim(tx, self._owner, self._topic)
+
+        now = await in_transaction(self._engine.database, work)
+        for number in sorted(set(now) - before):
+            log.info("partition.claimed", topic=self._topic, partition=number, offset=now[number].next_offset)
+        for number in sorted(before - set(now)):
+            log.info("partition.lost", topic=self._topic, partition=number)
+        # What we hold already is known better here than in a row read while a batch was being applied.
+        return {number: self._held.get(number, position) for number, position in now.items()}
+
+    def _caught_up(self) -> Mapping[int, bool]:
+        client = self._client
+        if client is None:
+            return {}
+        now_ms = time.time() * 1000
+        current: dict[int, bool] = {}
+        for number, position in self._held.items():
+            partition = TopicPartition(self._topic, number)
+            if partition in client.assignment():
+                end, polled = client.highwater(partition), client.last_poll_timestamp(partition)
+                fresh = polled is not None and now_ms - polled < _FRESH_MS
+                current[number] = fresh and end is not None and position.next_offset >= end
+        return current
+
+    def _assign(self, client: AIOKafkaConsumer) -> None:
+        wanted = {TopicPartition(self._topic, number) for number in self._held}
+        if client.assignment() == wanted and not self._astray:
+            return
+        self._astray = False
+        client.assign(list(wanted))
+        self._unchecked = dict(self._held)
+        for number, position in self._held.items():
+            self._seek(client, number, position)
+
+    def _seek(self, client: AIOKafkaConsumer, number: int, position: Position) -> None:
+        """To the record before the position, if it is known: it must still be the one we applied."""
+        before = position.next_offset - 1 if position.last_event_id is not None else position.next_offset
+        client.seek(TopicPartition(self._topic, number), max(0, before))
+
+    async def _poll(self, client: AIOKafkaConsumer) -> None:
+        if not self._held:
+            await asyncio.sleep(0.1)
+            return
+        try:
+            fetched = await client.getmany(timeout_ms=500, max_records=_MAX_RECORDS)
+        except OffsetOutOfRangeError as error:
+            for partition in error.args[0]:
+                await self._diverged(client, partition.partition)
+            return
+        self.outage.over()
+        await asyncio.gather(
+            *(self._take(client, partition.partition, records) for partition, records in fetched.items())
+        )
+
+    async def _take(self, client: AIOKafkaConsumer, number: int, records: Sequence[ConsumerRecord]) -> None:
+        position = self._held.get(number)
+        if position is None:
+            return
+        if number in self._unchecked:
+            first = records[0]
+            if first.offset == position.next_offset - 1 and mark(first) != position.last_event_id:
+                await self._diverged(client, number)
+                return
+            del self._unchecked[number]
+        fresh = [record for record in records if record.offset >= position.next_offset]
+        try:
+            if fresh:
+                await self._apply(number, position, fresh)
+        except LeaseLostError:
+            log.warning("partition.lost", topic=self._topic, partition=number)
+            self._held.pop(number, None)
+            # What was fetched is gone: should the partition come back, it must be read from its stored position.
+            self._astray = True
+
+    async def _apply(self, number: int, position: Position, records: Sequence[ConsumerRecord]) -> None:
+        try:
+            await self._commit(number, position, records, [read(record) for record in records])
+        except DBAPIError as error:
+            if not is_data_fault(error):
+                raise
+            # Bad data cannot block a partition: find the record that PostgreSQL refuses.
+            for record in records:
+                await self._apply_alone(number, self._held[number], record)
+
+    async def _apply_alone(self, number: int, position: Position, record: ConsumerRecord) -> None:
+        try:
+            await self._commit(number, position, [record], [read(record)])
+        except DBAPIError as error:
+            if not is_data_fault(error):
+                raise
+            await self._commit(number, position, [record], [Unread(record, "the database refuses its data")])
+
+    async def _commit(
+        self, number: int, position: Position, records: Sequence[ConsumerRecord], items: Sequence[Event | Unread]
+    ) -> None:
+        unread = [item for item in items if isinstance(item, Unread)]
+        batch = Batch(
+            position=position,
+            end_offset=records[-1].offset + 1,
+            last_event_id=mark(records[-1]),
+            events=[item for item in items if isinstance(item, Event)],
+            rejected=[rejected(item.record, item.reason) for item in unread],
+        )
+        await patiently(self._database, lambda: self._engine.apply(batch, self._owner))
+        self._held[number] = replace(position, next_offset=batch.end_offset, last_event_id=batch.last_event_id)
+        for item in unread:
+            log.error(
+                "record.rejected", topic=self._topic, partition=number, offset=item.record.offset, reason=item.reason
+            )
+
+    async def _diverged(self, client: AIOKafkaConsumer, number: int) -> None:
+        """Kafka is not what we knew: read it from its beginning; event ids sort out what is known."""
+        partition = TopicPartition(self._topic, number)
+        beginning = (await client.beginning_offsets([partition]))[partition]
+        position = self._held[number]
+        log.error("log.diverged", topic=self._topic, partition=number, offset=position.next_offset, beginning=beginning)
+        await patiently(
+            self._database,
+            lambda: in_transaction(
+                self._engine.database, lambda tx: leases.rewind(tx, position, self._owner, beginning)
+            ),
+        )
+        self._unchecked.pop(number, None)
+        self._held[number] = Position(self._topic, number, beginning, None)
+        client.seek(partition, beginning)
+
+
+async def _stop(client: AIOKafkaConsumer) -> None:
+    """Bounded: a client whose broker is away can take its time."""
+    try:
+        async with asyncio.timeout(3):
+            await client.stop()
+    except (TimeoutError, KafkaError, OSError):
+        log.debug("client.abandoned")

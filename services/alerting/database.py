@@ -1,0 +1,93 @@
+"""The connection pool, with time-outs so that a stopped process can never block the others."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from services.common.outage import Outage, pause
+
+Result = TypeVar("Result")
+
+_SESSION = {
+    "application_name": "rufkette-alerting",
+    "transaction_timeout": "5000",
+    "idle_in_transaction_session_timeout": "2000",
+    "lock_timeout": "2000",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+    "jit": "off",
+}
+_CONFLICTS = frozenset({"40001", "40P01"})
+_OURS = frozenset({"22", "23", "42"})
+"""SQLSTATE classes that trying again cannot heal: refused data, violated constraints, wrong SQL."""
+_DATA_FAULT = re.compile(r"^(22|23)")
+
+
+def driver_url(database_url: str) -> str:
+    """`postgresql://…` as SQLAlchemy wants it for asyncpg."""
+    return re.sub(r"^postgres(ql)?://", "postgresql+asyncpg://", database_url)
+
+
+def _as_is(text: str) -> str:
+    return text
+
+
+def create_engine(database_url: str) -> AsyncEngine:
+    """A pool on PostgreSQL ≥ 17. JSON columns take and give JSON text, because pydantic has serialised it already."""
+    return create_async_engine(
+        driver_url(database_url),
+        pool_size=10,
+        max_overflow=10,
+        pool_timeout=5,
+        pool_use_lifo=True,
+        hide_parameters=True,
+        json_serializer=_as_is,
+        json_deserializer=_as_is,
+        connect_args={"server_settings": _SESSION, "timeout": 3, "command_timeout": 6},
+    )
+
+
+def sqlstate(error: DBAPIError) -> str:
+    """PostgreSQL's error code, or an empty string."""
+    return str(getattr(error.orig, "sqlstate", None) or "")
+
+
+def is_data_fault(error: DBAPIError) -> bool:
+    """Whether PostgreSQL refused the data itself (class 22 or 23), so that trying again cannot help."""
+    return bool(_DATA_FAULT.match(sqlstate(error)))
+
+
+async def in_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+    """Run `work` in one transaction; conflicts between transactions (40001, 40P01) are tried again."""
+    attempts = 5
+    for attempt in range(1, attempts + 1):
+        try:
+            async with engine.begin() as connection:
+                return await work(connection)
+        except DBAPIError as error:
+            if sqlstate(error) not in _CONFLICTS or attempt == attempts:
+                raise
+    raise AssertionError("unreachable")
+
+
+async def patiently(outage: Outage, work: Callable[[], Awaitable[Result]]) -> Result:
+    """Do `work`, and again until it succeeds while the database is away. Refused data and our own bugs are raised."""
+    attempt = 0
+    while True:
+        try:
+            result = await work()
+        except (DBAPIError, PoolTimeoutError, OSError, TimeoutError) as error:
+            if isinstance(error, DBAPIError) and sqlstate(error)[:2] in _OURS:
+                raise
+            outage.noticed(error)
+            await pause(attempt)
+            attempt += 1
+        else:
+            outage.over()
+            return result

@@ -1,0 +1,227 @@
+"""The shell around `decide`: load and lock what an input concerns, decide, store everything in one commit."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from schemas import codec, topics
+from schemas.events import Event, Reported
+from services.alerting import store
+from services.alerting.changes import Changes
+from services.alerting.core.effects import Click, Deadline, Decision, DeliveryResult, Reason
+from services.alerting.core.incident import Incident, Status
+from services.alerting.core.policy import Rules
+from services.alerting.core.reporting import place_key
+from services.alerting.database import in_transaction
+from services.alerting.journeys import log_decision
+from services.alerting.leases import Position, move_position
+from services.alerting.tables import incidents, partitions
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Signals:
+    """Wakes the loops of this process when there is work for them."""
+
+    mail: asyncio.Event = field(default_factory=asyncio.Event)
+    relay: asyncio.Event = field(default_factory=asyncio.Event)
+    timers: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records of one partition: readable events, and what has to be set aside."""
+
+    position: Position
+    end_offset: int
+    last_event_id: str | None
+    events: Sequence[Event]
+    rejected: Sequence[codec.Record] = ()
+
+
+def system_clock() -> datetime:
+    """The only clock of alerting."""
+    return datetime.now(UTC)
+
+
+class Engine:
+    """Applies inputs to incidents. Safe to call from several loops and several processes at once.
+
+    Every method raises sqlalchemy.exc.DBAPIError or OSError when the database refuses or cannot be reached; then
+    nothing was written.
+    """
+
+    def __init__(
+        self,
+        database: AsyncEngine,
+        rules: Callable[[], Rules],
+        *,
+        topic_prefix: str = "",
+        clock: Callable[[], datetime] = system_clock,
+    ) -> None:
+        self.database = database
+        self.rules = rules
+        self.clock = clock
+        self.topic_prefix = topic_prefix
+        self.signals = Signals()
+
+    async def apply(self, batch: Batch, owner: str) -> None:
+        """Apply a batch of records and move the position, in one commit.
+
+        Raises:
+            LeaseLostError: the partition is no longer `owner`'s; nothing was written.
+        """
+
+        async def work(tx: AsyncConnection, changes: Changes) -> None:
+            await move_position(tx, batch.position, owner, batch.end_offset, batch.last_event_id)
+            for record in batch.rejected:
+                changes.publish(topics.REJECTED, record)
+            if batch.events:
+                await self._apply_events(tx, changes, batch.events)
+
+        await self._commit(work)
+
+    async def _apply_events(self, tx: AsyncConnection, changes: Changes, events: Sequence[Event]) -> None:
+        fresh = await _unknown(tx, events, changes.now)
+        keys = {e.id: place_key(e.data, changes.rules) for e in fresh if isinstance(e.data, Reported)}
+        places = [key for key in keys.values() if key is not None]
+        await store.lock_places(tx, places)
+        changes.known = await store.load_for_update(tx, (e.subject for e in fresh if e.subject), places)
+        opened: list[str] = []
+        for event in fresh:
+            decision = changes.decide(_candidates(event, keys.get(event.id), changes.known), event)
+            if decision.reason is Reason.HELD:
+                await store.hold(tx, event, changes.now)
+            elif decision.incident is not None and decision.reason in {Reason.OPENED, Reason.IMPORTED}:
+                opened.append(decision.incident.id)
+        for event in await store.release_held(tx, opened):
+            changes.decide([changes.known[event.subject or ""]], event)
+
+    async def fire(self, limit: int = 50, *, grace: bool = True) -> int:
+        """Handle incidents whose due time has come; returns how many.
+
+        Rows that others hold are left to them. With `grace` a due time waits, for 10 s at most, until this
+        installation has read all records that wait on Kafka: an acknowledgement may be among them.
+        """
+
+        async def work(tx: AsyncConnection, changes: Changes) -> None:
+            for incident in await self._due(tx, changes.now, limit, grace=grace):
+                assert incident.due_at is not None
+                changes.decide([incident], Deadline(incident.due_at))
+
+        return len((await self._commit(work)).journeys)
+
+    async def _due(self, tx: AsyncConnection, now: datetime, limit: int, *, grace: bool) -> list[Incident]:
+        query = sa.select(incidents.c.state).where(incidents.c.due_at <= now)
+        if grace:
+            topic = topics.prefixed(topics.EVENTS, self.topic_prefix)
+            clock = sa.func.clock_timestamp()
+            long_ago = sa.func.coalesce(partitions.c.caught_up_at, sa.text("'-infinity'::timestamptz"))
+            behind = sa.exists().where(partitions.c.topic == topic, long_ago < clock - sa.text("interval '3 seconds'"))
+            waited = incidents.c.due_at <= clock - sa.text("interval '10 seconds'")
+            query = query.where(sa.or_(sa.not_(behind), waited))
+        query = query.order_by(incidents.c.urgency, incidents.c.due_at).limit(limit).with_for_update(skip_locked=True)
+        return [store.from_json(row.state) for row in await tx.execute(query)]
+
+    async def next_due(self) -> datetime | None:
+        """The earliest due time of all incidents."""
+        async with self.database.connect() as connection:
+            found: datetime | None = await connection.scalar(sa.select(sa.func.min(incidents.c.due_at)))
+            return found
+
+    async def act(self, incident_id: str, click: Click) -> Decision:
+        """A person's click.
+
+        Raises:
+            LookupError: there is no such incident.
+        """
+
+        async def work(tx: AsyncConnection, changes: Changes) -> None:
+            known = await store.load_for_update(tx, [incident_id])
+            changes.decide([known[incident_id]], click)
+
+        return (await self._commit(work)).journeys[0][1]
+
+    async def delivered(
+        self,
+        results: Sequence[tuple[str, DeliveryResult]],
+        record: Callable[[AsyncConnection], Awaitable[set[int]]],
+    ) -> None:
+        """Final results of mails, as (incident id, result).
+
+        Args:
+            results: what the mail servers answered.
+            record: writes the answers into the outbox in the same transaction, and returns the indexes of the
+                results that were still ours to record.
+        """
+
+        async def work(tx: AsyncConnection, changes: Changes) -> None:
+            ours = await record(tx)
+            changes.known = await store.load_for_update(tx, (results[index][0] for index in ours))
+            for index in sorted(ours):
+                incident_id, result = results[index]
+                if incident_id in changes.known:
+                    changes.decide([changes.known[incident_id]], result)
+
+        await self._commit(work)
+
+    async def _commit(self, work: Callable[[AsyncConnection, Changes], Awaitable[None]]) -> Changes:
+        async def attempt(tx: AsyncConnection) -> Changes:
+            changes = Changes(self.clock(), self.rules(), self.topic_prefix)
+            await work(tx, changes)
+            await store.save(tx, changes)
+            return changes
+
+        changes = await in_transaction(self.database, attempt)
+        self._wake(changes)
+        for cause, decision in changes.journeys:
+            log_decision(cause, decision)
+        return changes
+
+    def _wake(self, changes: Changes) -> None:
+        if changes.mails:
+            self.signals.mail.set()
+        if changes.relayed:
+            self.signals.relay.set()
+        if changes.changed:
+            self.signals.timers.set()
+
+
+async def _unknown(tx: AsyncConnection, events: Sequence[Event], now: datetime) -> list[Event]:
+    """The events that were never applied, each once, in their order; others are logged."""
+    digests: dict[str, str] = {}
+    for event in events:
+        digests.setdefault(event.id, _digest(event))
+    new = await store.register_events(tx, digests, now)
+    fresh: list[Event] = []
+    repeated: list[Event] = []
+    for event in events:
+        if event.id in new:
+            new.remove(event.id)
+            fresh.append(event)
+        else:
+            repeated.append(event)
+    if repeated:
+        first = await store.digests_of(tx, {event.id for event in repeated})
+        for event in repeated:
+            differs = first.get(event.id) != _digest(event)
+            log.info("event.duplicate", event_id=event.id, source=event.source, differs=differs)
+    return fresh
+
+
+def _candidates(event: Event, key: str | None, known: dict[str, Incident]) -> list[Incident]:
+    if isinstance(event.data, Reported):
+        return [i for i in known.values() if key is not None and i.place_key == key and i.status is not Status.CLOSED]
+    return [known[event.subject]] if event.subject in known else []
+
+
+def _digest(event: Event) -> str:
+    # JSON of the data alone: the envelope's time differs when a sender repeats itself.
+    return hashlib.sha256(event.data.model_dump_json().encode()).hexdigest()

@@ -1,0 +1,54 @@
+"""One log line per decision, so that a reader can follow a press by its `event_id`. No personal data."""
+
+import structlog
+
+from schemas.events import Event
+from services.alerting.core.effects import Decision, Input, Notify, Reason
+from services.alerting.core.incident import Incident
+
+log = structlog.get_logger()
+
+_OPENED = frozenset({Reason.OPENED, Reason.IMPORTED})
+_MERGED = frozenset({Reason.MERGED, Reason.MERGED_REALARMED})
+_ESCALATED = frozenset({Reason.STEP_DUE, Reason.REPEAT_DUE, Reason.ACKNOWLEDGEMENT_RAN_OUT, Reason.NOBODY_REACHED})
+
+
+def log_decision(cause: Input, decision: Decision) -> None:
+    """Say what became of an input, and why."""
+    incident = decision.incident
+    event_id = cause.id if isinstance(cause, Event) else None
+    if incident is None:
+        if decision.reason is Reason.HELD and isinstance(cause, Event):
+            log.info("event.held", event_id=event_id, incident_id=cause.subject)
+        return
+    about = _about(incident) | ({"event_id": event_id} if event_id else {})
+    told = sum(isinstance(effect, Notify) for effect in decision.effects)
+    reason = decision.reason
+    if reason in _OPENED:
+        log.info("incident.opened", **about, rule=incident.rule, policy=incident.policy_name, mails=told)
+    elif reason in _MERGED:
+        log.info("incident.merged", **about, reason=reason.value, mails=told)
+    elif reason in _ESCALATED:
+        log.info("incident.escalated", **about, reason=reason.value, **_stage(incident), mails=told)
+    elif reason is Reason.ACKNOWLEDGED:
+        log.info("incident.acknowledged", **about, mails=told)
+    elif reason is Reason.CLOSED and incident.closing is not None:
+        log.info("incident.closed", **about, outcome=incident.closing.outcome.value, mails=told)
+    else:
+        log.debug("incident.changed", **about, reason=reason.value)
+    if incident.emergency and told:
+        log.error("nobody.present", **about, **_stage(incident), mails=told)
+
+
+def _about(incident: Incident) -> dict[str, object]:
+    return {
+        "incident_id": incident.id,
+        "site": incident.site,
+        "level": incident.danger_level,
+        "mode": incident.mode.value,
+        "source": incident.source,
+    }
+
+
+def _stage(incident: Incident) -> dict[str, int]:
+    return {"cycle": incident.cycle, "step": incident.step + 1, "repetition": incident.repetition}

@@ -1,0 +1,189 @@
+"""Sends what is in the outbox: several connections kept open, urgent mails first, one recipient a mail."""
+
+import asyncio
+import random
+import time
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
+from email.utils import format_datetime, formataddr, parseaddr
+from functools import partial
+from uuid import NAMESPACE_URL, uuid5
+
+import structlog
+
+from services.alerting import outbox
+from services.alerting.core.effects import Answer
+from services.alerting.core.messages import Message, compose
+from services.alerting.database import in_transaction, patiently
+from services.alerting.desk.tokens import Tokens
+from services.alerting.engine import Engine
+from services.alerting.outbox import Mail
+from services.alerting.smtp_session import SmtpAnswer, SmtpSession, Verdict
+from services.common.outage import Outage, wait_for
+from services.common.smtp import SmtpServer
+
+log = structlog.get_logger()
+
+CONNECTIONS = 8
+_LOOK_EVERY = 1.0
+"""Seconds between looks at the outbox when nobody in this process says that there is a mail."""
+_PROBE_EVERY = 2.0
+_LONGEST_DELAY = 60.0
+
+
+class Mailer:
+    """`public_url` is the desk as recipients reach it, `sender` the From address."""
+
+    def __init__(
+        self, engine: Engine, server: SmtpServer, sender: str, public_url: str, tokens: Tokens, database: Outage
+    ) -> None:
+        self.outage = Outage("mail_server")
+        self._engine = engine
+        self._server = server
+        self._sender = sender
+        self._envelope_sender = parseaddr(sender)[1]
+        self._domain = self._envelope_sender.rpartition("@")[2]
+        self._public_url = public_url
+        self._tokens = tokens
+        self._database = database
+        self._work: asyncio.Queue[Mail] = asyncio.Queue()
+        self._answers: asyncio.Queue[tuple[Mail, Answer, str]] = asyncio.Queue()
+        self._busy = 0
+
+    async def run(self) -> None:
+        """Send for ever."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._record())
+            for _ in range(CONNECTIONS):
+                loops.create_task(self._send_on())
+            loops.create_task(self._claim())
+            loops.create_task(self._probe())
+
+    async def _claim(self) -> None:
+        while True:
+            free = CONNECTIONS - self._busy
+            claimed = await patiently(self._database, partial(self._take, free)) if free > 0 else []
+            for mail in claimed:
+                self._busy += 1
+                self._work.put_nowait(mail)
+            if len(claimed) < max(free, 1):
+                await wait_for(self._engine.signals.mail, _LOOK_EVERY)
+
+    async def _take(self, limit: int) -> list[Mail]:
+        return await in_transaction(self._engine.database, lambda tx: outbox.claim(tx, limit))
+
+    async def _send_on(self) -> None:
+        session = SmtpSession(self._server)
+        try:
+            while True:
+                mail = await self._work.get()
+                try:
+                    await self._deliver(session, mail)
+                finally:
+                    self._busy -= 1
+                    self._engine.signals.mail.set()
+        finally:
+            await session.close()
+
+    async def _deliver(self, session: SmtpSession, mail: Mail) -> None:
+        started = time.perf_counter()
+        message = self._build(mail)
+        answer = await session.send(self._envelope_sender, mail.notify.recipient.email, message)
+        self._heard(reached=answer.stage != "CONNECT")
+        about = self._about(mail, answer, started)
+        text = f"{answer.stage} {answer.code or '-'} {answer.text}"[:500]
+        match answer.verdict:
+            case Verdict.ACCEPTED:
+                log.info("mail.accepted", **about)
+                self._answers.put_nowait((mail, Answer.ACCEPTED, text))
+            case Verdict.REFUSED:
+                log.error("mail.refused", **about)
+                self._answers.put_nowait((mail, Answer.REFUSED, text))
+            case Verdict.DEFERRED:
+                delay = _delay(mail.attempt)
+                log.warning("mail.deferred", **about, seconds=round(delay, 1))
+                await patiently(self._database, lambda: self._defer(mail, delay, text))
+
+    async def _defer(self, mail: Mail, delay: float, text: str) -> None:
+        await in_transaction(self._engine.database, lambda tx: outbox.defer(tx, mail, delay, text))
+
+    async def _probe(self) -> None:
+        """While the server is not known to be there, look: readiness must not wait for the first alarm."""
+        while True:
+            if self.outage.down is not None:
+                session = SmtpSession(self._server)
+                self._heard(reached=await session.probe())
+                await session.close()
+            await asyncio.sleep(_PROBE_EVERY)
+
+    def _heard(self, *, reached: bool) -> None:
+        if reached:
+            self.outage.over()
+        else:
+            self.outage.noticed(ConnectionError())
+
+    async def _record(self) -> None:
+        """Record answers, all that have come in since the last commit in one."""
+        while True:
+            answers = [await self._answers.get()]
+            while not self._answers.empty() and len(answers) < 100:
+                answers.append(self._answers.get_nowait())
+            await patiently(self._database, partial(self._write, answers))
+
+    async def _write(self, answers: list[tuple[Mail, Answer, str]]) -> None:
+        results = [mail.result(answer) for mail, answer, _ in answers]
+        await self._engine.delivered(results, lambda tx: outbox.record(tx, answers))
+
+    def _about(self, mail: Mail, answer: SmtpAnswer, started: float) -> dict[str, object]:
+        return {
+            "incident_id": mail.incident.id,
+            "mail_id": str(mail.id),
+            "purpose": mail.notify.purpose.value,
+            "role": mail.notify.recipient.role,
+            "step": mail.notify.step,
+            "cycle": mail.notify.cycle,
+            "repetition": mail.notify.repetition,
+            "attempt": mail.attempt,
+            "stage": answer.stage,
+            "code": answer.code,
+            "duration_ms": round((time.perf_counter() - started) * 1000, 1),
+        }
+
+    def _build(self, mail: Mail) -> bytes:
+        now = self._engine.clock()
+        token = self._tokens.issue(mail.incident.id, mail.notify.recipient.email, now)
+        link = f"{self._public_url}/a/{token}"
+        message = compose(mail.incident, mail.notify, self._engine.rules(), now=now, link=link)
+        mime = MIMEMultipart("alternative")
+        mime["Date"] = format_datetime(now)
+        for name, value in self._headers(mail, message).items():
+            mime[name] = value
+        mime.attach(MIMEText(message.text, "plain", "utf-8"))
+        mime.attach(MIMEText(message.html, "html", "utf-8"))
+        return mime.as_bytes()
+
+    def _headers(self, mail: Mail, message: Message) -> dict[str, str]:
+        recipient, incident = mail.notify.recipient, mail.incident
+        thread = f"<{uuid5(NAMESPACE_URL, f'rufkette:incident:{incident.id}')}@{self._domain}>"
+        notify = mail.notify
+        level = "unknown" if incident.danger_level is None else str(incident.danger_level)
+        headers = {
+            "From": self._sender,
+            "To": formataddr((recipient.name or "", recipient.email)),
+            "Subject": message.subject,
+            "Message-ID": f"<{mail.id}@{self._domain}>",
+            "In-Reply-To": thread,
+            "References": thread,
+            "Auto-Submitted": "auto-generated",
+            "X-Auto-Response-Suppress": "All",
+            "X-Rufkette-Incident": incident.id,
+            "X-Rufkette-Level": level,
+            "X-Rufkette-Step": f"{notify.purpose.value}-{notify.cycle}-{notify.step}-{notify.repetition}",
+            "X-Rufkette-Attempt": str(mail.attempt),
+        }
+        return headers | ({"Importance": "high"} if message.importance_high else {})
+
+
+def _delay(attempt: int) -> float:
+    """Seconds before the next attempt: 1, 2, 4 … 60, with jitter so that a recovering server is not stormed."""
+    return min(_LONGEST_DELAY, 2.0 ** (attempt - 1)) * random.uniform(0.75, 1.25)  # noqa: S311 - no secret

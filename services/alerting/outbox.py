@@ -1,0 +1,97 @@
+"""The mails that wait: claimed under a lease, worst first, and what became of them."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.alerting.core.effects import Answer, DeliveryResult, Notify, Purpose
+from services.alerting.core.incident import Incident, Recipient
+from services.alerting.store import from_json
+from services.alerting.tables import outbox
+
+_CLOCK = sa.func.clock_timestamp()
+
+_CLAIM = sa.text("""
+    UPDATE outbox SET lease = gen_random_uuid(), lease_until = clock_timestamp() + interval '60 seconds',
+                      attempts = attempts + 1
+    FROM (
+        SELECT id FROM outbox
+        WHERE state = 'due' AND attempt_at <= clock_timestamp()
+          AND (lease_until IS NULL OR lease_until < clock_timestamp())
+        ORDER BY urgency, created_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    ) AS chosen JOIN incidents ON true
+    WHERE outbox.id = chosen.id AND incidents.id = outbox.incident_id
+    RETURNING outbox.*, incidents.state AS incident_state
+""").columns(*outbox.c, sa.column("incident_state", sa.Text))
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A claimed mail with its incident as it is now; the result counts only with `lease`."""
+
+    id: uuid.UUID
+    lease: uuid.UUID
+    incident: Incident
+    notify: Notify
+    created_at: datetime
+    attempt: int
+
+    def result(self, answer: Answer) -> tuple[str, DeliveryResult]:
+        """The input for `decide`."""
+        n = self.notify
+        result = DeliveryResult(n.recipient.email, n.purpose, n.cycle, n.step, n.repetition, answer)
+        return self.incident.id, result
+
+
+async def claim(tx: AsyncConnection, limit: int) -> list[Mail]:
+    """Take up to `limit` mails that are due and that nobody else is sending."""
+    rows = (await tx.execute(_CLAIM, {"limit": limit})).all()
+    mails = [
+        Mail(
+            id=row.id,
+            lease=row.lease,
+            incident=from_json(row.incident_state),
+            notify=Notify(
+                recipient=Recipient(row.recipient, row.role, row.name),
+                purpose=Purpose(row.purpose),
+                cycle=row.cycle,
+                step=row.step,
+                repetition=row.repetition,
+                urgency=row.urgency,
+            ),
+            created_at=row.created_at,
+            attempt=row.attempts,
+        )
+        for row in rows
+    ]
+    # RETURNING has no order of its own.
+    return sorted(mails, key=lambda mail: (mail.notify.urgency, mail.created_at))
+
+
+async def record(tx: AsyncConnection, answers: Sequence[tuple[Mail, Answer, str]]) -> set[int]:
+    """Write final answers; returns the indexes of those whose lease was still ours."""
+    ours: set[int] = set()
+    for index, (mail, answer, text) in enumerate(answers):
+        statement = (
+            sa.update(outbox)
+            .where(outbox.c.id == mail.id, outbox.c.lease == mail.lease, outbox.c.state == "due")
+            .values(state=answer.value, answer=text, answered_at=_CLOCK, lease=None, lease_until=None)
+        )
+        if (await tx.execute(statement)).rowcount == 1:
+            ours.add(index)
+    return ours
+
+
+async def defer(tx: AsyncConnection, mail: Mail, seconds: float, text: str) -> None:
+    """Try this mail again after a while."""
+    again = _CLOCK + sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+    statement = (
+        sa.update(outbox)
+        .where(outbox.c.id == mail.id, outbox.c.lease == mail.lease, outbox.c.state == "due")
+        .values(attempt_at=again, lease=None, lease_until=None, answer=text)
+    )
+    await tx.execute(statement)

@@ -1,0 +1,113 @@
+"""Publishes what the engine left in the relay table, in order; one process at a time, so that order is kept."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.alerting.database import in_transaction, patiently
+from services.alerting.engine import Engine
+from services.alerting.tables import relay
+from services.common import kafka
+from services.common.outage import Outage, pause, wait_for
+from services.common.settings import Settings
+
+log = structlog.get_logger()
+
+_LOCK = 0x72656C61
+_AT_ONCE = 500
+_PUBLISH_WITHIN = 3.0
+"""Seconds; shorter than the database's limit on a transaction."""
+
+
+class LifecycleRelay:
+    """At least once: a record is deleted only after Kafka acknowledged it."""
+
+    def __init__(self, engine: Engine, settings: Settings, database: Outage) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._database = database
+        self._outage = Outage("kafka")
+        self._producer: AIOKafkaProducer | None = None
+
+    async def run(self) -> None:
+        """Publish for ever."""
+        attempt = 0
+        while True:
+            try:
+                producer = await self._started()
+                published = await patiently(self._database, partial(self._publish, producer))
+            except (KafkaError, TimeoutError, OSError, _KafkaAwayError) as error:
+                self._outage.noticed(error)
+                await self.close()
+                await pause(attempt, longest=5)
+                attempt += 1
+                continue
+            attempt = 0
+            self._outage.over()
+            if published < _AT_ONCE:
+                await wait_for(self._engine.signals.relay, 1.0)
+
+    async def close(self) -> None:
+        """Discard the producer: after a failed send nothing about it can be trusted."""
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        try:
+            async with asyncio.timeout(2):
+                await producer.stop()
+        except (KafkaError, TimeoutError, OSError):
+            log.debug("client.abandoned")
+
+    async def _started(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            producer = kafka.producer(self._settings)
+            await producer.start()
+            self._producer = producer
+        return self._producer
+
+    async def _publish(self, producer: AIOKafkaProducer) -> int:
+        failed: list[KafkaError | TimeoutError | OSError] = []
+
+        async def work(tx: AsyncConnection) -> int:
+            if not await tx.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(_LOCK))):
+                return 0
+            rows = (await tx.execute(sa.select(relay).order_by(relay.c.seq).limit(_AT_ONCE))).all()
+            if not rows:
+                return 0
+            try:
+                async with asyncio.timeout(_PUBLISH_WITHIN):
+                    await _send_all(producer, rows)
+            except (KafkaError, TimeoutError, OSError) as error:
+                failed.append(error)
+                return 0
+            await tx.execute(sa.delete(relay).where(relay.c.seq.in_([row.seq for row in rows])))
+            return len(rows)
+
+        published = await in_transaction(self._engine.database, work)
+        if failed:
+            raise _KafkaAwayError from failed[0]
+        if published:
+            log.debug("lifecycle.relayed", records=published)
+        return published
+
+
+class _KafkaAwayError(Exception):
+    """Kafka did not take the records; told apart from a database that is away."""
+
+
+async def _send_all(producer: AIOKafkaProducer, rows: Sequence[sa.Row[Any]]) -> None:
+    futures = []
+    for row in rows:
+        headers = [(name, value.encode()) for name, value in json.loads(row.headers)]
+        futures.append(await producer.send(row.topic, value=row.value, key=row.key, headers=headers))
+    await producer.flush()
+    for future in futures:
+        await future

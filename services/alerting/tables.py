@@ -1,0 +1,117 @@
+"""Alerting's tables. JSON columns hold JSON text as pydantic wrote it; nothing parses it twice."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = sa.MetaData()
+_instant = sa.DateTime(timezone=True)
+
+processes = sa.Table(
+    "processes",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("seen_at", _instant, nullable=False),
+)
+"""Living alerting processes, for the fair share of partitions."""
+
+partitions = sa.Table(
+    "partitions",
+    metadata,
+    sa.Column("topic", sa.Text, primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True),
+    sa.Column("owner", sa.Text),
+    sa.Column("lease_until", _instant),
+    sa.Column("next_offset", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("last_event_id", sa.Text),
+    sa.Column("caught_up_at", _instant),
+)
+"""Who reads a partition, and how far its records are applied: the position is the fence against a zombie."""
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("applied_at", _instant, nullable=False, index=True),
+)
+"""Every event id ever applied, kept longer than Kafka keeps the topic: nothing is applied twice."""
+
+incidents = sa.Table(
+    "incidents",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("site", sa.Text),
+    sa.Column("place_key", sa.Text),
+    sa.Column("mode", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("urgency", sa.SmallInteger, nullable=False),
+    sa.Column("due_at", _instant),
+    sa.Column("opened_at", _instant, nullable=False),
+    sa.Column("closed_at", _instant),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("imported", sa.Boolean, nullable=False),
+    sa.Column("forgotten", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("state", JSONB, nullable=False),
+    sa.Index("incidents_due", "due_at", postgresql_where=sa.text("due_at IS NOT NULL")),
+    sa.Index("incidents_open_by_place", "place_key", postgresql_where=sa.text("status <> 'closed'")),
+    sa.Index("incidents_open", "urgency", "opened_at", postgresql_where=sa.text("status <> 'closed'")),
+    sa.Index("incidents_closed", "closed_at", postgresql_where=sa.text("status = 'closed'")),
+)
+
+inputs = sa.Table(
+    "inputs",
+    metadata,
+    sa.Column("incident_id", sa.Text, primary_key=True),
+    sa.Column("revision", sa.Integer, primary_key=True),
+    sa.Column("at", _instant, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("by", sa.Text),
+    sa.Column("body", JSONB, nullable=False),
+)
+"""The timeline: every input that changed an incident, with its `now`. Replaying them gives the same state."""
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("incident_id", sa.Text, nullable=False, index=True),
+    sa.Column("cycle", sa.Integer, nullable=False),
+    sa.Column("step", sa.Integer, nullable=False),
+    sa.Column("repetition", sa.Integer, nullable=False),
+    sa.Column("recipient", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("name", sa.Text),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("urgency", sa.SmallInteger, nullable=False),
+    sa.Column("created_at", _instant, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, server_default="due"),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("attempt_at", _instant, nullable=False, server_default=sa.func.clock_timestamp()),
+    sa.Column("lease", sa.Uuid),
+    sa.Column("lease_until", _instant),
+    sa.Column("answered_at", _instant),
+    sa.Column("answer", sa.Text),
+    sa.Index("outbox_due", "urgency", "created_at", postgresql_where=sa.text("state = 'due'")),
+)
+"""One row a mail. `state`: due, accepted, refused, withdrawn; `answer` is the mail server's code and text."""
+
+relay = sa.Table(
+    "relay",
+    metadata,
+    sa.Column("seq", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("topic", sa.Text, nullable=False),
+    sa.Column("key", sa.LargeBinary, nullable=False),
+    sa.Column("value", sa.LargeBinary, nullable=False),
+    sa.Column("headers", JSONB, nullable=False),
+)
+"""Records to publish, in order: lifecycle events, and records that were set aside."""
+
+held = sa.Table(
+    "held",
+    metadata,
+    sa.Column("event_id", sa.Text, primary_key=True),
+    sa.Column("incident_id", sa.Text, nullable=False, index=True),
+    sa.Column("until", _instant, nullable=False, index=True),
+    sa.Column("event", JSONB, nullable=False),
+)
+"""Follow-ups that came before the report of their incident."""

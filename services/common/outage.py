@@ -1,0 +1,73 @@
+"""Something we depend on is away: say it once in a while, and when it is back."""
+
+import asyncio
+import random
+import time
+from typing import Literal
+
+import structlog
+
+log = structlog.get_logger()
+
+Dependency = Literal["kafka", "database", "mail_server"]
+SAY_EVERY = 30.0
+
+
+class Outage:
+    """State of one dependency as this process sees it: `down` says why it is away, None that it works."""
+
+    def __init__(self, what: Dependency) -> None:
+        self.what = what
+        self.down: str | None = "not yet reached"
+        self._since: float | None = None
+        self._said = 0.0
+
+    def noticed(self, error: BaseException) -> None:
+        """It failed just now; only the kind of failure is logged, never its text."""
+        now = time.monotonic()
+        if self._since is None:
+            self._since, self._said = now, now - SAY_EVERY
+        self.down = type(error).__name__
+        if now - self._said >= SAY_EVERY:
+            self._said = now
+            self._say_unreachable(self.down, round(now - self._since))
+
+    def over(self) -> None:
+        """It works."""
+        self.down = None
+        if self._since is not None:
+            after_s, self._since = round(time.monotonic() - self._since, 1), None
+            self._say_recovered(after_s)
+
+    def _say_unreachable(self, error: str, since: int) -> None:
+        match self.what:
+            case "kafka":
+                log.error("kafka.unreachable", error=error, since=since)
+            case "database":
+                log.error("database.unreachable", error=error, since=since)
+            case "mail_server":
+                log.error("mail_server.unreachable", error=error, since=since)
+
+    def _say_recovered(self, after_s: float) -> None:
+        match self.what:
+            case "kafka":
+                log.info("kafka.recovered", after_s=after_s)
+            case "database":
+                log.info("database.recovered", after_s=after_s)
+            case "mail_server":
+                log.info("mail_server.recovered", after_s=after_s)
+
+
+async def pause(attempt: int, *, first: float = 0.1, longest: float = 2.0) -> None:
+    """Wait before the next attempt (counted from 0): doubling, with jitter so that processes do not march in step."""
+    await asyncio.sleep(min(longest, first * 2 ** min(attempt, 10)) * random.uniform(0.5, 1))  # noqa: S311 - no secret
+
+
+async def wait_for(signal: asyncio.Event, at_most: float) -> None:
+    """Sleep until the signal or for `at_most` seconds, whichever is first; the signal is taken."""
+    try:
+        async with asyncio.timeout(at_most):
+            await signal.wait()
+    except TimeoutError:
+        return
+    signal.clear()

@@ -1,0 +1,221 @@
+"""The mails: subject, plain text and HTML for one recipient.
+
+Mails carry place, level, category and time; description and names only to roles with `details: full`, except
+the name of who took over or closed, which those who were alarmed need. The subject never carries either.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.alerting.core.effects import Notify, Purpose
+from services.alerting.core.incident import Incident
+from services.alerting.core.mail_html import render
+from services.alerting.core.mail_parts import Letter, Section
+from services.alerting.core.policy import Rules
+from services.alerting.core.telling import Telling, many_lines, one_line
+
+SUBJECT_LIMIT = 200
+"""Characters; mail programs show far less, and header lines must stay short."""
+_DESCRIPTION_LIMIT = 4_000
+_MANY_REPORTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A mail without its envelope. `subject` is one line; `html` is a whole document."""
+
+    subject: str
+    text: str
+    html: str
+    importance_high: bool
+
+
+def compose(incident: Incident, notify: Notify, rules: Rules, *, now: datetime, link: str) -> Message:
+    """The mail that `notify` asks for.
+
+    Args:
+        incident: as it is after the decision.
+        notify: who is told, and why.
+        rules: the configuration; decides language, local time and how much the recipient may read.
+        now: dates are named when they are not today's.
+        link: address of the page where this recipient can act.
+    """
+    telling = Telling.of(incident, rules, now)
+    full = rules.details(notify.recipient.role) == "full"
+    match notify.purpose:
+        case Purpose.ALARM:
+            letter = _alarm(telling, notify, link, full=full)
+        case Purpose.TAKEN_OVER:
+            letter = _taken_over(telling, link, full=full)
+        case Purpose.CLOSED:
+            letter = _closed(telling, link, full=full)
+    # Only an alarm asks for something; marking the all-clear as important would make the mark mean nothing.
+    high = notify.purpose is Purpose.ALARM and incident.level >= 2
+    return Message(_subject(telling, notify.purpose), letter.as_text(), render(letter), high)
+
+
+def first_word(telling: Telling) -> str:
+    """The word that names how bad an alarm is: NOTFALL, ALARM, HILFERUF, HINWEIS or PROBEALARM."""
+    if telling.exercise:
+        return telling.words.subject_exercise
+    if not telling.incident.acute:
+        return telling.words.subject_not_acute
+    return telling.words.subject_by_level[telling.incident.level]
+
+
+def _subject(telling: Telling, purpose: Purpose) -> str:
+    words, incident = telling.words, telling.incident
+    informs = {Purpose.TAKEN_OVER: words.subject_taken_over, Purpose.CLOSED: words.subject_closed}
+    parts = [f"{informs.get(purpose) or first_word(telling)} {telling.short_place}"]
+    if telling.category:
+        parts.append(telling.category)
+    if telling.exercise and purpose is not Purpose.ALARM:
+        parts.append(words.exercise_short)
+    # The number stands for "call": not in an exercise, nor once somebody called or it is over.
+    wanted = incident.police != "none" and not telling.exercise
+    if wanted and (purpose is Purpose.ALARM or (purpose is Purpose.TAKEN_OVER and not incident.calls)):
+        parts.append(telling.phone)
+    return one_line(" · ".join(parts), SUBJECT_LIMIT)
+
+
+def _headline(telling: Telling) -> str:
+    return f"{telling.place} – {telling.clock(telling.incident.opened_at)}"
+
+
+def _tone(telling: Telling) -> str:
+    if telling.exercise:
+        return "exercise"
+    return f"level{telling.incident.level}" if telling.incident.acute else "notice"
+
+
+def _alarm(telling: Telling, notify: Notify, link: str, *, full: bool) -> Letter:
+    words, incident = telling.words, telling.incident
+    if telling.exercise:
+        button = words.take_over_exercise
+    else:
+        button = words.take_over_and_confirm if telling.call_wanted else words.take_over
+    tail = [telling.informed] if incident.told else []
+    return Letter(
+        language=words.code,
+        tone=_tone(telling),
+        word=first_word(telling),
+        headline=_headline(telling),
+        lead=(telling.level_line, *_urging(telling, notify), *telling.context()),
+        alert=telling.police_with_name if full else telling.police,
+        alert_strong=not incident.calls and (incident.police != "none" or telling.exercise),
+        advice=tuple(_advice(telling)),
+        button=button,
+        link=link,
+        sections=tuple(_sections(telling, full=full)),
+        tail=(*tail, telling.upcoming(), _reference(telling)),
+    )
+
+
+def _urging(telling: Telling, notify: Notify) -> Iterator[str]:
+    """A later step, a repeat or a restart says so here, and not in the subject's first words."""
+    again = telling.again()
+    if again is not None:
+        yield again
+    if notify.step == 0:
+        yield telling.words.emergency
+    elif notify.repetition > 0:
+        yield telling.words.repeated
+    elif notify.step > 1:
+        yield telling.words.later_step.format(step=notify.step)
+
+
+def _advice(telling: Telling) -> Iterator[str]:
+    words, incident = telling.words, telling.incident
+    if not telling.exercise and not incident.calls and incident.acute:
+        pattern = words.dial if incident.police != "none" else words.dial_if_needed
+        yield pattern.format(phone=telling.phone, sentence=telling.sentence)
+    if telling.site is not None and telling.site.hint and incident.acute:
+        yield telling.site.hint
+
+
+def _sections(telling: Telling, *, full: bool) -> Iterator[Section]:
+    words, reports = telling.words, telling.incident.reports
+    if full:
+        names = dict.fromkeys(one_line(r.reported_by, 120) for r in reports if r.reported_by)
+        if names:
+            yield Section("", words.reported_by.format(names=", ".join(names)))
+        for report in [r for r in reports if r.description][-_MANY_REPORTS:]:
+            yield Section(words.description, many_lines(report.description or "", _DESCRIPTION_LIMIT, words.shortened))
+    warnings = telling.warnings()
+    if warnings:
+        yield Section(words.warnings, "\n".join(f"– {warning}" for warning in warnings))
+
+
+def _reference(telling: Telling) -> str:
+    return telling.words.reference.format(code=telling.incident.code)
+
+
+def _police_facts(telling: Telling, *, full: bool) -> Iterator[str]:
+    words, incident = telling.words, telling.incident
+    if len(incident.calls) > 1:
+        yield words.called_more.format(count=len(incident.calls))
+    for hand_over in incident.hand_overs:
+        on = f"{hand_over.on.day:02}.{hand_over.on.month:02}.{hand_over.on.year}"
+        on = on if words.code == "de" else hand_over.on.isoformat()
+        pattern = words.handed_over_by if full else words.handed_over
+        yield pattern.format(on=on, by=one_line(hand_over.by, 120))
+        if hand_over.reference and full:
+            yield words.file_number.format(reference=one_line(hand_over.reference, 120))
+
+
+def _taken_over(telling: Telling, link: str, *, full: bool) -> Letter:
+    words, incident = telling.words, telling.incident
+    lead: list[str] = []
+    tail: list[str] = []
+    taken = incident.taken
+    if taken is not None:
+        lead.append(words.taken.format(by=one_line(taken.by, 120), at=telling.clock(taken.at)))
+        until = words.alarms_again.format(at=telling.clock(taken.until)) if taken.until else words.stays_taken
+        tail.append(until)
+    return Letter(
+        language=words.code,
+        tone="calm",
+        word=words.subject_taken_over,
+        headline=_headline(telling),
+        lead=(*lead, words.nothing_to_do),
+        alert=telling.police_with_name if full else telling.police,
+        alert_strong=telling.call_wanted or telling.exercise,
+        advice=tuple(_police_facts(telling, full=full)),
+        button=words.to_incident,
+        link=link,
+        sections=(),
+        tail=(*tail, telling.level_line, _reference(telling)),
+    )
+
+
+def _closed(telling: Telling, link: str, *, full: bool) -> Letter:
+    words, incident = telling.words, telling.incident
+    lead: list[str] = []
+    sections: list[Section] = []
+    closing = incident.closing
+    if closing is not None:
+        outcome = words.outcome[closing.outcome]
+        lead.append(words.closed.format(by=one_line(closing.by, 120), at=telling.clock(closing.at), outcome=outcome))
+        if full and closing.measures:
+            measures = ", ".join(one_line(measure, 120) for measure in closing.measures)
+            sections.append(Section("", words.measures.format(measures=measures)))
+        if full and closing.note:
+            sections.append(Section(words.note, many_lines(closing.note, _DESCRIPTION_LIMIT, words.shortened)))
+    police = telling.police_with_name if full else telling.police
+    if not incident.calls and not telling.exercise:
+        police = words.not_called_at_end.format(phone=telling.phone)
+    return Letter(
+        language=words.code,
+        tone="calm",
+        word=words.subject_closed,
+        headline=_headline(telling),
+        lead=tuple(lead),
+        alert=police,
+        alert_strong=telling.exercise,
+        advice=tuple(_police_facts(telling, full=full)),
+        button=words.add_facts,
+        link=link,
+        sections=tuple(sections),
+        tail=(telling.level_line, _reference(telling)),
+    )

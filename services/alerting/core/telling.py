@@ -1,0 +1,255 @@
+"""An incident in words, for mails and pages alike: where, when, how bad, police, and who comes next."""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from schemas.configuration import Location, Site
+from schemas.events import Kind, Mode
+from services.alerting.core.escalation import LATE
+from services.alerting.core.incident import Incident, LevelFrom, Report
+from services.alerting.core.policy import EMERGENCY_ROLE, Rules
+from services.alerting.core.reporting import QUIET_AFTER_ACKNOWLEDGEMENT
+from services.alerting.core.texts import Words
+from services.alerting.core.texts.english import ENGLISH
+from services.alerting.core.texts.german import GERMAN
+
+LANGUAGES: Final = {"de": GERMAN, "en": ENGLISH}
+_POSTCODE = re.compile(r"\b\d{5}\s+")
+_POLICE: Final = "110"
+
+
+def one_line(text: str, limit: int = 300) -> str:
+    """A text that stays within its line, header or sentence: no control characters, no line ends, not too long."""
+    if not text.isprintable():
+        # Line ends and controls part words; invisible formatting (direction marks, joiners) is dropped.
+        text = "".join("" if unicodedata.category(c) == "Cf" else c if c.isprintable() else " " for c in text)
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def many_lines(text: str, limit: int, shortened: str) -> str:
+    """A free text with its own lines kept; cut at `limit` characters with a word about it."""
+    cut = text[:limit]
+    lines = "\n".join(one_line(line, limit) for line in cut.splitlines()).strip()
+    return f"{lines}\n{shortened}" if len(text) > limit else lines
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """One incident, told in the language and local time of its site as of `now`."""
+
+    incident: Incident
+    rules: Rules
+    now: datetime
+    words: Words
+    zone: ZoneInfo
+    site: Site | None
+    room: Location | None
+
+    @classmethod
+    def of(cls, incident: Incident, rules: Rules, now: datetime) -> "Telling":
+        """Look up what the configuration knows about the place."""
+        site = rules.site(incident.site)
+        # By id alone: `decide` has already understood aliases, and this runs once per mail of a storm.
+        room = next((room for room in site.locations if room.id == incident.location), None) if site else None
+        words = LANGUAGES[rules.language(incident.site)]
+        return cls(incident, rules, now, words, rules.zone(incident.site), site, room)
+
+    # where and when
+
+    def clock(self, at: datetime, *, bare: bool = False) -> str:
+        """Local time; with the date when that is not today. `bare`: as part of a list."""
+        local, today = at.astimezone(self.zone), self.now.astimezone(self.zone)
+        time = f"{local.hour:02}:{local.minute:02}"
+        if local.date() != today.date():
+            pattern = self.words.short_date if bare else self.words.date
+            weekday = self.words.weekdays[local.weekday()]
+            time = pattern.format(weekday=weekday, day=local.day, month=local.month, year=local.year, time=time)
+        return time if bare else self.words.at.format(time=time)
+
+    def day(self, at: datetime) -> str:
+        """Local date, whatever day it is."""
+        local = at.astimezone(self.zone)
+        pattern = self.words.date
+        weekday = self.words.weekdays[local.weekday()]
+        return pattern.format(weekday=weekday, day=local.day, month=local.month, year=local.year, time="").rstrip(", ")
+
+    @property
+    def short_place(self) -> str:
+        """Room and site as a lock screen can show them."""
+        room = one_line((self.room.short or self.room.name) if self.room else self.incident.location or "", 60)
+        if self.site is None:
+            return f"{room} · {self.words.site_unknown}" if room else self.words.site_unknown
+        site = one_line(self.site.short or self.site.name, 60)
+        return f"{room} {site}" if room else f"{site}, {self.words.room_unknown}"
+
+    @property
+    def place(self) -> str:
+        """Room, floor and site in full."""
+        parts = [self.room.name, self.room.floor or ""] if self.room else [self.incident.location or ""]
+        if self.site is not None:
+            parts.append(self.site.name)
+        elif self.incident.site_text:
+            parts.append(self.words.site_given.format(text=one_line(self.incident.site_text, 120)))
+        else:
+            parts.append(self.words.site_unknown)
+        if self.site is not None and not self.incident.location:
+            parts.append(self.words.room_unknown)
+        return ", ".join(one_line(part) for part in parts if part)
+
+    # what
+
+    @property
+    def exercise(self) -> bool:
+        """Whether it is a Probealarm."""
+        return self.incident.mode is Mode.EXERCISE
+
+    @property
+    def level(self) -> str:
+        """`Stufe 2 (laut Knopf)`."""
+        incident, words = self.incident, self.words
+        if incident.danger_level is None or incident.level_from is LevelFrom.UNKNOWN:
+            return words.level_unknown.format(level=incident.level)
+        return f"{words.level.format(level=incident.danger_level)} ({words.level_from[incident.level_from]})"
+
+    @property
+    def category(self) -> str | None:
+        """`Bedrohung`."""
+        return self.words.category[self.incident.category] if self.incident.category else None
+
+    @property
+    def level_line(self) -> str:
+        """The level with its origin, the category, and whether the alarm is silent."""
+        line = f"{self.level}: {self.category}." if self.category else f"{self.level}."
+        return f"{line} {self.words.silent}" if self.incident.kind is Kind.PANIC else line
+
+    def context(self) -> Iterator[str]:
+        """Further lines about how and when it was reported."""
+        reports = self.incident.reports
+        if len(reports) > 1:
+            yield self.words.several.format(count=len(reports), at=self.clock(self._last_report.at))
+        occurred = reports[0].occurred_at
+        if occurred is not None and abs(occurred - reports[0].at) >= timedelta(minutes=1):
+            yield self.words.occurred.format(at=self.clock(occurred))
+        if not self.incident.location and self.incident.device_id:
+            yield self.words.device.format(device=one_line(self.incident.device_id, 80))
+
+    @property
+    def _last_report(self) -> Report:
+        return max(self.incident.reports, key=lambda report: report.at)
+
+    def again(self) -> str | None:
+        """Why an alarm that was taken over is open again (None: it never was restarted)."""
+        began = self.incident.cycle_started_at
+        if not self.incident.cycle or began is None:
+            return None
+        last = self._last_report
+        if len(self.incident.reports) > 1 and last.received_at >= began - QUIET_AFTER_ACKNOWLEDGEMENT:
+            return self.words.pressed_again.format(at=self.clock(last.at))
+        return self.words.open_again
+
+    def warnings(self) -> tuple[str, ...]:
+        """What could not be understood in the reports, each once."""
+        found = dict.fromkeys(one_line(warning) for report in self.incident.reports for warning in report.warnings)
+        return tuple(found)[:12]
+
+    # police
+
+    @property
+    def phone(self) -> str:
+        """The number to call from this site."""
+        return self.site.police.phone if self.site else _POLICE
+
+    @property
+    def police(self) -> str:
+        """The police state without names; until a call is confirmed it says that it is not."""
+        words = self.words
+        if self.exercise:
+            return words.exercise.format(phone=self.phone)
+        if self.incident.calls:
+            return words.called.format(phone=self.phone, at=self.clock(self.incident.calls[0].at))
+        by_flag = {"urgent": words.urgent, "advised": words.advised, "none": words.not_flagged}
+        return by_flag[self.incident.police].format(phone=self.phone)
+
+    @property
+    def police_with_name(self) -> str:
+        """Like `police`, with the name of who called."""
+        calls = self.incident.calls
+        if not calls or self.exercise:
+            return self.police
+        first = calls[0]
+        return self.words.called_by.format(phone=self.phone, at=self.clock(first.at), by=one_line(first.by, 120))
+
+    @property
+    def call_wanted(self) -> bool:
+        """Whether somebody should call now."""
+        return not self.exercise and not self.incident.calls and self.incident.police != "none"
+
+    @property
+    def sentence(self) -> str:
+        """What to say on the phone: organisation, street, town, room, entrance."""
+        street, _, entrance = ((self.site.address or "") if self.site else "").partition(";")
+        where = _POSTCODE.sub("", street) or (self.site.name if self.site else self.incident.site_text or "")
+        room = self.room.name if self.room else self.incident.location or ""
+        parts = (self.rules.configuration.organisation.name, where, room, entrance)
+        opening, closing = self.words.quotes
+        return f"{opening}{', '.join(one_line(part) for part in parts if part.strip())}{closing}"
+
+    # who
+
+    @property
+    def informed(self) -> str:
+        """The roles that were told, in their order."""
+        roles = dict.fromkeys(self.words.role(person.role) for person in self.incident.told)
+        return self.words.informed.format(roles=", ".join(roles))
+
+    def upcoming(self) -> str:
+        """What happens if nobody takes over."""
+        incident, words = self.incident, self.words
+        repeat = incident.policy.repeat
+        if not incident.acute:
+            due = incident.due_at
+            what = words.each_opening_from.format(at=self.clock(due, bare=True)) if due else words.each_opening
+            return words.without_takeover.format(what=what)
+        steps = [f"{self.clock(at, bare=True)} {', '.join(roles)}" for at, roles in self._steps_to_come()]
+        every = self._every(repeat) if isinstance(repeat, timedelta) else words.each_opening
+        if not isinstance(repeat, timedelta):
+            steps.append(every)
+        else:
+            steps.append((words.then_every if steps else words.again_every).format(every=every))
+        return words.without_takeover.format(what=", ".join(steps))
+
+    def _steps_to_come(self) -> Iterator[tuple[datetime, tuple[str, ...]]]:
+        """The steps that `escalation` will take, with who will be present then."""
+        incident, steps = self.incident, self.incident.policy.steps
+        began = incident.cycle_started_at or incident.opened_at
+        at, index = incident.due_at or self.now, incident.step + 1
+        while index < len(steps):
+            present = self._present(index, at)
+            if not present and index + 1 < len(steps):
+                index += 1
+                continue
+            yield at, present or (self.words.role(EMERGENCY_ROLE),)
+            if index + 1 < len(steps):
+                distance = steps[index + 1].after - steps[index].after
+                late = at - (began + steps[index].after) > LATE
+                at = at + distance if late else max(began + steps[index + 1].after, at)
+            index += 1
+
+    def _present(self, index: int, at: datetime) -> tuple[str, ...]:
+        tell = self.incident.policy.steps[index].tell
+        return tuple(self.words.role(role) for role in tell if self.rules.people(self.incident.site, role, at))
+
+    def _every(self, repeat: timedelta) -> str:
+        seconds = int(repeat.total_seconds())
+        for unit, length in (("h", 3600), ("m", 60), ("s", 1)):
+            if seconds % length == 0:
+                one, several = self.words.every[unit]
+                count = seconds // length
+                return one if count == 1 else several.format(count=count)
+        raise AssertionError("every duration is a number of seconds")

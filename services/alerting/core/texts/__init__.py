@@ -1,0 +1,90 @@
+"""Words for people, one module per language. `Words` names what every language must have."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from schemas.events import Category, Outcome
+from services.alerting.core.incident import LevelFrom
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Sentences and words; names in braces are filled in by `str.format`, times come formatted."""
+
+    code: str
+    # the first word of a subject
+    subject_by_level: tuple[str, str, str, str]
+    subject_not_acute: str
+    subject_exercise: str
+    subject_taken_over: str
+    subject_closed: str
+    exercise_short: str
+    # place and time
+    weekdays: tuple[str, ...]
+    date: str
+    short_date: str
+    at: str
+    site_unknown: str
+    site_given: str
+    room_unknown: str
+    device: str
+    occurred: str
+    # what happened
+    level: str
+    level_from: Mapping[LevelFrom, str]
+    level_unknown: str
+    category: Mapping[Category, str]
+    silent: str
+    several: str
+    later_step: str
+    repeated: str
+    emergency: str
+    open_again: str
+    pressed_again: str
+    warnings: str
+    description: str
+    shortened: str
+    reported_by: str
+    # police
+    advised: str
+    urgent: str
+    not_flagged: str
+    called: str
+    called_by: str
+    called_more: str
+    dial: str
+    dial_if_needed: str
+    quotes: tuple[str, str]
+    exercise: str
+    handed_over: str
+    handed_over_by: str
+    not_called_at_end: str
+    file_number: str
+    # what to do
+    take_over: str
+    take_over_and_confirm: str
+    take_over_exercise: str
+    to_incident: str
+    add_facts: str
+    # who, and what comes next
+    roles: Mapping[str, str]
+    informed: str
+    without_takeover: str
+    then_every: str
+    again_every: str
+    each_opening: str
+    each_opening_from: str
+    every: Mapping[str, tuple[str, str]]
+    taken: str
+    nothing_to_do: str
+    alarms_again: str
+    stays_taken: str
+    closed: str
+    outcome: Mapping[Outcome, str]
+    note: str
+    measures: str
+    reference: str
+
+    def role(self, key: str) -> str:
+        """A role as people call it; one that only the configuration knows is shown as it stands there."""
+        return self.roles.get(key) or key.replace("_", " ")

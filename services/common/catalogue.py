@@ -55,6 +55,10 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "report.accepted": Entry("info", ("status", "warnings", "duration_ms"), "Kafka has the event on all replicas."),
     "report.refused": Entry("warning", ("status", "problem", "fields"), "A report was answered with an error."),
     "report.ignored": Entry("info", ("reason",), "A message that is no press, such as a device's status."),
+    "request.failed": Entry("error", ("method", "route"), "A bug: the request was answered with 500."),
+    "device.model_unknown": Entry("warning", ("model",), "No table for this model: every spelling of a press is tried."),
+    "lifecycle.unreadable": Entry("warning", ("reason",), "A record of incidents.lifecycle that says nothing to us."),
+    "lifecycle.interrupted": Entry("debug", ("error",), "Reading incidents.lifecycle failed; it starts again."),
     # what the services depend on
     "kafka.unreachable": Entry("error", ("error", "since"), "Kafka does not answer; tried again without end."),
     "kafka.recovered": Entry("info", ("after_s",), "Kafka answers again."),

@@ -1,0 +1,166 @@
+"""Wires ingest together, and runs it until it is told to stop."""
+
+import copy
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from schemas.configuration import Configuration
+from services.common import telemetry
+from services.common.configuration_file import ConfigurationError, load
+from services.common.settings import IngestSettings
+from services.ingest import docs, openapi
+from services.ingest.http import Routes
+from services.ingest.loops import Crashes
+from services.ingest.middleware import RequestLog
+from services.ingest.problems import Refusal, respond
+from services.ingest.publisher import Publisher
+from services.ingest.report_body import EXPECTED
+from services.ingest.sender import senders
+from services.ingest.sources.devices import MODELS
+from services.ingest.status import Follower, Statuses
+
+log = structlog.get_logger()
+
+_BACKLOG = 2048
+_STOP_WITHIN = 5
+
+
+def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
+    """The application; Kafka is first needed when it is started."""
+    publisher = Publisher(settings)
+    statuses = Statuses()
+    follower = Follower(settings, statuses)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await publisher.start()
+        await follower.start()
+        log.info("service.started", host=settings.ingest_host, port=settings.ingest_port)
+        yield
+        await follower.stop()
+        await publisher.stop()
+        log.info("service.stopped")
+
+    app = FastAPI(
+        title="Rufkette ingest", version=version("rufkette"), description=openapi.DESCRIPTION, lifespan=lifespan,
+        docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
+    )  # fmt: skip
+    app.add_middleware(RequestLog)
+    app.add_exception_handler(Refusal, _refuse)
+    app.add_exception_handler(HTTPException, _refuse)
+    _add_routes(app, Routes(senders(configuration), publisher, statuses))
+    _add_documents(app)
+    return app
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    if isinstance(error, Refusal):
+        return respond(error)
+    assert isinstance(error, HTTPException)
+    known = {404: "There is nothing here. The routes are listed at /docs.", 405: "This route takes another method."}
+    detail = known.get(error.status_code, str(error.detail))
+    return respond(Refusal(error.status_code, detail, headers=error.headers))
+
+
+def _add_routes(app: FastAPI, routes: Routes) -> None:
+    problems = openapi.problems
+    app.add_api_route(
+        "/v1/incidents", routes.post_incident, methods=["POST"], status_code=202,
+        summary="Report an incident or a press", operation_id="report", response_model=openapi.Accepted, openapi_extra=openapi.incident(),
+        responses=problems(400, 401, 403, 408, 413, 415, 422, 503),
+    )  # fmt: skip
+    app.add_api_route(
+        "/v1/hooks/{source}", routes.post_hook, methods=["POST"], status_code=202, summary="A third party's webhook",
+        operation_id="hook", response_model=openapi.Accepted, openapi_extra=openapi.hook(),
+        responses=problems(400, 401, 403, 404, 408, 413, 415, 422, 503),
+    )  # fmt: skip
+    app.add_api_route(
+        "/v1/events/{event_id}", routes.get_event, methods=["GET"], summary="What became of an event",
+        operation_id="event", response_model=openapi.EventStatus, openapi_extra=openapi.event(),
+        responses=problems(401, 404),
+    )  # fmt: skip
+    for path, handler, summary in (
+        ("/healthz", routes.healthz, "Whether the process runs"),
+        ("/readyz", routes.readyz, "Whether events can be published (503 with the reason when not)"),
+        ("/metrics", routes.metrics, "Figures for Prometheus"),
+    ):
+        app.add_api_route(path, handler, methods=["GET"], summary=summary, operation_id=path[1:], response_model=None)
+
+
+def _add_documents(app: FastAPI) -> None:
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            plain = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            app.openapi_schema = openapi.complete(plain)
+        return app.openapi_schema
+
+    async def openapi_json(_: Request) -> Response:
+        return JSONResponse(document())
+
+    async def docs_page(_: Request) -> Response:
+        return HTMLResponse(docs.page(copy.deepcopy(document()), EXPECTED))
+
+    app.openapi = document  # type: ignore[method-assign]
+    app.add_api_route("/openapi.json", openapi_json, methods=["GET"], include_in_schema=False, response_model=None)
+    app.add_api_route("/docs", docs_page, methods=["GET"], include_in_schema=False, response_model=None)
+
+
+def run(settings: IngestSettings) -> None:
+    """Serve until SIGTERM or SIGINT; requests in hand are finished first.
+
+    Raises:
+        SystemExit: 2 with one clear line when configuration or address cannot be used; 1 after a bug.
+    """
+    telemetry.configure(service="ingest", log_format=settings.log_format, log_level=settings.log_level)
+    try:
+        configuration = load(settings.config)
+        listener = _listen(settings)
+    except (ConfigurationError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from None
+    counts = {key: len(getattr(configuration, key)) for key in ("sites", "sources", "rules")}
+    log.info("configuration.loaded", **counts)
+    for name, source in configuration.sources.items():
+        for model in sorted({d.model for d in source.devices.values() if d.model} - set(MODELS)):
+            log.warning("device.model_unknown", source=name, model=model)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app_for(settings, configuration), loop="uvloop", http="httptools", ws="none", lifespan="on",
+            log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_STOP_WITHIN, proxy_headers=False,
+        )
+    )  # fmt: skip
+    # uvicorn raises the signal once more after its orderly end; for us that end is a success.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    server.run(sockets=[listener])
+    if Crashes.seen or not server.started:
+        raise SystemExit(1)
+
+
+def _listen(settings: IngestSettings) -> socket.socket:
+    """A socket on the configured address, taken before anything else is started.
+
+    Raises:
+        OSError: naming the setting to change.
+    """
+    host, port = settings.ingest_host, settings.ingest_port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise OSError(
+            f"RUFKETTE_INGEST_HOST, RUFKETTE_INGEST_PORT: cannot listen on {host}:{port}: {error.strerror}"
+        ) from None

@@ -1,0 +1,44 @@
+"""Who is asking: API keys, of which only the SHA-256 is known here."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Final
+
+from schemas.configuration import Source
+from services.ingest.problems import Refusal
+
+_CHALLENGE: Final = 'Bearer realm="rufkette"'
+
+
+class Keyring:
+    """The keys of all sources, compared in constant time and always against every source."""
+
+    def __init__(self, sources: Mapping[str, Source]) -> None:
+        self._digests = [(name, bytes.fromhex(source.key_sha256)) for name, source in sources.items()]
+
+    def holders(self, header: bytes | None) -> tuple[str, ...]:
+        """The sources that the key in an `Authorization` header belongs to; usually exactly one.
+
+        Raises:
+            Refusal: 401 when there is no key, or one that nobody has.
+        """
+        if header is None:
+            raise _unauthorised("The request has no key. Send the header Authorization: Bearer KEY.")
+        scheme, _, key = header.strip().partition(b" ")
+        if scheme.lower() != b"bearer" or not key.strip():
+            raise _unauthorised("The Authorization header is malformed. Send Authorization: Bearer KEY.")
+        digest = hashlib.sha256(key.strip()).digest()
+        found = tuple([name for name, known in self._digests if hmac.compare_digest(digest, known)])
+        if not found:
+            raise _unauthorised(
+                "No source has this key. Enter its SHA-256 as key_sha256 in the configuration (rufkette new-key "
+                "makes a pair), and restart ingest.",
+                ' error="invalid_token"',
+            )
+        return found
+
+
+def _unauthorised(detail: str, more: str = "") -> Refusal:
+    challenge = f"{_CHALLENGE},{more}" if more else _CHALLENGE
+    return Refusal(401, detail, headers={"WWW-Authenticate": challenge})

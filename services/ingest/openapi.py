@@ -1,0 +1,125 @@
+"""What /openapi.json says beyond the routes themselves: bodies, examples, answers and problems."""
+
+from typing import Any, Final
+
+from pydantic import BaseModel, Field
+
+from services.ingest.problems import MEDIA_TYPE
+from services.ingest.report_body import EXAMPLES, ReportBody
+from services.ingest.status import Status
+
+DESCRIPTION: Final = """Takes reports of panic buttons and incident forms and puts them safely onto Kafka.
+
+Authenticate with `Authorization: Bearer KEY`. `202` means that the event is stored on all replicas; on `503`, on a
+timeout and on a broken connection send the same request again with the same `id`: it never makes a second incident.
+A press (a source of `kind: panic`) is never refused for its content; what does not fit is listed in `warnings`."""
+
+
+class Accepted(BaseModel):
+    """The event is safe."""
+
+    event_id: str = Field(description="The same for the same `id` of the same source.")
+    status: str = Field(description="`accepted`; `ignored` for a hook's message that is no report (with `reason`).")
+    status_url: str = Field(description="Where to ask what became of it.")
+    warnings: list[str] = Field(description="What was left out or doubted; also shown in the mail.")
+
+
+class EventStatus(BaseModel):
+    """What became of an event."""
+
+    event_id: str
+    status: Status
+    incident_id: str | None = None
+
+
+class WrongField(BaseModel):
+    """One wrong place in the body."""
+
+    pointer: str = Field(description="JSON pointer, such as `/danger_level`.")
+    detail: str = Field(description="What is wrong.")
+    expected: str = Field(description="What to write instead.")
+
+
+class Problem(BaseModel):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str = Field(description="What is wrong and what to change.")
+    errors: list[WrongField] = []
+
+
+_PROBLEMS: Final = {
+    400: "Not UTF-8, not JSON (NaN and Infinity are not), nested deeper than 64 levels, or a key sent twice by a form.",
+    401: "No key, or one that no source has.",
+    403: "The key belongs to another source.",
+    404: "Not found: no such source, or no such event of this source.",
+    408: "The body did not arrive in time.",
+    413: "The body is larger than 64 KiB.",
+    415: "The body is not JSON.",
+    422: "Some fields do not fit; each is listed. Never for a press.",
+    503: "Kafka did not take it. Send it again after `Retry-After` seconds, with the same `id`.",
+}
+_SCHEMA_REF: Final = "#/components/schemas/Problem"
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The documented problem responses of a route."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": _SCHEMA_REF}}}
+    return {status: {"description": _PROBLEMS[status], "content": content} for status in statuses}
+
+
+def _security() -> list[dict[str, list[str]]]:
+    return [{"key": []}]
+
+
+def incident() -> dict[str, Any]:
+    """The operation `POST /v1/incidents`."""
+    media = {"schema": {"$ref": "#/components/schemas/Report"}, "examples": EXAMPLES}
+    header = {
+        "name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string", "maxLength": 128},
+        "description": "The same as `id` in the body.",
+    }  # fmt: skip
+    return {
+        "requestBody": {"required": True, "content": {"application/json": media}},
+        "parameters": [header],
+        "security": _security(),
+    }
+
+
+def hook() -> dict[str, Any]:
+    """The operation `POST /v1/hooks/{source}`."""
+    media = {"schema": {"type": "object"}}
+    name = {
+        "name": "source", "in": "path", "required": True, "schema": {"type": "string"},
+        "description": "Name of the source in the configuration.",
+    }  # fmt: skip
+    return {
+        "requestBody": {"required": True, "content": {"application/json": media}},
+        "parameters": [name],
+        "security": _security(),
+    }
+
+
+def event() -> dict[str, Any]:
+    """The operation `GET /v1/events/{event_id}`."""
+    name = {"name": "event_id", "in": "path", "required": True, "schema": {"type": "string"}}
+    return {"parameters": [name], "security": _security()}
+
+
+def complete(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with the schemas and the security scheme that the routes refer to."""
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for name, model in (("Report", ReportBody), ("Problem", Problem)):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(schema.pop("$defs", {}))
+        schemas[name] = schema
+    components["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer", "description": "The source's API key."}
+    }
+    for path in document["paths"].values():
+        for operation in path.values():
+            operation["responses"].pop("422", None) if "requestBody" not in operation else None
+    return document

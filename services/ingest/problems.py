@@ -1,0 +1,88 @@
+"""What a sender is told when a request cannot be taken: RFC 9457, naming field, fault and expectation."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from starlette.responses import Response
+
+MEDIA_TYPE: Final = "application/problem+json"
+SLUGS: Final[dict[int, str]] = {
+    400: "bad-request",
+    401: "unauthorised",
+    403: "forbidden",
+    404: "not-found",
+    405: "method-not-allowed",
+    408: "timeout",
+    413: "too-large",
+    415: "media-type",
+    422: "invalid",
+    500: "internal",
+    503: "unavailable",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One wrong place in a body. `pointer` is a JSON pointer (`/danger_level`; empty: the whole body)."""
+
+    pointer: str
+    detail: str
+    expected: str
+
+    @property
+    def field(self) -> str:
+        """The pointer as people say it: `danger_level`."""
+        return self.pointer.removeprefix("/").replace("~1", "/").replace("~0", "~") or "body"
+
+
+class Refusal(Exception):
+    """The request cannot be taken; becomes a problem response.
+
+    Args:
+        status: the HTTP status.
+        detail: what is wrong and what to change, one or two sentences.
+        errors: one entry per wrong field.
+        headers: further response headers, such as `Retry-After`.
+    """
+
+    def __init__(
+        self, status: int, detail: str, *, errors: Sequence[Fault] = (), headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+
+
+def pointer(*path: object) -> str:
+    """A JSON pointer to the place (RFC 6901)."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def quoted(text: str, limit: int = 60) -> str:
+    """Foreign text, safe to store and short enough to repeat in a message."""
+    clean = "".join(c if c.isprintable() else "\ufffd" for c in text[: limit + 1])
+    return f"“{clean[:limit]}…”" if len(clean) > limit else f"“{clean}”"
+
+
+def problem_type(status: int) -> str:
+    """The `type` of a problem: a stable name, as a relative reference into the API page."""
+    return f"/docs#{SLUGS.get(status, 'error')}"
+
+
+def respond(refusal: Refusal) -> Response:
+    """The refusal as `application/problem+json`."""
+    content: dict[str, object] = {
+        "type": problem_type(refusal.status),
+        "title": HTTPStatus(refusal.status).phrase,
+        "status": refusal.status,
+        "detail": refusal.detail,
+    }
+    if refusal.errors:
+        content["errors"] = [{"pointer": f.pointer, "detail": f.detail, "expected": f.expected} for f in refusal.errors]
+    body = json.dumps(content, ensure_ascii=True).encode()
+    return Response(body, status_code=refusal.status, media_type=MEDIA_TYPE, headers=refusal.headers)

@@ -1,0 +1,209 @@
+"""From a body to the report that goes to Kafka: strict with forms, and never refusing a press for its content."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from schemas.events import Event, Kind, Mode, PoliceWish, Reported, event_id
+from services.ingest.problems import Fault, Refusal, pointer, quoted
+from services.ingest.report_body import EXPECTED, LONGEST, ReportBody
+from services.ingest.sender import Sender
+
+_MOST_WARNINGS: Final = 20
+_EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_CLOCK_DRIFT: Final = timedelta(hours=1)
+_OLDEST_PRESS: Final = timedelta(days=7)
+_UNKNOWN_FIELD: Final = "one of " + ", ".join(EXPECTED)
+
+
+@dataclass(slots=True)
+class Findings:
+    """What did not fit. A strict sender is refused with `faults`; a press carries everything as warnings."""
+
+    faults: list[Fault] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, text: str) -> None:
+        """Something that a person should know, whoever sent it."""
+        self.warnings.append(text)
+
+    def spoken(self) -> tuple[str, ...]:
+        """Everything as warnings, each short enough for the event, and not endlessly many."""
+        left_out = [f"{quoted(f.field, 40)} left out: {f.detail}" for f in self.faults]
+        texts = [text if len(text) <= 200 else text[:199] + "…" for text in self.warnings + left_out]
+        if len(texts) > _MOST_WARNINGS:
+            texts = [*texts[:_MOST_WARNINGS], f"and {len(texts) - _MOST_WARNINGS} more"]
+        return tuple(texts)
+
+
+def storable(text: str) -> str:
+    """Text that PostgreSQL takes: NUL and lone surrogates become U+FFFD."""
+    return "".join("\ufffd" if c == "\x00" or "\ud800" <= c <= "\udfff" else c for c in text)
+
+
+def _repair(body: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
+    """A press's texts made storable and short enough; a name that is only too long is not lost altogether."""
+    repaired = dict(body)
+    for name, longest in LONGEST.items():
+        text = repaired.get(name)
+        if not isinstance(text, str):
+            continue
+        if len(text) > longest:
+            findings.warn(f"{name} was cut to {longest} characters")
+        clean = storable(text[:longest])
+        if clean != text[:longest]:
+            findings.warn(f"{name} held characters that cannot be stored; they were replaced")
+        repaired[name] = clean
+    if repaired.get("id") == "":
+        del repaired["id"]
+        findings.warn("id was empty and is ignored")
+    return repaired
+
+
+def _fault(name: str, message: str) -> Fault:
+    detail = message.removeprefix("Value error, ").replace("Input should", "should")
+    return Fault(pointer(name), detail, EXPECTED[name])
+
+
+def _validate(body: Mapping[str, Any], findings: Findings) -> ReportBody:
+    """The fields that fit; each of the others becomes a fault."""
+    known = {name: value for name, value in body.items() if name in EXPECTED}
+    if len(known) < len(body):
+        unknown = [name for name in body if name not in EXPECTED]
+        findings.faults += [Fault(pointer(name), "is not a known field", _UNKNOWN_FIELD) for name in unknown]
+    try:
+        return ReportBody.model_validate(known)
+    except ValidationError as error:
+        wrong: dict[str, Fault] = {}
+        for one in error.errors(include_url=False, include_input=False, include_context=False):
+            name = str(one["loc"][0])
+            wrong.setdefault(name, _fault(name, one["msg"]))
+        findings.faults += wrong.values()
+        return ReportBody.model_validate({name: value for name, value in known.items() if name not in wrong})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where it happened, as far as ingest can tell."""
+
+    site: str | None
+    site_text: str | None
+    location: str | None
+    device_id: str | None
+
+
+def place(body: ReportBody, sender: Sender, findings: Findings) -> Place:
+    """The register's place for a device that it knows, else what the body says."""
+    known = sender.device(body.device_id) if body.device_id else None
+    if known is not None:
+        for name, said, registered in (
+            ("site", body.site, known.device.site),
+            ("location", body.location, known.device.location),
+        ):
+            same = said is None or said == registered or (name == "site" and sender.sites.by_name(said) == registered)
+            if not same:
+                findings.warn(
+                    f"{name} {quoted(said or '')} is not where the register has the device; the register counts"
+                )
+        return Place(known.device.site, None, known.device.location, known.device_id)
+    if body.device_id is not None:
+        if sender.lenient or body.site is not None:
+            findings.warn(f"device_id {quoted(body.device_id)} is not in the register of this source")
+        else:
+            findings.faults.append(
+                Fault("/device_id", "is not in the register of this source, and site is missing",
+                      "a device under `devices` of this source, or a site")
+            )  # fmt: skip
+    return _stated_place(body, sender, findings)
+
+
+def _stated_place(body: ReportBody, sender: Sender, findings: Findings) -> Place:
+    site = None
+    if body.site is not None:
+        site = sender.sites.by_name(body.site) if sender.lenient else sender.sites.exactly(body.site)
+        if site is None and sender.lenient:
+            findings.warn(f"site {quoted(body.site)} is unknown")
+        elif site is None:
+            findings.faults.append(Fault("/site", "is unknown", sender.sites.expectation))
+    elif sender.lenient:
+        findings.warn("site is missing")
+    elif body.device_id is None and not any(f.pointer in ("/site", "/device_id") for f in findings.faults):
+        findings.faults.append(Fault("/site", "is missing", f"{sender.sites.expectation} (or a registered device_id)"))
+    return Place(site, body.site if site is None else None, body.location, body.device_id)
+
+
+def plausible(at: datetime | None, received_at: datetime, kind: Kind, findings: Findings) -> datetime | None:
+    """The stated time in UTC, unless it cannot be true."""
+    if at is None:
+        return None
+    fault = None
+    if at > received_at + _CLOCK_DRIFT:
+        fault = "is in the future"
+    elif at < _EARLIEST or (kind is Kind.PANIC and at < received_at - _OLDEST_PRESS):
+        fault = "is too long ago"
+    if fault is None:
+        return at.astimezone(UTC)
+    findings.faults.append(Fault("/occurred_at", fault, EXPECTED["occurred_at"]))
+    return None
+
+
+def _external_id(body: ReportBody, header: str | None, sender: Sender, findings: Findings) -> str | None:
+    """The idempotency key: the body's `id`, or the header."""
+    if header is not None and not 1 <= len(header) <= LONGEST["id"]:
+        findings.faults.append(Fault("/id", "the header Idempotency-Key does not fit", EXPECTED["id"]))
+        header = None
+    if header is not None and body.id is not None and header != body.id:
+        detail = "differs from the header Idempotency-Key"
+        if sender.lenient:
+            findings.warn(f"id {detail}; id counts")
+        else:
+            findings.faults.append(Fault("/id", detail, "the same value in both, or only one of them"))
+    return body.id if body.id is not None else header
+
+
+def report(
+    body: Mapping[str, Any],
+    sender: Sender,
+    *,
+    received_at: datetime,
+    idempotency_key: str | None = None,
+    warnings: tuple[str, ...] = (),
+) -> Event:
+    """The event for a report body.
+
+    Raises:
+        Refusal: 422 with one entry per wrong field; never for a source of `kind: panic`.
+    """
+    findings = Findings(warnings=list(warnings))
+    kind = sender.source.kind
+    fields = _validate(_repair(body, findings) if sender.lenient else body, findings)
+    if fields.kind is not None and fields.kind is not kind:
+        findings.faults.append(Fault("/kind", f"this source reports {kind}, not {fields.kind}", f"{kind}, or nothing"))
+    where = place(fields, sender, findings)
+    occurred_at = plausible(fields.occurred_at, received_at, kind, findings)
+    external_id = _external_id(fields, idempotency_key, sender, findings)
+    if external_id is not None and storable(external_id) != external_id:
+        findings.faults.append(Fault("/id", "holds characters that cannot be stored", EXPECTED["id"]))
+    if findings.faults and not sender.lenient:
+        raise Refusal(422, "The report does not fit; every wrong field is listed.", errors=findings.faults)
+    data = Reported(
+        kind=kind,
+        site=where.site,
+        site_text=where.site_text,
+        location=where.location,
+        device_id=where.device_id,
+        danger_level=fields.danger_level,
+        category=fields.category,
+        description=fields.description or None,
+        reported_by=fields.reported_by,
+        acute=fields.acute if fields.acute is not None else True,
+        police=fields.police or PoliceWish.NONE,
+        reference=fields.reference,
+        mode=fields.mode or Mode.ACTUAL,
+        occurred_at=occurred_at,
+        warnings=findings.spoken(),
+    )
+    return Event(id=event_id(sender.name, external_id), source=sender.name, time=received_at, data=data)

@@ -1,0 +1,71 @@
+"""A source of the configuration, prepared for looking things up while a press waits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from schemas.configuration import Configuration, Device, Site, Source, normalise_device_id
+from schemas.events import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A device that the register knows: its id as the configuration spells it, and where it is."""
+
+    device_id: str
+    device: Device
+
+
+class Sites:
+    """The configured sites, by key, and by the names that people and devices use for them."""
+
+    def __init__(self, sites: Mapping[str, Site]) -> None:
+        self.keys = tuple(sites)
+        names: dict[str, set[str]] = {}
+        for key, site in sites.items():
+            for name in (key, site.name, site.short):
+                if name:
+                    names.setdefault(_plain(name), set()).add(key)
+        # A name that two sites share says nothing.
+        self._by_name = {name: min(keys) for name, keys in names.items() if len(keys) == 1}
+
+    def exactly(self, key: str) -> str | None:
+        """The site with this key."""
+        return key if key in self.keys else None
+
+    def by_name(self, text: str) -> str | None:
+        """The site that the text names by key, name or short name, without regard to case."""
+        return self.exactly(text) or self._by_name.get(_plain(text))
+
+    @property
+    def expectation(self) -> str:
+        """What to write instead of an unknown site."""
+        return f"one of {', '.join(self.keys[:50])}"
+
+
+class Sender:
+    """An authenticated source: its name, its configuration and its register of devices."""
+
+    def __init__(self, name: str, source: Source, sites: Sites) -> None:
+        self.name = name
+        self.source = source
+        self.sites = sites
+        self._devices = {normalise_device_id(k): Registered(k, device) for k, device in source.devices.items()}
+
+    @property
+    def lenient(self) -> bool:
+        """A press is never refused for its content."""
+        return self.source.kind is Kind.PANIC
+
+    def device(self, device_id: str) -> Registered | None:
+        """The device, however its id is spelt."""
+        return self._devices.get(normalise_device_id(device_id))
+
+
+def senders(configuration: Configuration) -> dict[str, Sender]:
+    """Every source of the configuration by name."""
+    sites = Sites(configuration.sites)
+    return {name: Sender(name, source, sites) for name, source in configuration.sources.items()}
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).casefold()

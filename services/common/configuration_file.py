@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from schemas.configuration import Configuration
 from services.common.configuration_checks import DEVICE_MODELS, check, suggestion
-from services.common.yaml_places import Document, Mistake, Path_, read
+from services.common.yaml_places import Document, Mistake, Path_, dotted, read
 
 __all__ = ["DEVICE_MODELS", "ConfigurationError", "Mistake", "load"]
 
@@ -76,13 +76,13 @@ def load(path: Path) -> Configuration:
 
 
 def _explain(document: Document, error: ValidationError) -> None:
-    told: set[Path_] = set()
+    told = {mistake.path for mistake in document.mistakes}
     for one in error.errors(include_url=False):
         path = _path(document.data, one)
         # Entries that are wrong themselves make their list too short for pydantic, not for a reader.
         counted = one["type"] == "too_short" and one["input"]
-        if path not in told and not counted:
-            told.add(path)
+        if dotted(path) not in told and not counted:
+            told.add(dotted(path))
             document.mistake(path, *_words(document, path, one))
 
 

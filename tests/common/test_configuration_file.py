@@ -1,0 +1,182 @@
+"""Every mistake in a configuration is named with its line, and all at once."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from services.common.configuration_file import ConfigurationError, Mistake, load
+
+GOOD = """\
+organisation:
+  name: Jobcenter Beispiel
+  holidays: DE-ST
+  emergency: [bereitschaft@example.org]
+sites:
+  bernburg:
+    name: Bernburg (Parkstraße)
+    locations:
+      - {id: r112, name: Zimmer 112, aliases: ["112"]}
+      - {id: r113, name: Zimmer 113}
+    opening_hours: "Mo,Fr 08:00-12:00"
+    closed: [2026-12-24]
+    people:
+      site_management: [{email: leitung@example.org}]
+      deputy: [vertretung@example.org]
+roles: {on_call: [bereitschaft@example.org]}
+sources:
+  buttons:
+    type: native
+    kind: panic
+    key_sha256: "000000000000000000000000000000000000000000000000000000000000000f"
+    devices:
+      btn-112: {site: bernburg, location: Zimmer 112, model: milesight-ws101}
+      btn-113: {site: bernburg}
+rules:
+  - {name: violence, when: {danger_level: [2, 3], site: bernburg}, policy: normal}
+  - {name: everything else, policy: normal}
+policies:
+  normal:
+    steps:
+      - {after: 0s, tell: [site_management]}
+      - {after: 2m, tell: [on_call]}
+    repeat: 5m
+mail: {details: link, roles: {site_management: full}}
+"""
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write_file(text: str) -> Path:
+        file = tmp_path / "organisation.yaml"
+        file.write_text(text)
+        return file
+
+    return write_file
+
+
+def mistakes(file: Path) -> list[Mistake]:
+    with pytest.raises(ConfigurationError) as caught:
+        load(file)
+    assert str(caught.value).splitlines() == [str(mistake) for mistake in caught.value.mistakes]
+    return caught.value.mistakes
+
+
+def test_a_good_file_loads(write: Write) -> None:
+    configuration = load(write(GOOD))
+    assert configuration.sites["bernburg"].people["deputy"].people[0].email == "vertretung@example.org"
+
+
+def test_the_example_is_good() -> None:
+    load(Path(__file__).parents[2] / "config/example.yaml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "path", "wrong", "expected"),
+    [
+        # shape
+        ("  holidays:", "  holiday:", 3, "organisation.holiday", "unknown key", "did you mean `holidays`?"),
+        ("  name: Jobcenter Beispiel\n", "", 1, "organisation.name", "is missing", "name: …"),
+        ("[bereitschaft@example.org]\nsites", "[]\nsites", 4, "organisation.emergency", "is empty", "one entry"),
+        ("[bereitschaft@example.org]\nsites", "[x]\nsites", 4, "organisation.emergency[0]", "no mail address", "@"),
+        ("{email:", "{emial: 1, email:", 14, "sites.bernburg.people.site_management[0].emial", "unknown", "`email`?"),
+        ("[vertretung@", "[{mail: vertretung@", 0, "", "is no YAML", ""),
+        ("[2026-12-24]", "[Heiligabend]", 12, "sites.bernburg.closed[0]", "`Heiligabend`", "a date such as"),
+        ("[2026-12-24]", "[2026-13-24]", 12, "sites.bernburg.closed[0]", "no date", "a real one"),
+        ('["112"]', "[112]", 9, "sites.bernburg.locations[0].aliases[0]", "`112`", "quotes"),
+        ("type: native", "type: nativ", 18, "sources.buttons", "unknown type `nativ`", "`native`?"),
+        ("    type: native\n", "", 18, "sources.buttons", "has no `type`", "type: native"),
+        ("kind: panic", "kind: panik", 20, "sources.buttons.kind", "`panik`", "`panic`?"),
+        ("00f", "00g", 21, "sources.buttons.key_sha256", "form", "new-key"),
+        ("[2, 3]", "[2, 7]", 26, "rules[0].when.danger_level[1]", "`7`", "0, 1, 2 or 3"),
+        ("[2, 3]", "hoch", 26, "rules[0].when.danger_level", "`hoch`", "whole number"),
+        ("after: 2m", "after: 2min", 32, "policies.normal.steps[1].after", "no duration", "2m"),
+        ("after: 0s", "after: 3m", 29, "policies.normal", "steps", "in the order"),
+        ("repeat: 5m", "repeat: 5", 33, "policies.normal.repeat", "no duration", "next_opening"),
+        ("    repeat: 5m\n", "", 29, "policies.normal", "never end", "repeat: 5m"),
+        ("repeat: 5m", "repeat: 1s", 29, "policies.normal", "repeat", "at least 10s"),
+        ("details: link", "details: all", 34, "mail.details", "`all`", "full, link"),
+        ("  bernburg:\n", "  1234:\n", 6, "sites.1234", "as a number", '"1234" in quotes'),
+        ("on_call: [", "on: [", 16, "roles.on", "truth value", '"on" in quotes'),
+        ("      btn-113", "      btn-112", 24, "sources.buttons.devices.btn-112", "line 23", "each key once"),
+        # names that lead nowhere
+        ("normal}\n  -", "norml}\n  -", 26, "rules[0].policy", "`norml`", "`normal`?"),
+        ("site: bernburg}, pol", "site: [bernbrug]}, pol", 26, "rules[0].when.site", "`bernbrug`", "`bernburg`?"),
+        ("site: bernburg}, pol", "source: mqtt}, pol", 26, "rules[0].when.source", "`mqtt`", "one of buttons"),
+        ("btn-113: {site: b", "btn-113: {site: hallb", 24, "sources.buttons.devices.btn-113.site", "hallb", "one"),
+        ("milesight-ws101", "milesight-101", 23, "sources.buttons.devices.btn-112.model", "", "`milesight-ws101`?"),
+        ("tell: [on_call]", "tell: [oncall]", 32, "policies.normal.steps[1].tell[0]", "nobody has", "`on_call`?"),
+        ("{on_call: [bereitschaft@example.org]}", "{}", 32, "policies.normal.steps[1].tell[0]", "nobody", "one"),
+        ("{site_management: full}", "{boss: full}", 34, "mail.roles.boss", "no role `boss`", "one of"),
+        ("DE-ST", "DE-XX", 3, "organisation.holidays", "`DE-XX`", "one of"),
+        ("DE-ST", "Sachsen", 3, "organisation.holidays", "`Sachsen`", "DE-ST"),
+        # contradictions
+        ("Mo,Fr 08:00-12:00", "Montag", 11, "sites.bernburg.opening_hours", "cannot be read", "OpenStreetMap"),
+        ("Mo,Fr 08:00-12:00", "Mo-Fr 08:00-12:00; PH off", 11, "sites.bernburg.opening_hours", "PH", "without them"),
+        ("btn-113:", "BTN112:", 24, "sources.buttons.devices.BTN112", "same device as `btn-112`", "each device once"),
+        ("name: Zimmer 113}", "name: ZIMMER-112}", 10, "sites.bernburg.locations[1]", "`r112`", "one location only"),
+        ("everything else, ", "all, when: {acute: true}, ", 27, "rules[1]", "the last rule", "without `when`"),
+        (", when: {danger_level: [2, 3], site: bernburg}", "", 26, "rules[0]", "no rule after it", "last rule"),
+    ],
+)
+def test_each_mistake_is_named(
+    old: str, new: str, line: int, path: str, wrong: str, expected: str, write: Write
+) -> None:
+    assert old in GOOD
+    file = write(GOOD.replace(old, new, 1))
+    mistake, *others = mistakes(file)
+    # A key that YAML does not read as text also leads whoever names it nowhere.
+    assert not others or "YAML reads" in mistake.wrong
+    assert mistake.file == file
+    if line:
+        assert (mistake.line, mistake.path) == (line, path)
+    assert wrong in mistake.wrong
+    assert expected in mistake.expected
+    assert str(mistake).startswith(f"{file}:{mistake.line}: ")
+
+
+def test_all_mistakes_come_at_once_in_the_order_of_the_file(write: Write) -> None:
+    text = (
+        GOOD.replace("holidays:", "holiday:").replace("kind: panic", "kind: panik").replace("repeat: 5m", "repeat: x")
+    )
+    assert [mistake.line for mistake in mistakes(write(text))] == [3, 20, 33]
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "wrong"),
+    [
+        (b"", 1, "is empty"),
+        (b"# only a comment\n", 1, "is empty"),
+        (b"- a\n- b\n", 1, "does not fit"),
+        (b"just text\n", 1, "does not fit"),
+        (b"a: [1\nb: 2\n", 2, "is no YAML"),
+        (b"sites:\n\tbernburg: 1\n", 2, "is no YAML"),
+        (b"a: \xff\n", 0, "is not UTF-8"),
+        (b"a: \x01\n", 1, "is no YAML"),
+        (b"a: 1\n---\nb: 2\n", 2, "is no YAML"),
+        (b"a: !!python/object:os.system x\n", 1, "is no YAML"),
+        (b"a: *unknown\n", 1, "is no YAML"),
+        (b"a: &a [*a]\n", 1, "is nested too deep"),
+    ],
+)
+def test_what_is_no_configuration_at_all(content: bytes, line: int, wrong: str, tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_bytes(content)
+    first = mistakes(file)[0]
+    assert first.line == line
+    assert wrong in first.wrong
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    (mistake,) = mistakes(tmp_path / "nowhere.yaml")
+    assert str(mistake) == (
+        f"{tmp_path}/nowhere.yaml: cannot be read (No such file or directory); "
+        "expected a YAML file that this user may read"
+    )
+
+
+def test_anchors_and_merges_work(write: Write) -> None:
+    text = GOOD.replace("btn-112: {", "btn-112: &b {").replace("btn-113: {site: bernburg}", "btn-113: {<<: *b}")
+    assert load(write(text)).sources["buttons"].devices["btn-113"].model == "milesight-ws101"

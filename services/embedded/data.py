@@ -13,8 +13,9 @@ from services.common.keys import key_hash, new_key
 from services.embedded.process import EmbeddedError
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "example.yaml"
-PLACEHOLDER = "0" * 64
-"""Stands in the example for the hash of a key: valid in form, and the hash of no known key."""
+SOURCES = ("buttons", "desk", "forms", "lorawan")
+"""Of the example; in its place of a key's hash the n-th has n as 64 digits: valid in form, the hash of no known key."""
+DEMO_SOURCE = SOURCES[0]
 
 
 class InUse(EmbeddedError):
@@ -63,22 +64,30 @@ class DataDirectory:
         """Signs links and sessions; made on the first start and kept."""
         return self._kept("secret-key", secrets.token_urlsafe(32))
 
-    def api_key(self) -> str:
-        """The key of the sources in the example configuration; made on the first start and kept."""
-        return self._kept("api-key", new_key())
+    @property
+    def api_keys(self) -> Path:
+        """The keys of the example's sources, as JSON."""
+        return self.root / "api-keys.json"
 
-    def read_api_key(self) -> str | None:
-        """The kept key, if there is one."""
-        path = self.root / "api-key"
-        return path.read_text().strip() if path.exists() else None
+    def read_api_key(self, source: str = DEMO_SOURCE) -> str | None:
+        """The kept key of a source of the example, if there is one."""
+        try:
+            key: str | None = json.loads(self.api_keys.read_text()).get(source)
+        except (OSError, ValueError):
+            return None
+        return key
 
     def ensure_configuration(self) -> Path:
-        """Write the example with the hash of this installation's own key, unless there is a configuration.
+        """Write the example with the hashes of this installation's own keys, unless there is a configuration.
 
         A key that everybody can read in the example would be a hole, so the example has none.
         """
         if not self.configuration.exists():
-            text = EXAMPLE.read_text().replace(PLACEHOLDER, key_hash(self.api_key()))
+            keys = {source: new_key() for source in SOURCES}
+            text = EXAMPLE.read_text()
+            for number, key in enumerate(keys.values(), 1):
+                text = text.replace(f"{number:064d}", key_hash(key))
+            _write(self.api_keys, json.dumps(keys, indent=1), 0o600)
             _write(self.configuration, text, 0o644)
         return self.configuration
 

@@ -64,11 +64,15 @@ class Part:
         env: Mapping[str, str] | None = None,
         user: str | None = None,
         cwd: Path | None = None,
+        piped: bool = False,
         stop_signal: signal.Signals = signal.SIGTERM,
         on_parent_death: signal.Signals = signal.SIGKILL,
     ) -> "Part":
-        """Start it in a session of its own, so that Ctrl-C at the terminal reaches only us."""
-        output: IO[bytes] | None = log.open("ab") if log is not None else None
+        """Start it in a session of its own, so that Ctrl-C at the terminal reaches only us.
+
+        Its output goes to the file `log`, or with `piped` to `process.stdout`, which then must be read.
+        """
+        output: IO[bytes] | int | None = log.open("ab") if log is not None else subprocess.PIPE if piped else None
         try:
             process = subprocess.Popen(
                 launched(command, user=user, on_parent_death=on_parent_death),
@@ -80,7 +84,7 @@ class Part:
                 start_new_session=True,
             )
         finally:
-            if output is not None:
+            if output is not None and not isinstance(output, int):
                 output.close()
         return cls(name, process, log, stop_signal)
 

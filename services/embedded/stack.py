@@ -1,0 +1,277 @@
+"""`rufkette run`: everything on one machine, started in order, watched, and ended together."""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import FrameType
+
+from schemas.configuration import Configuration
+from services.common.configuration_file import ConfigurationError, load
+from services.common.kafka import create_topics
+from services.common.settings import SettingsError, TopicsSettings
+from services.embedded.banner import banner
+from services.embedded.data import DataDirectory, InUse
+from services.embedded.jars import ensure_jars
+from services.embedded.kafka import Kafka
+from services.embedded.output import Output
+from services.embedded.plan import Plan, decide
+from services.embedded.postgres import Postgres
+from services.embedded.process import EmbeddedError, Part
+
+_POLL = 0.05  # seconds between two looks at the parts
+_STOP = 10.0  # seconds that each part gets to end by itself
+_READY = 60.0  # seconds until a part must answer
+
+
+class _Stopped(Exception):
+    """SIGINT, SIGTERM or SIGHUP arrived."""
+
+
+class _Job:
+    """Preparing work in a thread that must not hold up the end: a download cannot be interrupted."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work = work
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:  # noqa: BLE001 – raised again by `done` in the main thread
+            self._error = error
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    def done(self) -> bool:
+        """Whether the work is done; raises what it raised."""
+        if self.running:
+            return False
+        if self._error is not None:
+            raise self._error
+        return True
+
+
+class Stack:
+    """One run. All processes are started from the main thread: the kernel ties them to it."""
+
+    def __init__(self, plan: Plan, configuration: Configuration) -> None:
+        self._plan = plan
+        self._configuration = configuration
+        self._parts: list[Part] = []
+        self._jobs: list[_Job] = []
+        self._output = Output(json_only=plan.log_format == "json")
+        self._signals = 0
+
+    def run(self) -> None:
+        """Start everything and stay until a signal or a crash; in any case nothing is left running.
+
+        Raises:
+            EmbeddedError: a part cannot be started or has ended.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        try:
+            self._start_servers()
+            self._start_services()
+            self._plan.data.write_addresses({"ingest": self._plan.ingest_url, "alerting": self._plan.alerting_url})
+            print(banner(self._plan, self._configuration), flush=True)
+            self._output.release()
+            self._wait(lambda: False, timeout=None)
+        except _Stopped:
+            print("stopping …", file=sys.stderr)
+        finally:
+            self._stop()
+
+    @property
+    def preparing(self) -> bool:
+        """Whether a preparing thread still works."""
+        return any(job.running for job in self._jobs)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signals += 1
+        if self._signals > 1:  # impatience: no more waiting
+            for part in self._parts:
+                if part.running:
+                    os.killpg(part.process.pid, signal.SIGKILL)
+
+    def _wait(self, condition: Callable[[], bool], *, timeout: float | None, what: str = "") -> None:
+        """Wait for the condition while all parts live; the timeout does not run during preparations (downloads)."""
+        deadline = time.monotonic() + timeout if timeout is not None else None
+        while not condition():
+            if self._signals:
+                raise _Stopped
+            for part in self._parts:
+                if not part.running:
+                    raise self._crashed(part)
+            if timeout is not None and deadline is not None:
+                if self.preparing:
+                    deadline = time.monotonic() + timeout
+                elif time.monotonic() > deadline:
+                    raise EmbeddedError(f"{what} not ready in {timeout:.0f} s; see the logs in {self._plan.data.root}")
+            time.sleep(_POLL)
+
+    def _crashed(self, part: Part) -> EmbeddedError:
+        self._output.release()
+        if part.log is not None:
+            return part.ended()
+        part.process.wait()
+        return EmbeddedError(f"{part.ended()}; its last lines:\n{self._output.tail(part.name)}")
+
+    def _job(self, work: Callable[[], None]) -> _Job:
+        job = _Job(work)
+        self._jobs.append(job)
+        return job
+
+    def _start_servers(self) -> None:
+        """Kafka, PostgreSQL and the mail catcher side by side, each as soon as it is prepared."""
+        plan, root = self._plan, self._plan.data.root
+        waiting = [self._kafka()]
+        if plan.mail_port is not None:
+            self._parts.append(_start_mail(plan))
+            waiting.append(lambda: _answers(f"{plan.mail_url}/healthz"))
+        if plan.postgres_port is not None:
+            waiting.append(self._postgres(Postgres(root / "postgres", plan.postgres_port)))
+        self._wait(lambda: all([ready() for ready in waiting]), timeout=_READY, what="Kafka or PostgreSQL")  # noqa: C419 – each is to be asked, so that each goes on
+
+    def _postgres(self, postgres: Postgres) -> Callable[[], bool]:
+        def set_up() -> None:
+            postgres.ensure_database("rufkette")
+
+        return _sequence(
+            lambda: self._job(postgres.prepare).done,
+            lambda: self._started(postgres.start(), postgres.ready),
+            lambda: self._job(set_up).done,
+        )
+
+    def _kafka(self) -> Callable[[], bool]:
+        port, settings = self._plan.kafka_port, _topic_settings(self._plan)
+
+        def topics() -> None:
+            _create_topics(settings, embedded=port is not None)
+
+        if port is None:
+            return _sequence(lambda: self._job(topics).done)
+        made: list[Kafka] = []
+
+        def prepare() -> None:
+            made.append(Kafka(self._plan.data.root / "kafka", ensure_jars(), port))
+            made[0].prepare()
+
+        return _sequence(
+            lambda: self._job(prepare).done,
+            lambda: self._started(made[0].start(), made[0].ready),
+            lambda: self._job(topics).done,
+        )
+
+    def _started(self, part: Part, ready: Callable[[], bool]) -> Callable[[], bool]:
+        self._parts.append(part)
+        return ready
+
+    def _start_services(self) -> None:
+        environment = self._plan.environment(os.environ)
+        for name in ("ingest", "alerting"):
+            command = [sys.executable, "-m", "services.cli", name]
+            part = Part.start(name, command, env=environment, piped=True)
+            self._parts.append(part)
+            self._output.follow(part)
+        for name, url in (("ingest", self._plan.ingest_url), ("alerting", self._plan.alerting_url)):
+            self._wait(lambda url=url: _answers(f"{url}/readyz"), timeout=_READY, what=name)  # type: ignore[misc]
+
+    def _stop(self) -> None:
+        self._output.release()
+        self._plan.data.addresses.unlink(missing_ok=True)
+        for part in reversed(self._parts):
+            part.stop(_STOP)
+        self._output.finish()
+
+
+def _sequence(*steps: Callable[[], Callable[[], bool]]) -> Callable[[], bool]:
+    """A condition made of steps: each is begun when the one before is done."""
+    left = list(steps)
+    current: list[Callable[[], bool]] = []
+
+    def done() -> bool:
+        while True:
+            if current:
+                if not current[0]():
+                    return False
+                current.clear()
+            if not left:
+                return True
+            current.append(left.pop(0)())
+
+    return done
+
+
+def _start_mail(plan: Plan) -> Part:
+    ports = ["--smtp-port", str(plan.smtp_port), "--http-port", str(plan.mail_port)]
+    command = [sys.executable, "-m", "services.embedded.mail", "--directory", str(plan.data.root / "mails"), *ports]
+    return Part.start("mail catcher", command, log=plan.data.root / "mail.log")
+
+
+def _answers(url: str) -> bool:
+    """Whether it answers 200. Loopback addresses are asked directly, whatever proxy is set."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=2) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _topic_settings(plan: Plan) -> TopicsSettings:
+    if plan.kafka_port is None:
+        return TopicsSettings()
+    return TopicsSettings(kafka_bootstrap_servers=f"127.0.0.1:{plan.kafka_port}", kafka_security_protocol="PLAINTEXT")
+
+
+def _create_topics(settings: TopicsSettings, *, embedded: bool) -> None:
+    """On our single node every record reaches the disk before it is acknowledged; a cluster has its own defaults."""
+    overrides = {"flush.messages": "1"} if embedded else None
+    try:
+        asyncio.run(create_topics(settings, replication=1 if embedded else -1, overrides=overrides))
+    except (OSError, RuntimeError) as error:  # aiokafka's errors are RuntimeErrors
+        where = settings.kafka_bootstrap_servers
+        raise EmbeddedError(f"cannot create the topics on Kafka at {where}: {error or type(error).__name__}") from None
+
+
+def _say(lines: Iterable[object]) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)
+
+
+def run(data_dir: Path, config: Path | None) -> int:
+    """Run the stack; returns the exit code: 0 after a signal, 2 for what the user has to change, else 1."""
+    stack: Stack | None = None
+    code = 0
+    try:
+        data = DataDirectory(data_dir.resolve())
+        with data.locked():
+            path = config.resolve() if config is not None else data.ensure_configuration()
+            plan = decide(data, path, terminal=sys.stdout.isatty())
+            stack = Stack(plan, load(path))
+            stack.run()
+    except ConfigurationError as error:
+        _say(error.mistakes)
+        code = 2
+    except (InUse, SettingsError) as error:
+        _say([error])
+        code = 2
+    except EmbeddedError as error:
+        _say([f"rufkette: {error}"])
+        code = 1
+    if stack is not None and stack.preparing:
+        sys.stdout.flush()
+        os._exit(code)  # a download in a thread would go on for as long as it takes
+    return code

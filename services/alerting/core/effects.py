@@ -125,7 +125,6 @@ class Reason(StrEnum):
     NOBODY_REACHED = "nobody_reached"
     OUTCOME_REFUSED = "outcome_refused"
     OUTDATED_RESULT = "outdated_result"
-    EMERGENCY_NOTED = "emergency_noted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,164 @@
+"""A state machine over `decide`: whatever happens in whatever order, the promises hold."""
+
+import importlib
+import inspect
+from collections import Counter
+from datetime import timedelta
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from schemas.events import Event, Mode, Outcome
+from services.alerting.core import reporting
+from services.alerting.core.decide import decide
+from services.alerting.core.effects import Action, Answer, Deadline, DeliveryResult, Notify, Purpose, Reason
+from services.alerting.core.incident import Incident, Status
+from tests.core.office import MONDAY, Desk, minutes, report
+
+PLACES = st.sampled_from(["Zimmer 112", "Zi. 112", "Zimmer 113", None])
+
+
+class Office(RuleBasedStateMachine):
+    """People press, answer, mails succeed or fail, time passes – in any order."""
+
+    @initialize()
+    def opens(self) -> None:
+        self.desk = Desk()
+
+    def _some(self, pick: int) -> Incident:
+        return list(self.desk.incidents.values())[pick % len(self.desk.incidents)]
+
+    @rule(
+        place=PLACES,
+        level=st.sampled_from([None, 0, 1, 2, 3]),
+        kind=st.sampled_from(["panic", "form"]),
+        acute=st.booleans(),
+        late=st.integers(-600, 7200),
+    )
+    def somebody_reports(self, place: str | None, level: int | None, kind: str, acute: bool, late: int) -> None:
+        acute = acute or kind == "panic"
+        event = report(
+            self.desk.now - timedelta(seconds=late), location=place, danger_level=level, kind=kind, acute=acute
+        )
+        decision = self.desk.give(event)
+        assert decision.incident is not None
+        assert event.id in decision.incident.event_ids
+        if place is not None:  # without candidates it is the event register of the database that knows
+            assert self.desk.give(event).reason is Reason.DUPLICATE
+
+    @rule(place=PLACES)
+    def an_exercise_is_held(self, place: str | None) -> None:
+        before = {i.id: i for i in self.desk.incidents.values() if i.mode is Mode.ACTUAL}
+        self.desk.press(location=place, mode=Mode.EXERCISE)
+        assert {i.id: i for i in self.desk.incidents.values() if i.mode is Mode.ACTUAL} == before
+
+    @precondition(lambda self: self.desk.incidents)
+    @rule(pick=st.integers(0, 50), actions=st.lists(st.sampled_from(list(Action)), min_size=1, max_size=3, unique=True))
+    def somebody_clicks(self, pick: int, actions: list[Action]) -> None:
+        incident = self._some(pick)
+        outcome = Outcome.RESOLVED if Action.CLOSE in actions else None
+        decision = self.desk.click(incident, *actions, outcome=outcome)
+        assert decision.incident is not None
+        if Action.CALLED_POLICE not in actions:
+            assert decision.incident.calls == incident.calls
+
+    @precondition(lambda self: self.desk.incidents)
+    @rule(pick=st.integers(0, 50), answer=st.sampled_from(list(Answer)))
+    def mails_are_answered(self, pick: int, answer: Answer) -> None:
+        self.desk.deliver(self._some(pick), answer)
+
+    @precondition(lambda self: self.desk.incidents)
+    @rule(pick=st.integers(0, 50), data=st.data())
+    def an_old_result_arrives(self, pick: int, data: st.DataObject) -> None:
+        incident = self._some(pick)
+        sent = [n for _, id_, n in self.desk.mails if id_ == incident.id]
+        if sent:
+            n = data.draw(st.sampled_from(sent))
+            answer = data.draw(st.sampled_from(list(Answer)))
+            result = DeliveryResult(n.recipient.email, n.purpose, n.cycle, n.step, n.repetition, answer)
+            self.desk.give(result, incident)
+
+    @precondition(lambda self: any(i.due_at for i in self.desk.incidents.values()))
+    @rule(pick=st.integers(0, 50))
+    def a_deadline_comes(self, pick: int) -> None:
+        waiting = [i for i in self.desk.incidents.values() if i.due_at]
+        incident = waiting[pick % len(waiting)]
+        told = len(self.desk.told())
+        decision = self.desk.wait_until_due(incident)
+        assert decision.reason is not Reason.NOT_DUE
+        assert len(self.desk.told()) > told, "a deadline that tells nobody"
+
+    @rule(seconds=st.integers(1, 4000))
+    def time_passes(self, seconds: int) -> None:
+        self.desk.now += timedelta(seconds=seconds)
+
+    @precondition(lambda self: self.desk.incidents)
+    @rule(pick=st.integers(0, 50))
+    def a_timer_fires_early(self, pick: int) -> None:
+        incident = self._some(pick)
+        if incident.due_at is not None and incident.due_at > self.desk.now:
+            assert self.desk.give(Deadline(incident.due_at), incident).reason is Reason.NOT_DUE
+
+    @invariant()
+    def nobody_is_forgotten(self) -> None:
+        for incident in self.desk.incidents.values():
+            if incident.status is Status.CLOSED:
+                assert incident.due_at is None
+            else:
+                assert incident.due_at is not None, "an incident that went silent"
+                assert incident.told, "an incident that nobody was told of"
+
+    @invariant()
+    def an_acute_alarm_is_never_left_alone_for_long(self) -> None:
+        for incident in self.desk.incidents.values():
+            if incident.status is Status.OPEN and incident.acute and incident.policy_name != "notice":
+                assert incident.due_at is not None
+                assert incident.due_at <= self.desk.now + minutes(15)
+
+    @invariant()
+    def nobody_is_told_twice_in_one_repetition(self) -> None:
+        named = Counter(
+            (id_, n.cycle, n.step, n.repetition, n.recipient.email, n.purpose) for _, id_, n in self.desk.mails
+        )
+        assert not named or max(named.values()) == 1
+
+    @invariant()
+    def what_is_taken_over_stays_quiet_until_its_time(self) -> None:
+        for incident in self.desk.incidents.values():
+            if incident.status is Status.ACKNOWLEDGED:
+                assert incident.taken is not None
+                assert incident.due_at is not None
+                assert incident.due_at >= incident.taken.at
+
+    def teardown(self) -> None:
+        if hasattr(self, "desk"):
+            self._replay()
+
+    def _replay(self) -> None:
+        """The stored inputs with their times give the same state."""
+        again = Desk(self.desk.rules)
+        for at, incident_id, cause in self.desk.inputs:
+            again.now = at
+            about = None if isinstance(cause, Event) or incident_id is None else again.incidents[incident_id]
+            again.give(cause, about)
+        assert again.incidents == self.desk.incidents
+        assert again.mails == self.desk.mails
+
+
+Office.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestOffice = Office.TestCase
+
+
+def test_a_year_of_escalation_costs_no_time() -> None:
+    desk = Desk()
+    incident = desk.press(danger_level=1)
+    while desk.now < MONDAY + timedelta(days=365):
+        decision = desk.wait_until_due(incident)
+        assert any(isinstance(effect, Notify) and effect.purpose is Purpose.ALARM for effect in decision.effects)
+    assert len(desk.told()) > 30_000
+
+
+def test_every_reason_is_the_answer_to_something() -> None:
+    source = inspect.getsource(importlib.import_module(decide.__module__)) + inspect.getsource(reporting)
+    assert [reason.name for reason in Reason if f"Reason.{reason.name}" not in source] == []

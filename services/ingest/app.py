@@ -6,7 +6,6 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 from typing import Any
 
 import structlog
@@ -55,7 +54,7 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
         log.info("service.stopped")
 
     app = FastAPI(
-        title="Rufkette ingest", version=version("rufkette"), description=openapi.DESCRIPTION, lifespan=lifespan,
+        title="Rufkette ingest", version="1", description=openapi.DESCRIPTION, lifespan=lifespan,
         docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
     )  # fmt: skip
     app.add_middleware(RequestLog)
@@ -78,8 +77,8 @@ async def _refuse(_: Request, error: Exception) -> Response:
 def _add_routes(app: FastAPI, routes: Routes) -> None:
     problems = openapi.problems
     app.add_api_route(
-        "/v1/incidents", routes.post_incident, methods=["POST"], status_code=202,
-        summary="Report an incident or a press", operation_id="report", response_model=openapi.Accepted, openapi_extra=openapi.incident(),
+        "/v1/incidents", routes.post_incident, methods=["POST"], status_code=202, operation_id="report",
+        summary="Report an incident or a press", response_model=openapi.Accepted, openapi_extra=openapi.incident(),
         responses=problems(400, 401, 403, 408, 413, 415, 422, 503),
     )  # fmt: skip
     app.add_api_route(
@@ -139,7 +138,8 @@ def run(settings: IngestSettings) -> None:
     server = uvicorn.Server(
         uvicorn.Config(
             app_for(settings, configuration), loop="uvloop", http="httptools", ws="none", lifespan="on",
-            log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_STOP_WITHIN, proxy_headers=False,
+            log_config=None, access_log=False, server_header=False, proxy_headers=False,
+            timeout_graceful_shutdown=_STOP_WITHIN,
         )
     )  # fmt: skip
     # uvicorn raises the signal once more after its orderly end; for us that end is a success.

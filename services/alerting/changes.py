@@ -16,7 +16,7 @@ from services.alerting.core.effects import Click, Decision, Input, Notify, Purpo
 from services.alerting.core.incident import Incident
 from services.alerting.core.policy import Rules
 
-_INPUT: TypeAdapter[Input] = TypeAdapter(Input)
+INPUT: TypeAdapter[Input] = TypeAdapter(Input)
 
 
 def outbox_id(incident_id: str, notify: Notify) -> uuid.UUID:
@@ -84,7 +84,7 @@ class Changes:
             "at": self.now,
             "reason": decision.reason.value,
             "by": by,
-            "body": _INPUT.dump_json(cause).decode(),
+            "body": INPUT.dump_json(cause).decode(),
         }
 
     def _mail(self, incident: Incident, notify: Notify) -> None:

@@ -9,9 +9,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import Event
-from services.alerting.changes import Changes
-from services.alerting.core.effects import Purpose
+from services.alerting.changes import INPUT, Changes
+from services.alerting.core.decide import decide
+from services.alerting.core.effects import Decision, Purpose
 from services.alerting.core.incident import Incident, Status
+from services.alerting.core.policy import Rules
 from services.alerting.tables import events, held, incidents, inputs, outbox, relay
 
 _INCIDENT: TypeAdapter[Incident] = TypeAdapter(Incident)
@@ -26,6 +28,11 @@ def to_json(incident: Incident) -> str:
 def from_json(state: str) -> Incident:
     """The incident in a stored state."""
     return _INCIDENT.validate_json(state)
+
+
+def replay(candidates: Sequence[Incident], body: str, *, now: datetime, rules: Rules) -> Decision:
+    """Decide a stored input of the timeline again."""
+    return decide(candidates, INPUT.validate_json(body), now=now, rules=rules)
 
 
 async def lock_places(tx: AsyncConnection, keys: Iterable[str]) -> None:

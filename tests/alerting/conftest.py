@@ -1,0 +1,82 @@
+"""An engine on a real database, with a clock that tests move."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from schemas import codec
+from schemas.events import Event
+from services.alerting import leases
+from services.alerting.database import create_engine, in_transaction
+from services.alerting.engine import Batch, Engine
+from services.alerting.leases import Position
+from services.alerting.tables import incidents, inputs, outbox, relay
+from tests.core.office import rules
+
+TOPIC = "incidents.events"
+
+
+@dataclass
+class Shell:
+    """One process's engine, partition 0 leased, offsets counted."""
+
+    database: AsyncEngine
+    owner: str = "me"
+    offset: int = 0
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def __post_init__(self) -> None:
+        self.engine = Engine(self.database, rules, clock=lambda: self.now)
+
+    async def lease(self) -> Position:
+        """Claim what is free and say where partition 0 stands."""
+
+        async def work(tx: AsyncConnection) -> Position:
+            await leases.register(tx, TOPIC, [0])
+            await leases.renew(tx, self.owner, TOPIC, {0: True})
+            return (await leases.claim(tx, self.owner, TOPIC))[0]
+
+        position = await in_transaction(self.database, work)
+        self.offset = position.next_offset
+        return position
+
+    async def apply(self, *events: Event, rejected: tuple[codec.Record, ...] = ()) -> None:
+        """Apply these events as the next records of partition 0."""
+        end = self.offset + len(events) + len(rejected)
+        last = events[-1].id if events else None
+        batch = Batch(Position(TOPIC, 0, self.offset), end, last, events, rejected)
+        await self.engine.apply(batch, self.owner)
+        self.offset = end
+
+    async def rows(self, table: sa.Table) -> list[sa.Row[tuple[object, ...]]]:
+        """All rows of a table."""
+        async with self.database.connect() as connection:
+            return list(await connection.execute(sa.select(table)))
+
+    async def count(self) -> dict[str, int]:
+        """Rows of the tables that decisions write."""
+        return {table.name: len(await self.rows(table)) for table in (incidents, inputs, outbox, relay)}
+
+    def later(self, minutes: float) -> None:
+        """Time passes."""
+        self.now += timedelta(minutes=minutes)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """A pool on the test's database."""
+    engine = create_engine(database_url)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def shell(database: AsyncEngine) -> Shell:
+    """A process that has leased partition 0."""
+    shell = Shell(database)
+    await shell.lease()
+    return shell

@@ -1,0 +1,230 @@
+"""`rufkette run` as a person meets it: one process to start, and nothing left when it has ended."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from services.embedded.process import free_port
+
+READY = "Raise a first alarm"
+pytestmark = pytest.mark.timeout(180)
+
+
+def until(condition: Callable[[], Any], what: str, timeout: float = 30.0) -> Any:
+    deadline = time.monotonic() + timeout
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
+        time.sleep(0.05)
+    return found
+
+
+class Run:
+    """One `rufkette run` on a data directory."""
+
+    def __init__(self, data: Path, **environment: str) -> None:
+        self.data = data
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("RUFKETTE_")}
+        self.out, self.err = data.with_suffix(".out"), data.with_suffix(".err")
+        with self.out.open("wb") as out, self.err.open("wb") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "services.cli", "run", "--data-dir", str(data)],
+                stdout=out,
+                stderr=err,
+                env=clean | {"RUFKETTE_LOG_FORMAT": "json"} | environment,
+                start_new_session=True,
+            )
+
+    def ready(self) -> str:
+        """Wait for the banner and return what stdout has so far."""
+
+        def look() -> str | None:
+            text = self.out.read_text()
+            assert self.process.poll() is None, f"ended with {self.process.returncode}: {text}{self.err.read_text()}"
+            return text if READY in text and "curl" in text.partition(READY)[2] else None
+
+        text = until(look, "the banner", 90)
+        assert isinstance(text, str)
+        return text
+
+    def row(self, name: str) -> str:
+        found = re.search(rf"^  {re.escape(name)} +(\S+)", self.out.read_text(), re.MULTILINE)
+        assert found is not None, f"no {name} in the banner"
+        return found[1]
+
+    def wait(self, timeout: float = 40.0) -> int:
+        return self.process.wait(timeout)
+
+    def left(self) -> list[str]:
+        """Command lines of all living processes that have to do with this data directory or its configuration."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (entry / "cmdline").read_bytes()
+                environment = (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            mine = os.fsencode(self.data)
+            if command and int(entry.name) != self.process.pid and (mine in command or mine in environment):
+                found.append(command.replace(b"\0", b" ").decode(errors="replace"))
+        return [command for command in found if "pytest" not in command]
+
+    def child(self, needle: str) -> int:
+        """Process id of the direct child whose command line has `needle`."""
+        listing = subprocess.run(
+            ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid), "-ww"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return next(int(line.split(None, 1)[0]) for line in listing.stdout.splitlines() if needle in line)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    runs: list[Run] = []
+
+    def begin(name: str = "var", **environment: str) -> Run:
+        runs.append(Run(tmp_path / name, **environment))
+        return runs[-1]
+
+    yield begin
+    for run in runs:
+        if run.process.poll() is None:
+            run.process.terminate()
+            run.wait()
+
+
+def mails(run: Run) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = httpx.get(f"{run.row('mails')}/api/messages").json()["messages"]
+    return messages
+
+
+def incidents(run: Run) -> list[str]:
+    return [mail["subject"] for mail in mails(run) if "112" in mail["subject"]]
+
+
+def test_the_printed_curl_leads_to_a_mail_and_a_second_start_keeps_it(start: Callable[..., Run]) -> None:
+    run = start()
+    text = run.ready()
+    curl = next(line.strip() for line in text.splitlines() if line.strip().startswith("curl "))
+    answer = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, check=True)
+    assert json.loads(answer.stdout)["status"] == "accepted", answer.stdout
+    until(lambda: incidents(run), "a mail that names the room")
+    pressed = [sys.executable, "-m", "services.cli", "press", "--site", "stassfurt", "--data-dir", str(run.data)]
+    done = subprocess.run(pressed, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"event \S+ accepted\nhttp://127\.0\.0\.1:\d+/v1/events/\S+\n", done.stdout)
+    run.process.send_signal(signal.SIGINT)
+    assert run.wait() == 0
+    assert run.left() == []
+    after_banner = run.out.read_text().partition("curl ")[2].splitlines()[1:]
+    assert [line for line in after_banner if line and not line.startswith("{")] == []
+
+    key = shlex.split(curl)
+    began = time.monotonic()
+    again = start()
+    again.ready()
+    assert time.monotonic() - began < 10
+    assert incidents(again)
+    assert key[key.index("-H") + 1] in again.out.read_text(), "the key is kept"
+    again.process.terminate()
+    assert again.wait() == 0
+    assert again.left() == []
+
+
+@pytest.mark.parametrize(
+    ("needle", "name"),
+    [
+        ("kafka.Kafka", "Kafka"),
+        ("pginstall18/bin/postgres", "PostgreSQL"),
+        ("services.embedded.mail", "mail catcher"),
+        ("services.cli ingest", "ingest"),
+        ("services.cli alerting", "alerting"),
+    ],
+)
+def test_a_crash_of_one_part_ends_all(start: Callable[..., Run], needle: str, name: str) -> None:
+    run = start()
+    run.ready()
+    os.kill(run.child(needle), signal.SIGKILL)
+    assert run.wait() == 1
+    assert f"{name} was killed by SIGKILL" in run.err.read_text()
+    assert "Traceback" not in run.err.read_text()
+    until(lambda: not run.left(), f"no process left, but {run.left()}")
+
+
+def test_kill_9_of_the_run_leaves_no_process_and_the_next_start_works(start: Callable[..., Run]) -> None:
+    run = start()
+    run.ready()
+    assert len(run.left()) >= 5
+    run.process.kill()
+    run.wait()
+    until(lambda: not run.left(), f"no process left, but {run.left()}")
+    again = start()
+    again.ready()
+
+
+def test_kill_9_while_it_starts_leaves_no_process(start: Callable[..., Run]) -> None:
+    run = start()
+    until(run.left, "a first child")
+    run.process.kill()
+    run.wait()
+    until(lambda: not run.left(), f"no process left, but {run.left()}")
+
+
+def test_a_second_run_on_the_same_data_is_refused(start: Callable[..., Run]) -> None:
+    start().ready()
+    second = start()
+    assert second.wait() == 2
+    assert "another `rufkette run` already uses" in second.err.read_text()
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_named(start: Callable[..., Run]) -> None:
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
+        port = taken.getsockname()[1]
+        run = start(RUFKETTE_ALERTING_PORT=str(port))
+        assert run.wait() == 2
+    assert (
+        run.err.read_text() == f"port {port} (RUFKETTE_ALERTING_PORT) is taken by another program; choose another one\n"
+    )
+
+
+def test_a_first_start_without_network_says_so_in_one_line(start: Callable[..., Run], tmp_path: Path) -> None:
+    run = start(XDG_CACHE_HOME=str(tmp_path / "empty"), HTTPS_PROXY="http://127.0.0.1:9")
+    assert run.wait() == 1
+    said = [line for line in run.err.read_text().splitlines() if "downloading" not in line]
+    assert len(said) == 1
+    assert "the first start needs a connection" in said[0]
+    until(lambda: not run.left(), f"no process left, but {run.left()}")
+
+
+def test_a_mistake_in_the_configuration_is_named_before_anything_starts(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
+    data = tmp_path / "var"
+    data.mkdir()
+    (data / "config.yaml").write_text("organisation: {name: A}\n")
+    run = start()
+    assert run.wait() == 2
+    assert "config.yaml:1: organisation" in run.err.read_text()
+
+
+def test_a_server_of_ones_own_replaces_the_embedded_one(
+    start: Callable[..., Run], kafka: str, empty_database_url: str
+) -> None:
+    run = start(RUFKETTE_KAFKA_BOOTSTRAP_SERVERS=kafka, RUFKETTE_DATABASE_URL=empty_database_url)
+    run.ready()
+    assert not (run.data / "kafka").exists()
+    assert not (run.data / "postgres").exists()
+    assert empty_database_url not in run.out.read_text()

@@ -1,0 +1,160 @@
+"""The command line as operators and scripts use it."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas import topics
+from tests.support.organisation import write_configuration
+
+ROOT = Path(__file__).parents[2]
+
+
+def rufkette(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("RUFKETTE_")}
+    command = [sys.executable, "-m", "services.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=clean | environment, cwd=ROOT)
+
+
+def test_help_names_every_command() -> None:
+    done = rufkette("--help")
+    assert done.returncode == 0
+    for command in ("run", "ingest", "alerting", "migrate", "topics", "press", "new-key", "check-config"):
+        assert re.search(rf"^  {command} ", done.stdout, re.MULTILINE), command
+        assert rufkette(command, "--help").returncode == 0
+
+
+def test_help_imports_no_heavy_library() -> None:
+    code = "import sys, services.cli; print([m for m in ('aiokafka', 'fastapi', 'sqlalchemy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("service", ["ingest", "alerting", "migrate", "topics"])
+def test_a_missing_setting_is_one_line_and_exit_code_2(service: str) -> None:
+    done = rufkette(service)
+    assert done.returncode == 2
+    assert re.fullmatch(r"RUFKETTE_\w+ is not set \(or RUFKETTE_\w+_FILE\)\n", done.stderr)
+
+
+def test_new_key_prints_a_key_and_its_hash() -> None:
+    first, second = rufkette("new-key").stdout, rufkette("new-key").stdout
+    key = re.search(r"rk_[\w-]{43}", first)
+    assert key is not None
+    assert f"key_sha256: {hashlib.sha256(key[0].encode()).hexdigest()}" in first
+    assert key[0] not in second
+
+
+def test_check_config_accepts_the_example() -> None:
+    done = rufkette("check-config", "config/example.yaml")
+    assert (done.returncode, done.stdout) == (0, "config/example.yaml: OK – 5 sites, 4 sources\n")
+
+
+def test_check_config_names_every_mistake(tmp_path: Path) -> None:
+    def spoil(content: dict[str, Any]) -> None:
+        content["sources"]["buttons"]["devices"]["btn-112"]["site"] = "atlantis"
+        content["rules"][0]["policy"] = "unknown"
+
+    file = write_configuration(tmp_path / "config.yaml", spoil)
+    done = rufkette("check-config", RUFKETTE_CONFIG=str(file))
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert any(re.match(rf"{re.escape(str(file))}:\d+: sources\.buttons.*; expected ", line) for line in lines)
+    assert any(re.match(rf"{re.escape(str(file))}:\d+: rules.*; expected ", line) for line in lines)
+
+
+def test_check_config_without_a_file_says_what_to_do() -> None:
+    done = rufkette("check-config")
+    assert (done.returncode, done.stderr) == (2, "name a file, or set RUFKETTE_CONFIG\n")
+
+
+def test_topics_are_created_once(kafka: str) -> None:
+    setting = {"RUFKETTE_KAFKA_BOOTSTRAP_SERVERS": kafka, "RUFKETTE_TOPIC_PREFIX": f"cli{os.getpid()}."}
+    first = rufkette("topics", "--config", "flush.messages=1", **setting)
+    assert first.stdout.splitlines() == [f"created cli{os.getpid()}.{topic.name}" for topic in topics.ALL]
+    assert rufkette("topics", **setting).stdout == "all topics exist\n"
+    wrong = rufkette("topics", "--config", "flush.messages", **setting)
+    assert (wrong.returncode, wrong.stderr.startswith("--config flush.messages: write name=value")) == (2, True)
+
+
+def test_topics_without_kafka_is_one_line(tmp_path: Path) -> None:
+    done = rufkette("topics", RUFKETTE_KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:9")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("cannot create the topics on 127.0.0.1:9")
+    assert "Traceback" not in done.stderr
+
+
+def test_migrate_creates_the_tables_and_can_be_repeated(empty_database_url: str) -> None:
+    for _ in range(2):
+        done = rufkette("migrate", RUFKETTE_DATABASE_URL=empty_database_url)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith("the database is up to date\n")
+
+
+def test_migrate_without_a_database_is_one_line() -> None:
+    done = rufkette("migrate", RUFKETTE_DATABASE_URL="postgresql://u:secret@127.0.0.1:9/x")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "secret" not in done.stderr
+
+
+class Ingest(BaseHTTPRequestHandler):
+    """Answers as ingest would; `seen` keeps what was posted."""
+
+    seen: list[tuple[str | None, dict[str, Any]]]
+    refuse: bool
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.seen.append((self.headers["Authorization"], body))
+        answer: dict[str, Any] = {"event_id": "e1", "status": "accepted", "status_url": "u/e1", "warnings": ["w1"]}
+        if self.refuse:
+            answer = {"title": "Invalid report", "detail": "1 field", "errors": [{"pointer": "/site"}]}
+        self.send_response(422 if self.refuse else 202)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 – the name of the method that it replaces
+        return
+
+
+@pytest.fixture
+def ingest_at() -> Iterator[tuple[str, type[Ingest]]]:
+    handler = type("Handler", (Ingest,), {"seen": [], "refuse": False})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", handler
+        server.shutdown()
+        thread.join()
+
+
+def test_press_posts_a_report(ingest_at: tuple[str, type[Ingest]]) -> None:
+    url, handler = ingest_at
+    options = ["--site", "bernburg", "--location", "Zimmer 112", "--level", "2", "--category", "threat", "--exercise"]
+    done = rufkette("press", *options, "--url", url, RUFKETTE_API_KEY="rk_x")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "event e1 accepted\nu/e1\n", "warning: w1\n")
+    report = {"site": "bernburg", "location": "Zimmer 112", "danger_level": 2, "category": "threat", "mode": "exercise"}
+    assert handler.seen == [("Bearer rk_x", report)]
+
+
+def test_press_says_what_is_wrong_in_one_line(ingest_at: tuple[str, type[Ingest]], tmp_path: Path) -> None:
+    url, handler = ingest_at
+    handler.refuse = True
+    refused = rufkette("press", "--site", "x", "--url", url, "--key", "k")
+    assert refused.stderr == f'{url} refused the alarm: 422 Invalid report; 1 field; {{"pointer": "/site"}}\n'
+    away = rufkette("press", "--site", "x", "--url", "http://127.0.0.1:9", "--key", "k")
+    assert re.fullmatch(r"http://127\.0\.0\.1:9 does not answer: .*\n", away.stderr)
+    nothing = rufkette("press", "--site", "x", "--data-dir", str(tmp_path))
+    assert nothing.stderr.startswith("no stack runs in ")
+    assert {refused.returncode, away.returncode, nothing.returncode} == {1}

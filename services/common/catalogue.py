@@ -51,6 +51,9 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "library.logged": Entry("info", ("logger", "message", "repeated"), "A library's record, at the library's level."),
     # HTTP
     "request.handled": Entry("info", ("method", "route", "status", "duration_ms"), "A request was answered."),
+    # the desk
+    "page.refused": Entry("warning", ("status", "problem"), "A page could not be shown; the reader was told why."),
+    "page.unavailable": Entry("error", ("error",), "A page needed the database, which did not answer."),
     # ingest
     "report.accepted": Entry("info", ("status", "warnings", "duration_ms"), "Kafka has the event on all replicas."),
     "report.refused": Entry("warning", ("status", "problem", "fields"), "A report was answered with an error."),
@@ -75,13 +78,13 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "event.held": Entry("info", (), "The event's incident is not known yet; it waits for it for 24 hours."),
     "event.expired": Entry("warning", (), "The incident of a held event never came; the event is dropped."),
     # what happens to incidents
-    "incident.opened": Entry("info", ("level", "mode", "rule", "policy", "mails"), "A report opened an incident; `mails` are on their way."),
-    "incident.merged": Entry("info", ("level", "mode", "reason", "mails"), "A report joined an open incident at its place."),
-    "incident.escalated": Entry("info", ("level", "mode", "reason", "step", "cycle", "repetition", "mails"), "A step was taken; the reason names why."),
-    "incident.acknowledged": Entry("info", ("level", "mode", "mails"), "A person took the incident over; those told are informed."),
-    "incident.closed": Entry("info", ("level", "mode", "outcome", "mails"), "A person closed the incident."),
-    "incident.changed": Entry("debug", ("level", "mode", "reason"), "Another change, or none; the reason names it."),
-    "nobody.present": Entry("error", ("level", "mode", "step", "cycle", "repetition", "mails"), "Nobody of the rules can be told: the emergency contacts are."),
+    "incident.opened": Entry("info", ("danger_level", "mode", "rule", "policy", "mails"), "A report opened an incident; `mails` are on their way."),
+    "incident.merged": Entry("info", ("danger_level", "mode", "reason", "mails"), "A report joined an open incident at its place."),
+    "incident.escalated": Entry("info", ("danger_level", "mode", "reason", "step", "cycle", "repetition", "mails"), "A step was taken; the reason names why."),
+    "incident.acknowledged": Entry("info", ("danger_level", "mode", "mails"), "A person took the incident over; those told are informed."),
+    "incident.closed": Entry("info", ("danger_level", "mode", "outcome", "mails"), "A person closed the incident."),
+    "incident.changed": Entry("debug", ("danger_level", "mode", "reason"), "Another change, or none; the reason names it."),
+    "nobody.present": Entry("error", ("danger_level", "mode", "step", "cycle", "repetition", "mails"), "Nobody of the rules can be told: the emergency contacts are."),
     # mails and changes going out
     "mail.accepted": Entry("info", ("mail_id", "purpose", "role", "step", "cycle", "repetition", "attempt", "stage", "code", "duration_ms"), "A mail server took the mail."),
     "mail.deferred": Entry("warning", ("mail_id", "purpose", "role", "step", "cycle", "repetition", "attempt", "stage", "code", "duration_ms", "seconds"), "Not taken now; tried again after these seconds."),

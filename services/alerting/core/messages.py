@@ -156,10 +156,8 @@ def _police_facts(telling: Telling, *, full: bool) -> Iterator[str]:
     if len(incident.calls) > 1:
         yield words.called_more.format(count=len(incident.calls))
     for hand_over in incident.hand_overs:
-        on = f"{hand_over.on.day:02}.{hand_over.on.month:02}.{hand_over.on.year}"
-        on = on if words.code == "de" else hand_over.on.isoformat()
         pattern = words.handed_over_by if full else words.handed_over
-        yield pattern.format(on=on, by=one_line(hand_over.by, 120))
+        yield pattern.format(on=telling.date(hand_over.on), by=one_line(hand_over.by, 120))
         if hand_over.reference and full:
             yield words.file_number.format(reference=one_line(hand_over.reference, 120))
 

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -72,12 +72,9 @@ class Telling:
             time = pattern.format(weekday=weekday, day=local.day, month=local.month, year=local.year, time=time)
         return time if bare else self.words.at.format(time=time)
 
-    def day(self, at: datetime) -> str:
-        """Local date, whatever day it is."""
-        local = at.astimezone(self.zone)
-        pattern = self.words.date
-        weekday = self.words.weekdays[local.weekday()]
-        return pattern.format(weekday=weekday, day=local.day, month=local.month, year=local.year, time="").rstrip(", ")
+    def date(self, on: date) -> str:
+        """A local date."""
+        return self.words.plain_date.format(day=on.day, month=on.month, year=on.year)
 
     @property
     def short_place(self) -> str:

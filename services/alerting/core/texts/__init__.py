@@ -22,6 +22,7 @@ class Words:
     # place and time
     weekdays: tuple[str, ...]
     date: str
+    plain_date: str
     short_date: str
     at: str
     site_unknown: str

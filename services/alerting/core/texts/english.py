@@ -16,6 +16,7 @@ ENGLISH: Final = Words(
     exercise_short="exercise",
     weekdays=("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"),
     date="{weekday} {year}-{month:02}-{day:02}, {time}",
+    plain_date="{year}-{month:02}-{day:02}",
     short_date="{weekday} {year}-{month:02}-{day:02} {time}",
     at="{time}",
     site_unknown="Place unknown",

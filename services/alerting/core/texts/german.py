@@ -16,6 +16,7 @@ GERMAN: Final = Words(
     exercise_short="Übung",
     weekdays=("Mo", "Di", "Mi", "Do", "Fr", "Sa", "So"),
     date="{weekday} {day:02}.{month:02}.{year}, {time}",
+    plain_date="{day:02}.{month:02}.{year}",
     short_date="{weekday} {day:02}.{month:02}. {time}",
     at="{time} Uhr",
     site_unknown="Ort unbekannt",

@@ -1,0 +1,38 @@
+"""What the desk needs from the rest of alerting."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from services.alerting.core.effects import Click, Decision
+from services.alerting.core.incident import Incident
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    """One thing that happened: `what` is the value of a `Reason`, `by` the person who did it."""
+
+    at: datetime
+    what: str
+    by: str | None
+
+
+class Incidents(Protocol):
+    """Reads incidents and applies clicks.
+
+    Every method raises sqlalchemy.exc.DBAPIError or OSError when the database cannot be reached; then nothing
+    was written.
+    """
+
+    async def find(self, incident_id: str) -> Incident | None:
+        """The incident as it is now."""
+
+    async def timeline(self, incident_id: str) -> Sequence[TimelineEntry]:
+        """What happened, oldest first."""
+
+    async def act(self, incident_id: str, click: Click) -> Decision:
+        """Apply a person's click; LookupError when there is no such incident."""
+
+    async def open(self) -> Sequence[Incident]:
+        """Incidents that are not closed, and those closed in the last 24 hours."""

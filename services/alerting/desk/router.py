@@ -1,0 +1,168 @@
+"""The desk's pages.
+
+GET and HEAD never change anything, because mail scanners open links; only the POST of a mail's page acts.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+import structlog
+from fastapi import APIRouter, Request
+from sqlalchemy.exc import DBAPIError
+from starlette.responses import Response
+
+from services.alerting.core.effects import Action, Click, Decision, Reason
+from services.alerting.core.incident import Incident
+from services.alerting.core.policy import Rules
+from services.alerting.core.telling import Telling
+from services.alerting.desk import view
+from services.alerting.desk.form import BODY_LIMIT, Filled, understand
+from services.alerting.desk.incidents import Incidents
+from services.alerting.desk.pages import page, see_other
+from services.alerting.desk.tokens import Access, ForgedToken, Tokens
+
+log = structlog.get_logger()
+
+_READ: Final = ["GET", "HEAD"]
+_FORM_TYPE: Final = "application/x-www-form-urlencoded"
+_POLICE: Final = "110"
+
+
+class _Refusal(Exception):
+    """Nothing can be shown or done; `kind` is a key of the pages' `notices`."""
+
+    def __init__(self, status: int, kind: str, incident: Incident | None = None) -> None:
+        super().__init__(kind)
+        self.status = status
+        self.kind = kind
+        self.incident = incident
+
+
+class _Opened(NamedTuple):
+    access: Access
+    incident: Incident
+    telling: Telling
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    incidents: Incidents
+    rules: Callable[[], Rules]
+    tokens: Tokens
+    clock: Callable[[], datetime]
+
+    async def board(self, request: Request) -> Response:
+        return page("board.html", view.board(await self.incidents.open(), self.rules(), self.clock()))
+
+    async def look(self, request: Request) -> Response:
+        incident = await self.incidents.find(request.path_params["incident_id"])
+        if incident is None:
+            raise _Refusal(404, "missing")
+        telling = Telling.of(incident, self.rules(), self.clock())
+        return page("incident.html", view.incident_page(telling, await self.incidents.timeline(incident.id)))
+
+    async def show(self, request: Request) -> Response:
+        opened = await self._open(request)
+        return await self._page(opened, done=request.query_params.get("done", ""))
+
+    async def act(self, request: Request) -> Response:
+        opened = await self._open(request)
+        filled = await _filled(request)
+        words = view.PAGE_WORDS[opened.telling.words.code]
+        today = opened.telling.now.astimezone(opened.telling.zone).date()
+        click, mistakes = understand(filled, words, today=today, exercise=opened.telling.exercise)
+        if click is None:
+            return await self._page(opened, filled=filled, mistakes=mistakes)
+        try:
+            decision = await self.incidents.act(opened.incident.id, click)
+        except LookupError:
+            raise _Refusal(404, "missing") from None
+        if decision.reason is Reason.OUTCOME_REFUSED:
+            return await self._page(opened, filled=filled, mistakes=[words.outcome_test])
+        token = quote(request.path_params["token"], safe="")
+        return see_other(f"./{token}?done={_done(click, decision)}")
+
+    async def _open(self, request: Request) -> _Opened:
+        try:
+            access = self.tokens.read(request.path_params["token"])
+        except ForgedToken:
+            raise _Refusal(403, "forged") from None
+        incident, now = await self.incidents.find(access.incident_id), self.clock()
+        if incident is None:
+            raise _Refusal(410, "missing")
+        until = access.good_until(incident)
+        if until is not None and now > until:
+            raise _Refusal(410, "expired", incident)
+        return _Opened(access, incident, Telling.of(incident, self.rules(), now))
+
+    async def _page(
+        self, opened: _Opened, *, filled: Filled | None = None, mistakes: list[str] | None = None, done: str = ""
+    ) -> Response:
+        timeline = await self.incidents.timeline(opened.incident.id)
+        values = view.acting_page(opened.telling, timeline, opened.access, filled, mistakes or [])
+        values["confirmation"] = view.confirmation(opened.telling, done)
+        return page("incident.html", values, 422 if mistakes else 200)
+
+    def refuse(self, refusal: _Refusal) -> Response:
+        log.warning("page.refused", status=refusal.status, problem=refusal.kind)
+        rules, incident = self.rules(), refusal.incident
+        site = rules.site(incident.site) if incident else None
+        language = rules.language(incident.site if incident else None)
+        values = {
+            "language": language,
+            "w": view.PAGE_WORDS[language],
+            "kind": refusal.kind,
+            "phone": site.police.phone if site else _POLICE,
+            "contacts": view.expired_help(incident, rules) if incident else [],
+        }
+        headers = {"Retry-After": "5"} if refusal.status == 503 else None
+        return page("notice.html", values, refusal.status, headers)
+
+
+def router_for(
+    incidents: Incidents, rules: Callable[[], Rules], tokens: Tokens, clock: Callable[[], datetime]
+) -> APIRouter:
+    """The routes `/`, `/incidents/{id}` and `/a/{token}`."""
+    desk = _Desk(incidents, rules, tokens, clock)
+    router = APIRouter(include_in_schema=False)
+
+    def route(path: str, methods: list[str], handle: Callable[[Request], object]) -> None:
+        async def answer(request: Request) -> Response:
+            try:
+                return await handle(request)  # type: ignore[misc, no-any-return]  # bound async methods of _Desk
+            except _Refusal as refusal:
+                return desk.refuse(refusal)
+            except (DBAPIError, OSError) as error:
+                log.exception("page.unavailable", error=type(error).__name__)
+                return desk.refuse(_Refusal(503, "unavailable"))
+
+        router.add_api_route(path, answer, methods=methods, response_model=None)
+
+    route("/", _READ, desk.board)
+    route("/incidents/{incident_id:path}", _READ, desk.look)
+    route("/a/{token}", _READ, desk.show)
+    route("/a/{token}", ["POST"], desk.act)
+    return router
+
+
+async def _filled(request: Request) -> Filled:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM_TYPE:
+        raise _Refusal(415, "wrong_form")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_LIMIT:
+            raise _Refusal(413, "too_large")
+    try:
+        return Filled.parse(bytes(body))
+    except ValueError:
+        raise _Refusal(422, "wrong_form") from None
+
+
+def _done(click: Click, decision: Decision) -> str:
+    """What the confirmation speaks of: the reason, and whether one press of a button meant two things."""
+    both = ".called" if click.actions == (Action.ACKNOWLEDGE, Action.CALLED_POLICE) else ""
+    return f"{decision.reason.value}{both}"

@@ -1,0 +1,69 @@
+"""Words of the pages, one module per language; what mails and pages share is in `core/texts`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PageWords:
+    """Sentences and words; names in braces are filled in by `str.format`, times come formatted."""
+
+    level_means: tuple[str, str, str, str]
+    exercise: str
+    incident: str
+    status: Mapping[str, str]
+    status_since: str
+    who_takes_over: str
+    who_are_you: str
+    other_person: str
+    other_name: str
+    take_over: str
+    take_over_and_called: str
+    called: str
+    called_hint: str
+    taken_by: str
+    taken_until: str
+    second_person: str
+    known: str
+    nothing_known: str
+    reported: str
+    informed: str
+    next: str
+    timeline: str
+    close: str
+    close_button: str
+    outcome: str
+    outcomes: Mapping[str, str]
+    note: str
+    measures: str
+    measure_choices: tuple[str, ...]
+    other_measure: str
+    hand_over: str
+    hand_over_button: str
+    hand_over_on: str
+    hand_over_reference: str
+    hand_over_hint: str
+    call_later: str
+    mistakes: str
+    name_missing: str
+    too_long: str
+    outcome_missing: str
+    outcome_test: str
+    date_wrong: str
+    date_future: str
+    action_unknown: str
+    done: Mapping[str, str]
+    done_called_too: str
+    done_already: str
+    no_phone_call: str
+    told_only_here: str
+    what: Mapping[str, str]
+    by: str
+    board: str
+    board_empty: str
+    board_as_of: str
+    to_board: str
+    notices: Mapping[str, tuple[str, str]]
+    in_danger: str
+    newest_mail: str
+    phone_to: str

@@ -1,0 +1,223 @@
+"""What the templates show: everything decided here, so that they only place it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from services.alerting.core.incident import Incident, Recipient, Status
+from services.alerting.core.messages import first_word
+from services.alerting.core.policy import Rules
+from services.alerting.core.telling import Telling, many_lines, one_line
+from services.alerting.desk.form import NAME_LIMIT, NOTE_LIMIT, OUTCOMES, Filled
+from services.alerting.desk.incidents import TimelineEntry
+from services.alerting.desk.texts import PageWords
+from services.alerting.desk.texts.english import ENGLISH
+from services.alerting.desk.texts.german import GERMAN
+from services.alerting.desk.tokens import Access
+
+PAGE_WORDS: Final = {"de": GERMAN, "en": ENGLISH}
+_WHOLE_TEXT: Final = 20_000
+_OF_INTEREST_TO_NOBODY: Final = frozenset({"duplicate", "not_due", "already_acknowledged", "already_closed"})
+_PERSONS_DID: Final = {"police_requested", "police_called_again", "acknowledged"}
+
+
+@dataclass(frozen=True, slots=True)
+class Informed:
+    """Somebody who was told."""
+
+    role: str
+    name: str | None
+    phone: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What one report says."""
+
+    source: str
+    description: str
+
+
+def incident_page(telling: Telling, timeline: Sequence[TimelineEntry]) -> dict[str, Any]:
+    """What the page shows to anybody: no names, no descriptions."""
+    incident, words = telling.incident, PAGE_WORDS[telling.words.code]
+    level = incident.danger_level
+    return {
+        "language": telling.words.code,
+        "w": words,
+        "m": telling.words,
+        "telling": telling,
+        "incident": incident,
+        "tone": tone(telling),
+        "word": first_word(telling),
+        "headline": telling.place,
+        "reported_at": telling.clock(incident.opened_at),
+        "lead": (telling.level_line, *filter(None, (telling.again(),)), *telling.context()),
+        "level_means": words.level_means[level] if level is not None else None,
+        "police": telling.police,
+        "police_strong": telling.call_wanted or telling.exercise,
+        "say": _say(telling),
+        "hint": telling.site.hint if telling.site and incident.status is not Status.CLOSED else None,
+        "status": words.status_since.format(status=words.status[incident.status], at=telling.clock(since(incident))),
+        "warnings": telling.warnings(),
+        "upcoming": telling.upcoming() if incident.status is Status.OPEN else None,
+        "timeline": [(telling.clock(e.at, bare=True), what, None) for e, what in _told(timeline, words)],
+        "roles": telling.informed if incident.told else None,
+        "personal": False,
+    }
+
+
+def acting_page(
+    telling: Telling, timeline: Sequence[TimelineEntry], access: Access, filled: Filled | None, mistakes: Sequence[str]
+) -> dict[str, Any]:
+    """What the page behind the link of a mail shows: all of it, with the forms."""
+    page, words, incident = incident_page(telling, timeline), PAGE_WORDS[telling.words.code], telling.incident
+    told = sorted(incident.told, key=lambda person: not access.is_for(person))
+    taken, closing = incident.taken, incident.closing
+    return page | {
+        "personal": True,
+        "police": telling.police_with_name,
+        "known": list(_known(telling, words)),
+        "informed": [_informed(telling, person) for person in told],
+        "people": list(dict.fromkeys(person.name for person in told if person.name)),
+        "timeline": [
+            (telling.clock(e.at, bare=True), what, words.by.format(by=one_line(e.by, NAME_LIMIT)) if e.by else None)
+            for e, what in _told(timeline, words)
+        ],
+        "taken": words.taken_by.format(by=taken.by, at=telling.clock(taken.at)) if taken else None,
+        "taken_until": words.taken_until.format(at=telling.clock(taken.until)) if taken and taken.until else None,
+        "closed": (
+            telling.words.closed.format(
+                by=closing.by, at=telling.clock(closing.at), outcome=telling.words.outcome[closing.outcome]
+            )
+            if closing
+            else None
+        ),
+        "outcomes": [(outcome.value, words.outcomes[outcome.value]) for outcome in OUTCOMES],
+        "today": telling.now.astimezone(telling.zone).date().isoformat(),
+        "filled": filled or Filled(),
+        "mistakes": mistakes,
+        "limits": {"name": NAME_LIMIT, "note": NOTE_LIMIT},
+    }
+
+
+def confirmation(telling: Telling, done: str) -> str | None:
+    """What the click did, told from the incident as it is now: the address bar alone cannot claim anything."""
+    incident, words = telling.incident, PAGE_WORDS[telling.words.code]
+    reason, _, called = done.partition(".")
+    last = _last_act(incident, reason)
+    if last is None:
+        return None
+    by, at = last
+    sentences = [words.done[reason].format(by=one_line(by, NAME_LIMIT), at=telling.clock(at))]
+    if called and reason == "acknowledged" and incident.calls:
+        sentences.append(words.done_called_too)
+    elif called and reason in _PERSONS_DID and incident.taken:
+        sentences.append(words.done_already.format(by=one_line(incident.taken.by, NAME_LIMIT)))
+    return " ".join(sentences)
+
+
+def _last_act(incident: Incident, reason: str) -> tuple[str, datetime] | None:
+    match reason:
+        case "acknowledged" | "already_acknowledged" if incident.taken:
+            return incident.taken.by, incident.taken.at
+        case "police_requested" | "police_called_again" if incident.calls:
+            return incident.calls[-1].by, incident.calls[-1].at
+        case "handed_over" if incident.hand_overs:
+            return incident.hand_overs[-1].by, incident.hand_overs[-1].at
+        case "closed" | "already_closed" if incident.closing:
+            return incident.closing.by, incident.closing.at
+    return None
+
+
+def board(incidents: Sequence[Incident], rules: Rules, now: datetime) -> dict[str, Any]:
+    """All incidents that matter now, the worst first; without names and descriptions."""
+    organisation = rules.configuration.organisation
+    words = PAGE_WORDS[organisation.language]
+    order = [Status.OPEN, Status.ACKNOWLEDGED, Status.CLOSED]
+    ranked = sorted(incidents, key=lambda i: (order.index(i.status), i.urgency, i.opened_at))
+    rows = []
+    for incident in ranked:
+        told = Telling.of(incident, rules, now)
+        own = PAGE_WORDS[told.words.code]
+        rows.append(
+            {
+                "id": incident.id,
+                "tone": tone(told),
+                "word": first_word(told),
+                "place": told.short_place,
+                "level": told.level,
+                "category": told.category,
+                "police": None if incident.status is Status.CLOSED else told.police,
+                "status": own.status_since.format(status=own.status[incident.status], at=told.clock(since(incident))),
+                "reported": told.clock(incident.opened_at),
+                "open": incident.status is Status.OPEN,
+            }
+        )
+    local = now.astimezone(rules.zone(None))
+    return {
+        "language": organisation.language,
+        "w": words,
+        "organisation": organisation.name,
+        "rows": rows,
+        "as_of": words.board_as_of.format(at=f"{local:%H:%M:%S}"),
+    }
+
+
+def tone(telling: Telling) -> str:
+    """The colour of a page or row."""
+    incident = telling.incident
+    if telling.exercise:
+        return "exercise"
+    if incident.status is not Status.OPEN:
+        return "calm"
+    return f"level{incident.level}" if incident.acute else "notice"
+
+
+def since(incident: Incident) -> datetime:
+    """When the present status began."""
+    if incident.closing is not None:
+        return incident.closing.at
+    return incident.taken.at if incident.taken is not None else incident.opened_at
+
+
+def expired_help(incident: Incident, rules: Rules) -> list[str]:
+    """Whom to phone at a site, by role: no names, as the link is no longer good."""
+    site = rules.site(incident.site)
+    words = Telling.of(incident, rules, incident.opened_at).words
+    people: Mapping[str, Any] = site.people if site else {}
+    return [
+        f"{words.role(role)} {person.phone}"
+        for role, found in people.items()
+        for person in found.people
+        if person.phone
+    ]
+
+
+def _say(telling: Telling) -> str | None:
+    incident = telling.incident
+    if telling.exercise or incident.calls or incident.status is Status.CLOSED:
+        return None
+    return telling.sentence
+
+
+def _told(timeline: Sequence[TimelineEntry], words: PageWords) -> Iterator[tuple[TimelineEntry, str]]:
+    for entry in timeline:
+        if entry.what not in _OF_INTEREST_TO_NOBODY:
+            yield entry, words.what.get(entry.what, entry.what.replace("_", " "))
+
+
+def _known(telling: Telling, words: PageWords) -> Iterator[Known]:
+    for report in telling.incident.reports:
+        if report.description or report.reported_by:
+            by = one_line(report.reported_by or report.source, NAME_LIMIT)
+            source = words.reported.format(at=telling.clock(report.at), by=by)
+            yield Known(source, many_lines(report.description or "", _WHOLE_TEXT, "…"))
+
+
+def _informed(telling: Telling, recipient: Recipient) -> Informed:
+    groups = (telling.site.people if telling.site else {}, telling.rules.configuration.roles)
+    people = (person for roles in groups for role in roles.values() for person in role.people)
+    phone = next((p.phone for p in people if p.phone and p.email.casefold() == recipient.email.casefold()), None)
+    return Informed(telling.words.role(recipient.role), recipient.name, phone)

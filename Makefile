@@ -6,7 +6,7 @@ STAMP := $(VENV)/.complete
 COMPILE := $(VENV)/bin/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 \
 	--no-header --no-emit-index-url --quiet
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check lock bench docker-config clean
+.PHONY: help run setup test check generate lock bench docker-config clean
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,9 +43,14 @@ check: setup ## format, lint, types, import rules
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+generate: setup ## schemas/generated and docs/logging.md anew, from the code
+	$(PY) -m services.generate
+
 lock: setup ## pin all dependencies anew, with hashes: Python packages and Kafka's jars
 	$(COMPILE) --upgrade -o requirements/runtime.txt
 	$(COMPILE) --upgrade --extra embedded --extra dev -o requirements/dev.txt
+	echo hatchling | $(VENV)/bin/uv pip compile - -c requirements/dev.txt --generate-hashes --universal \
+		--python-version 3.11 --no-header --no-annotate --no-emit-index-url --quiet -o requirements/build.txt
 	$(PY) -m services.embedded.jars
 
 bench: setup ## the benchmarks

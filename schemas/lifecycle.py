@@ -41,8 +41,8 @@ class Lifecycle(BaseModel):
     incident_id: str
     event_ids: tuple[str, ...]
     source: str
-    site: str | None
-    danger_level: Annotated[int, Field(ge=0, le=3)] | None
+    site: str | None = None
+    danger_level: Annotated[int, Field(ge=0, le=3)] | None = None
     mode: Mode = Mode.ACTUAL
     revision: int
     step: int | None = None

@@ -212,8 +212,9 @@ def test_no_press_is_refused_for_its_content(body: dict[str, Any]) -> None:
 @settings(max_examples=300, deadline=None)
 @given(FIELDS)
 def test_a_form_is_taken_or_told_why_not(body: dict[str, Any]) -> None:
+    refused = None
     try:
         codec.encode(report(body, FORMS, received_at=NOW))
     except Refusal as refusal:
-        assert refusal.status == 422
-        assert refusal.errors
+        refused = refusal
+    assert refused is None or (refused.status == 422 and refused.errors)

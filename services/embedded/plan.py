@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.common.settings import PREFIX, SettingsError
+from services.common.settings import PREFIX, AlertingSettings, IngestSettings, Settings, SettingsError
 from services.embedded.data import DataDirectory, InUse
 from services.embedded.process import free_port, is_free
 
+_SETTINGS: tuple[type[Settings], type[Settings]] = (IngestSettings, AlertingSettings)
 _ANYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 – recognised here, not bound
 
 
@@ -64,8 +65,8 @@ class Plan:
         """The page of the mail catcher."""
         return f"http://127.0.0.1:{self.mail_port}"
 
-    def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
-        """Settings for both services: the user's, with what they left out."""
+    def environment(self, inherited: Mapping[str, str], service: str) -> dict[str, str]:
+        """Settings for `ingest` or `alerting`: the user's with what they left out, without what is the other's."""
         ours = {
             "CONFIG": str(self.configuration),
             "INGEST_PORT": str(self.ingest_port),
@@ -82,9 +83,11 @@ class Plan:
         ours |= {name: value for name, value in defaults.items() if not _given(inherited, name)}
         if not _given(inherited, "SECRET_KEY"):
             ours["SECRET_KEY"] = self.data.secret_key()
-        # The key of a person who presses from this shell is nothing for the services.
-        kept = {name: value for name, value in inherited.items() if name != f"{PREFIX}API_KEY"}
-        return kept | {PREFIX + name: value for name, value in ours.items()}
+        own, other = _SETTINGS if service == "ingest" else reversed(_SETTINGS)
+        foreign = set(other.model_fields) - set(own.model_fields) | {"api_key"}
+        names = {f"{PREFIX}{name.upper()}{suffix}" for name in foreign for suffix in ("", "_FILE")}
+        merged = {**inherited, **{PREFIX + name: value for name, value in ours.items()}}
+        return {name: value for name, value in merged.items() if name not in names}
 
 
 def decide(data: DataDirectory, configuration: Path, *, terminal: bool) -> Plan:

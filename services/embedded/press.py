@@ -2,6 +2,7 @@
 
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,9 +48,8 @@ def send(report: dict[str, Any], *, url: str | None, key: str | None, data_dir: 
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310 – as above
             answer = json.load(response)
-        return Answer(
-            answer["event_id"], answer["status"], answer["status_url"], tuple(map(_line, answer.get("warnings", ())))
-        )
+        status_url = urllib.parse.urljoin(request.full_url, answer["status_url"])
+        return Answer(answer["event_id"], answer["status"], status_url, tuple(map(_line, answer.get("warnings", ()))))
     except urllib.error.HTTPError as error:
         raise PressFailed(f"{url} refused the alarm: {_explain(error)}") from None
     except urllib.error.URLError as error:

@@ -179,10 +179,9 @@ class Stack:
         return ready
 
     def _start_services(self) -> None:
-        environment = self._plan.environment(os.environ)
         for name in ("ingest", "alerting"):
             command = [sys.executable, "-m", "services.cli", name]
-            part = Part.start(name, command, env=environment, piped=True)
+            part = Part.start(name, command, env=self._plan.environment(os.environ, name), piped=True)
             self._parts.append(part)
             self._output.follow(part)
         for name, url in (("ingest", self._plan.ingest_url), ("alerting", self._plan.alerting_url)):

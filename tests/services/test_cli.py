@@ -117,7 +117,12 @@ class Ingest(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.seen.append((self.headers["Authorization"], body))
-        answer: dict[str, Any] = {"event_id": "e1", "status": "accepted", "status_url": "u/e1", "warnings": ["w1"]}
+        answer: dict[str, Any] = {
+            "event_id": "e1",
+            "status": "accepted",
+            "status_url": "/v1/events/e1",
+            "warnings": ["w1"],
+        }
         if self.refuse:
             answer = {"title": "Invalid report", "detail": "1 field", "errors": [{"pointer": "/site"}]}
         self.send_response(422 if self.refuse else 202)
@@ -143,7 +148,11 @@ def test_press_posts_a_report(ingest_at: tuple[str, type[Ingest]]) -> None:
     url, handler = ingest_at
     options = ["--site", "bernburg", "--location", "Zimmer 112", "--level", "2", "--category", "threat", "--exercise"]
     done = rufkette("press", *options, "--url", url, RUFKETTE_API_KEY="rk_x")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "event e1 accepted\nu/e1\n", "warning: w1\n")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        f"event e1 accepted\n{url}/v1/events/e1\n",
+        "warning: w1\n",
+    )
     report = {"site": "bernburg", "location": "Zimmer 112", "danger_level": 2, "category": "threat", "mode": "exercise"}
     assert handler.seen == [("Bearer rk_x", report)]
 

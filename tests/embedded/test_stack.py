@@ -78,7 +78,7 @@ class Run:
             mine = os.fsencode(self.data)
             if command and int(entry.name) != self.process.pid and (mine in command or mine in environment):
                 found.append(command.replace(b"\0", b" ").decode(errors="replace"))
-        return [command for command in found if "pytest" not in command]
+        return found
 
     def child(self, needle: str) -> int:
         """Process id of the direct child whose command line has `needle`."""

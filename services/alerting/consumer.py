@@ -112,7 +112,7 @@ class Consumer:
         for number in sorted(set(now) - before):
             log.info("partition.claimed", topic=self._topic, partition=number, offset=now[number].next_offset)
         for number in sorted(before - set(now)):
-            log.info("partition.lost", topic=self._topic, partition=number)
+            log.info("partition.released", topic=self._topic, partition=number)
         # What we hold already is known better here than in a row read while a batch was being applied.
         return {number: self._held.get(number, position) for number, position in now.items()}
 

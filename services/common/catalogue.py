@@ -41,7 +41,6 @@ BOUND: Final = {
 CATALOGUE: Final[dict[str, Entry]] = {
     # processes
     "service.started": Entry("info", ("host", "port"), "The service is ready and listens on host and port."),
-    "service.stopping": Entry("info", ("signal",), "A stop was asked for; work in hand is finished first."),
     "service.stopped": Entry("info", (), "Everything is closed."),
     "process.crashed": Entry("critical", (), "A bug ended the process; its supervisor restarts it."),
     "loop.crashed": Entry("error", ("loop",), "A background loop ended with a bug; the process ends with it."),
@@ -71,6 +70,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "mail_server.recovered": Entry("info", ("after_s",), "The mail server can be reached again."),
     # what alerting reads
     "partition.claimed": Entry("info", ("offset",), "This process now reads the partition, from this offset."),
+    "partition.released": Entry("info", (), "The partition went to another process: the share is fair, or the lease ran out."),
     "partition.lost": Entry("warning", (), "The lease ran out or was taken: what was not stored is read elsewhere."),
     "log.diverged": Entry("error", ("beginning",), "Kafka no longer holds what was read; the partition is read from its start."),
     "record.rejected": Entry("error", ("reason",), "A record went to incidents.events.rejected; reading goes on."),

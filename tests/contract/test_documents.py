@@ -1,0 +1,59 @@
+"""docs/configuration.md against the models: every key is explained, and every example is a valid one."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from schemas import configuration
+from services.common.settings import AlertingSettings, IngestSettings
+
+DOCS = Path(__file__).parents[2] / "docs"
+TEXT = (DOCS / "configuration.md").read_text()
+MODELS = [
+    model
+    for model in vars(configuration).values()
+    if isinstance(model, type) and issubclass(model, BaseModel) and model.__module__ == configuration.__name__
+]
+
+
+def test_every_key_is_explained() -> None:
+    named = set(re.findall(r"`([a-z_0-9]+)`", TEXT)) | set(re.findall(r"([a-z_0-9]+):", TEXT))
+    for model in MODELS:
+        missing = set(model.model_fields) - named
+        assert not missing, f"{model.__name__}: {sorted(missing)}"
+
+
+def test_the_examples_together_are_a_configuration() -> None:
+    whole: dict[str, Any] = {}
+    for example in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL):
+        part = yaml.safe_load(example.replace('"…"', f'"{"0" * 64}"'))
+        assert not set(part) & set(whole)
+        whole |= part
+    whole["policies"]["normal"] = whole["policies"]["urgent"]
+    assert set(whole) == set(configuration.Configuration.model_fields)
+    configuration.Configuration.model_validate(whole)
+
+
+def test_every_setting_is_in_the_runbook() -> None:
+    runbook = (DOCS / "runbook.md").read_text()
+    settings = set(IngestSettings.model_fields) | set(AlertingSettings.model_fields)
+    missing = {name for name in settings if f"`{name.upper()}`" not in runbook}
+    assert missing == set()
+
+
+def test_the_runbook_names_only_settings_that_exist() -> None:
+    table = (DOCS / "runbook.md").read_text().split("## Settings", 1)[1].split("\n## ", 1)[0]
+    named = set(re.findall(r"^\| (.*?) \|", table, re.MULTILINE))
+    settings = {name.upper() for name in {*IngestSettings.model_fields, *AlertingSettings.model_fields}}
+    assert set(re.findall(r"`([A-Z_]+)`", " ".join(named))) == settings
+
+
+def test_the_runbook_says_what_to_do_about_every_error() -> None:
+    from services.common.catalogue import CATALOGUE
+
+    runbook = (DOCS / "runbook.md").read_text()
+    loud = {name for name, entry in CATALOGUE.items() if entry.level in ("warning", "error", "critical")}
+    assert {name for name in loud if f"`{name}`" not in runbook} == set()

@@ -77,7 +77,8 @@ class Statuses:
 
     def accept(self, event_id: str, source: str, now: float) -> None:
         """This process took the event; alerting has not spoken of it yet."""
-        self._reports.setdefault(event_id, _Report(source, now))
+        report = self._reports.setdefault(event_id, _Report(source, now))
+        report.source = source
 
     def apply(self, change: Change, data: Lifecycle, at: float) -> None:
         """Take in a change of an incident; lower revisions than the one known are old news."""
@@ -179,8 +180,9 @@ class Follower:
 
     async def _assign(self, consumer: AIOKafkaConsumer, assigned: set[TopicPartition]) -> set[TopicPartition]:
         """Take on every partition of the topic, each from seven days ago on."""
-        await consumer.topics()
-        numbers = consumer.partitions_for_topic(self._topic) or set()
+        # `partitions_for_topic` knows nothing before a subscription; this asks the broker, and creates nothing.
+        metadata = await consumer._client.fetch_all_metadata()  # noqa: SLF001 – see above
+        numbers = metadata.partitions_for_topic(self._topic) or set()
         wanted = {TopicPartition(self._topic, number) for number in numbers}
         new = wanted - assigned
         if not new:

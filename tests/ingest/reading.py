@@ -19,8 +19,8 @@ async def events_on(bootstrap_servers: str, prefix: str) -> list[Event]:
     consumer = kafka.consumer(client_settings(bootstrap_servers, prefix))
     await consumer.start()
     try:
-        await consumer.topics()
-        partitions = [TopicPartition(name, number) for number in consumer.partitions_for_topic(name) or ()]
+        metadata = await consumer._client.fetch_all_metadata()
+        partitions = [TopicPartition(name, number) for number in metadata.partitions_for_topic(name) or ()]
         assert partitions
         ends = await consumer.end_offsets(partitions)
         consumer.assign(partitions)

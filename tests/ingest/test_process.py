@@ -1,0 +1,176 @@
+"""Ingest as a process of its own: starting, stopping, and Kafka coming and going."""
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.ingest.reading import events_on, until
+from tests.support.chain import Surroundings, ingest_service
+from tests.support.organisation import KEYS, write_configuration
+from tests.support.servers import KafkaServer, fresh_topics
+from tests.support.service import Service
+
+PRIVATE = ("Geheimnis", "Müller", "Zimmer 4711", "rk_test_")
+
+
+async def post(service: Service, body: dict[str, Any], source: str = "buttons") -> httpx.Response:
+    async with httpx.AsyncClient(base_url=service.url, timeout=10) as client:
+        return await client.post("/v1/incidents", json=body, headers={"Authorization": f"Bearer {KEYS[source]}"})
+
+
+async def test_one_press_can_be_followed_and_names_nobody(ingest: Service, surroundings: Surroundings) -> None:
+    body = {
+        "site": "bernburg", "location": "Zimmer 4711", "description": "Geheimnis", "reported_by": "A. Müller",
+        "Geheimnis": 1, "device_id": "Geheimnis",
+    }  # fmt: skip
+    assert (await post(ingest, body, "forms")).status_code == 422
+    accepted = await post(ingest, body)
+    assert accepted.status_code == 202
+    event_id = accepted.json()["event_id"]
+    async with httpx.AsyncClient(base_url=ingest.url) as client:
+        await client.get("/Geheimnis?token=Geheimnis", headers={"Authorization": "Bearer Geheimnis"})
+        await client.get("/v1/events/Geheimnis", headers={"Authorization": f"Bearer {KEYS['forms']}"})
+    record = await ingest.wait_for_event("report.accepted", event_id=event_id)
+    assert (record["source"], record["site"]) == ("buttons", "bernburg")
+    routes = {r["route"] for r in ingest.events("request.handled")}
+    assert routes >= {"/v1/incidents", "/v1/events/{event_id}", "unmatched"}
+    assert ingest.stray_lines == []
+    for private in PRIVATE:
+        assert private not in ingest.output
+    assert [e.id for e in await events_on(surroundings.kafka, surroundings.topic_prefix)] == [event_id]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it_orderly(ingest: Service, number: signal.Signals) -> None:
+    os.kill(ingest.pid, number)
+    assert await ingest.wait_for_exit(10) == 0
+    assert ingest.events("service.stopped")
+
+
+async def test_an_address_in_use_is_said_in_one_line(surroundings: Surroundings, services: list[Service]) -> None:
+    service = ingest_service(surroundings)
+    services.append(service)
+    with socket.create_server(("127.0.0.1", service.port)):
+        service.spawn()
+        assert await service.wait_for_exit() == 2
+    assert len(service.stray_lines) == 1
+    assert f"127.0.0.1:{service.port}" in service.stray_lines[0]
+
+
+async def test_a_wrong_configuration_is_said_and_ends_it(
+    surroundings: Surroundings, services: list[Service], tmp_path: Path
+) -> None:
+    def misspell(content: dict[str, Any]) -> None:
+        content["sources"]["buttons"]["devices"]["btn-112"]["site"] = "bernbrug"
+
+    write_configuration(surroundings.configuration, misspell)
+    service = ingest_service(surroundings)
+    services.append(service)
+    service.spawn()
+    assert await service.wait_for_exit() == 2
+    assert "bernbrug" in service.output
+    assert "Traceback" not in service.output
+
+
+async def test_a_body_in_endless_chunks_is_cut_off(ingest: Service) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", ingest.port)
+    writer.write(
+        b"POST /v1/incidents HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+        b"Authorization: Bearer " + KEYS["buttons"].encode() + b"\r\n\r\n"
+    )
+    for _ in range(20):
+        writer.write(b"2000\r\n" + b"x" * 0x2000 + b"\r\n")
+    await writer.drain()
+    answer = await asyncio.wait_for(reader.readline(), 5)
+    assert b" 413 " in answer
+    writer.close()
+
+
+async def test_many_presses_at_once_are_all_on_kafka_once_each(ingest: Service, surroundings: Surroundings) -> None:
+    headers = {"Authorization": f"Bearer {KEYS['buttons']}"}
+    async with httpx.AsyncClient(base_url=ingest.url, timeout=10, headers=headers) as client:
+        answers = await asyncio.gather(
+            *(client.post("/v1/incidents", json={"site": "bernburg", "id": str(n)}) for n in range(200))
+        )
+    assert {answer.status_code for answer in answers} == {202}
+    promised = {answer.json()["event_id"] for answer in answers}
+    assert len(promised) == 200
+    assert sorted(e.id for e in await events_on(surroundings.kafka, surroundings.topic_prefix)) == sorted(promised)
+
+
+@pytest.fixture
+async def apart(own_kafka: KafkaServer, configuration: Path, tmp_path: Path) -> Surroundings:
+    """With a Kafka that the test may stop."""
+    prefix = await fresh_topics(own_kafka.bootstrap_servers)
+    return Surroundings(own_kafka.bootstrap_servers, prefix, configuration, tmp_path)
+
+
+async def start(around: Surroundings, services: list[Service], *, ready: bool) -> Service:
+    service = ingest_service(around)
+    services.append(service)
+    await service.start(ready=ready)
+    return service
+
+
+async def refused_in_time(service: Service, body: dict[str, Any]) -> None:
+    started = time.monotonic()
+    answer = await post(service, body)
+    assert time.monotonic() - started < 2.5  # two seconds, and some for a busy machine
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "2"
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_kafka_away_at_the_start(apart: Surroundings, own_kafka: KafkaServer, services: list[Service]) -> None:
+    own_kafka.stop()
+    service = await start(apart, services, ready=False)
+    answer = await service.wait_for_status("/readyz", 503)
+    assert answer.json()["reason"]
+    await service.wait_for_status("/healthz", 200)
+    await asyncio.gather(*(refused_in_time(service, {"site": "bernburg", "id": str(n)}) for n in range(5)))
+    assert len(service.events("kafka.unreachable")) == 1
+    own_kafka.start()
+    await service.wait_ready()
+    assert service.events("kafka.recovered")
+    answer = await post(service, {"site": "bernburg", "id": "0"})
+    assert answer.status_code == 202
+    on_kafka = [e.id for e in await events_on(apart.kafka, apart.topic_prefix)]
+    assert set(on_kafka) == {answer.json()["event_id"]}
+    service.stop()
+    assert service.exit_code == 0
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+async def test_kafka_restarts_while_running(
+    apart: Surroundings, own_kafka: KafkaServer, services: list[Service], how: str
+) -> None:
+    service = await start(apart, services, ready=True)
+    promised = {(await post(service, {"site": "bernburg", "id": "before"})).json()["event_id"]}
+    getattr(own_kafka, how)()
+    await refused_in_time(service, {"site": "bernburg", "id": "during"})
+    await service.wait_for_status("/readyz", 503)
+    own_kafka.start()
+    await service.wait_ready()
+    for name in ("during", "after"):
+        answer = await post(service, {"site": "bernburg", "id": name})
+        assert answer.status_code == 202
+        promised.add(answer.json()["event_id"])
+    assert {e.id for e in await events_on(apart.kafka, apart.topic_prefix)} == promised
+    await until(lambda: bool(service.events("kafka.recovered")))
+
+
+async def test_an_idle_ingest_notices_that_kafka_is_away_and_stops_all_the_same(
+    apart: Surroundings, own_kafka: KafkaServer, services: list[Service]
+) -> None:
+    service = await start(apart, services, ready=True)
+    own_kafka.kill()
+    await service.wait_for_status("/readyz", 503)
+    os.kill(service.pid, signal.SIGTERM)
+    assert await service.wait_for_exit(12) == 0

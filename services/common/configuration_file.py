@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from schemas.configuration import Configuration
 from services.common.configuration_checks import DEVICE_MODELS, check, suggestion
+from services.common.settings import SettingsError
 from services.common.yaml_places import Document, Mistake, Path_, dotted, read
 
 __all__ = ["DEVICE_MODELS", "ConfigurationError", "Mistake", "load"]
@@ -46,8 +47,11 @@ _TYPES = {
 }
 
 
-class ConfigurationError(Exception):
-    """The configuration cannot be used; `mistakes` lists all that is to be changed, in the order of the file."""
+class ConfigurationError(SettingsError):
+    """The configuration cannot be used; `mistakes` lists all that is to be changed, in the order of the file.
+
+    A kind of `SettingsError`, so that a start with a wrong file ends like one with a wrong setting.
+    """
 
     def __init__(self, mistakes: Iterable[Mistake]) -> None:
         self.mistakes = sorted(mistakes, key=lambda mistake: mistake.line)

@@ -85,6 +85,7 @@ def topics(
 ) -> None:
     """Create the topics that are missing on RUFKETTE_KAFKA_BOOTSTRAP_SERVERS. Safe to repeat."""
     import asyncio
+    import logging
 
     from aiokafka.errors import KafkaError
 
@@ -95,6 +96,7 @@ def topics(
     if wrong := [item for item in config or () if "=" not in item]:
         _fail(f"--config {wrong[0]}: write name=value, for example min.insync.replicas=2", 2)
     settings = load(TopicsSettings)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the line below says it
     try:
         made = asyncio.run(create_topics(settings, replication=replication, overrides=overrides))
     except KafkaError as error:

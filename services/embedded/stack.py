@@ -1,10 +1,8 @@
 """`rufkette run`: everything on one machine, started in order, watched, and ended together."""
 
-import asyncio
 import os
 import signal
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -14,16 +12,17 @@ from types import FrameType
 
 from schemas.configuration import Configuration
 from services.common.configuration_file import ConfigurationError, load
-from services.common.kafka import create_topics
-from services.common.settings import SettingsError, TopicsSettings
+from services.common.settings import SettingsError
 from services.embedded.banner import banner
 from services.embedded.data import DataDirectory, InUse
 from services.embedded.jars import ensure_jars
+from services.embedded.jobs import Job, in_sequence
 from services.embedded.kafka import Kafka
 from services.embedded.output import Output
 from services.embedded.plan import Plan, decide
 from services.embedded.postgres import Postgres
 from services.embedded.process import EmbeddedError, Part
+from services.embedded.topics import set_up_topics, topic_settings
 
 _POLL = 0.05  # seconds between two looks at the parts
 _STOP = 10.0  # seconds that each part gets to end by itself
@@ -34,34 +33,6 @@ class _Stopped(Exception):
     """SIGINT, SIGTERM or SIGHUP arrived."""
 
 
-class _Job:
-    """Preparing work in a thread that must not hold up the end: a download cannot be interrupted."""
-
-    def __init__(self, work: Callable[[], None]) -> None:
-        self._work = work
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._work()
-        except BaseException as error:  # noqa: BLE001 – raised again by `done` in the main thread
-            self._error = error
-
-    @property
-    def running(self) -> bool:
-        return self._thread.is_alive()
-
-    def done(self) -> bool:
-        """Whether the work is done; raises what it raised."""
-        if self.running:
-            return False
-        if self._error is not None:
-            raise self._error
-        return True
-
-
 class Stack:
     """One run. All processes are started from the main thread: the kernel ties them to it."""
 
@@ -69,7 +40,7 @@ class Stack:
         self._plan = plan
         self._configuration = configuration
         self._parts: list[Part] = []
-        self._jobs: list[_Job] = []
+        self._jobs: list[Job] = []
         self._output = Output(json_only=plan.log_format == "json")
         self._signals = 0
 
@@ -128,8 +99,8 @@ class Stack:
         part.process.wait()
         return EmbeddedError(f"{part.ended()}; its last lines:\n{self._output.tail(part.name)}")
 
-    def _job(self, work: Callable[[], None]) -> _Job:
-        job = _Job(work)
+    def _job(self, work: Callable[[], None]) -> Job:
+        job = Job(work)
         self._jobs.append(job)
         return job
 
@@ -148,27 +119,27 @@ class Stack:
         def set_up() -> None:
             postgres.ensure_database("rufkette")
 
-        return _sequence(
+        return in_sequence(
             lambda: self._job(postgres.prepare).done,
             lambda: self._started(postgres.start(), postgres.ready),
             lambda: self._job(set_up).done,
         )
 
     def _kafka(self) -> Callable[[], bool]:
-        port, settings = self._plan.kafka_port, _topic_settings(self._plan)
+        port, settings = self._plan.kafka_port, topic_settings(self._plan.kafka_port)
 
         def topics() -> None:
-            _create_topics(settings, embedded=port is not None)
+            set_up_topics(settings, embedded=port is not None)
 
         if port is None:
-            return _sequence(lambda: self._job(topics).done)
+            return in_sequence(lambda: self._job(topics).done)
         made: list[Kafka] = []
 
         def prepare() -> None:
             made.append(Kafka(self._plan.data.root / "kafka", ensure_jars(), port))
             made[0].prepare()
 
-        return _sequence(
+        return in_sequence(
             lambda: self._job(prepare).done,
             lambda: self._started(made[0].start(), made[0].ready),
             lambda: self._job(topics).done,
@@ -195,24 +166,6 @@ class Stack:
         self._output.finish()
 
 
-def _sequence(*steps: Callable[[], Callable[[], bool]]) -> Callable[[], bool]:
-    """A condition made of steps: each is begun when the one before is done."""
-    left = list(steps)
-    current: list[Callable[[], bool]] = []
-
-    def done() -> bool:
-        while True:
-            if current:
-                if not current[0]():
-                    return False
-                current.clear()
-            if not left:
-                return True
-            current.append(left.pop(0)())
-
-    return done
-
-
 def _start_mail(plan: Plan) -> Part:
     ports = ["--smtp-port", str(plan.smtp_port), "--http-port", str(plan.mail_port)]
     command = [sys.executable, "-m", "services.embedded.mail", "--directory", str(plan.data.root / "mails"), *ports]
@@ -227,22 +180,6 @@ def _answers(url: str) -> bool:
             return bool(response.status == 200)
     except (urllib.error.URLError, OSError):
         return False
-
-
-def _topic_settings(plan: Plan) -> TopicsSettings:
-    if plan.kafka_port is None:
-        return TopicsSettings()
-    return TopicsSettings(kafka_bootstrap_servers=f"127.0.0.1:{plan.kafka_port}", kafka_security_protocol="PLAINTEXT")
-
-
-def _create_topics(settings: TopicsSettings, *, embedded: bool) -> None:
-    """On our single node every record reaches the disk before it is acknowledged; a cluster has its own defaults."""
-    overrides = {"flush.messages": "1"} if embedded else None
-    try:
-        asyncio.run(create_topics(settings, replication=1 if embedded else -1, overrides=overrides))
-    except (OSError, RuntimeError) as error:  # aiokafka's errors are RuntimeErrors
-        where = settings.kafka_bootstrap_servers
-        raise EmbeddedError(f"cannot create the topics on Kafka at {where}: {error or type(error).__name__}") from None
 
 
 def _say(lines: Iterable[object]) -> None:

@@ -87,11 +87,11 @@ def test_topics_are_created_once(kafka: str) -> None:
     assert (wrong.returncode, wrong.stderr.startswith("--config flush.messages: write name=value")) == (2, True)
 
 
-def test_topics_without_kafka_is_one_line(tmp_path: Path) -> None:
+def test_topics_without_kafka_is_one_line() -> None:
     done = rufkette("topics", RUFKETTE_KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:9")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("cannot create the topics on 127.0.0.1:9")
-    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("cannot create the topics on 127.0.0.1:9")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_migrate_creates_the_tables_and_can_be_repeated(empty_database_url: str) -> None:

@@ -14,7 +14,7 @@ from tests.ingest.support import NOW, PAYLOADS, reported, sender, uplink
 from tests.support.organisation import WS101
 
 MESSAGES: list[dict[str, Any]] = yaml.safe_load((PAYLOADS / "ttn_uplinks.yaml").read_text())
-PRESSES = {
+PRESSES: dict[str, dict[str, Any]] = {
     "short": {"danger_level": 1},
     "long": {"danger_level": 3, "police": "wanted"},
     "double": {"category": "threat"},
@@ -60,9 +60,10 @@ def test_messages_of_the_network_are_no_alarm(name: str) -> None:
 
 
 def test_the_same_uplink_has_the_same_id_and_another_one_has_not() -> None:
+    cases: list[dict[str, Any]] = [{}, {"rx_metadata": []}, {"f_cnt": 42}, {"session_key_id": "another"}]
     ids = [
         parse(uplink({"button": "short"}, **changes), lorawan(), received_at=NOW).id  # type: ignore[union-attr]
-        for changes in ({}, {"rx_metadata": []}, {"f_cnt": 42}, {"session_key_id": "another"})
+        for changes in cases
     ]
     assert ids[0] == ids[1]
     assert len(set(ids)) == 3
@@ -149,7 +150,8 @@ def test_the_things_stacks_own_example_carries_real_button_vectors() -> None:
     assert parse(join, lorawan(), received_at=NOW) == Ignored("join_accept")
     for model, vectors in _vectors(folder):
         for description, raw, decoded, press in vectors:
-            for said in ({"decoded_payload": decoded}, {"decoded_payload": {}}, {"decoded_payload": decoded, "x": raw}):
+            spoken: list[dict[str, Any]] = [{"decoded_payload": decoded}, {"decoded_payload": {}}, {"f_port": 17}]
+            for said in spoken:
                 body = json.loads(json.dumps(envelope))
                 body["uplink_message"] |= said
                 body["uplink_message"]["frm_payload"] = raw

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel
 
 from schemas import configuration
+from services.common.catalogue import CATALOGUE
 from services.common.settings import AlertingSettings, IngestSettings
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -52,8 +53,6 @@ def test_the_runbook_names_only_settings_that_exist() -> None:
 
 
 def test_the_runbook_says_what_to_do_about_every_error() -> None:
-    from services.common.catalogue import CATALOGUE
-
     runbook = (DOCS / "runbook.md").read_text()
     loud = {name for name, entry in CATALOGUE.items() if entry.level in ("warning", "error", "critical")}
     assert {name for name in loud if f"`{name}`" not in runbook} == set()

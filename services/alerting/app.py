@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
@@ -18,7 +18,7 @@ from services.alerting.consumer import Consumer
 from services.alerting.core.calendar import OfficeCalendar
 from services.alerting.core.policy import Rules
 from services.alerting.database import create_engine, patiently
-from services.alerting.desk.pages import router_for
+from services.alerting.desk.router import router_for
 from services.alerting.desk.tokens import Tokens
 from services.alerting.engine import Engine, system_clock
 from services.alerting.mailer import Mailer
@@ -26,13 +26,13 @@ from services.alerting.migrations.apply import migrate_async
 from services.alerting.relay import LifecycleRelay
 from services.alerting.timers import Timers
 from services.common import configuration_file, telemetry
+from services.common.loops import Loop, cancel, run_together
 from services.common.outage import Outage
 from services.common.settings import AlertingSettings, unknown_variables
 from services.common.smtp import parse_smtp_url
 from services.common.web import Readiness, add_operations_routes, serve
 
 log = structlog.get_logger()
-Loop = Callable[[], Awaitable[None]]
 
 
 def run(settings: AlertingSettings) -> None:
@@ -95,9 +95,7 @@ class Alerting:
     async def work(self) -> None:
         """Bring the database up to date, as soon as it is there, then run every loop."""
         await patiently(self.database_outage, lambda: migrate_async(self.database_url))
-        async with asyncio.TaskGroup() as tasks:
-            for name, loop in self.loops().items():
-                tasks.create_task(_watched(name, loop))
+        await run_together(self.loops())
 
     async def stop(self) -> None:
         """Give back what others could take over, and close; bounded, because the others may be away."""
@@ -109,14 +107,6 @@ class Alerting:
         await self.relay.close()
         await self.database.dispose()
         log.info("service.stopped")
-
-
-async def _watched(name: str, loop: Loop) -> None:
-    try:
-        await loop()
-    except Exception:
-        log.exception("loop.crashed", loop=name)
-        raise
 
 
 def app_for(settings: AlertingSettings, configuration: Configuration) -> FastAPI:
@@ -132,8 +122,8 @@ def app_for(settings: AlertingSettings, configuration: Configuration) -> FastAPI
             yield
         finally:
             task.remove_done_callback(_end_process_on_crash)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await alerting.mailer.finish()
+            await cancel({task})
             await alerting.stop()
 
     app = FastAPI(title="Rufkette alerting", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)

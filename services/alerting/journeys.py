@@ -44,7 +44,7 @@ def _about(incident: Incident) -> dict[str, object]:
     return {
         "incident_id": incident.id,
         "site": incident.site,
-        "level": incident.danger_level,
+        "danger_level": incident.danger_level,
         "mode": incident.mode.value,
         "source": incident.source,
     }

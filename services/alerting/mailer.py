@@ -19,6 +19,7 @@ from services.alerting.desk.tokens import Tokens
 from services.alerting.engine import Engine
 from services.alerting.outbox import Mail
 from services.alerting.smtp_session import SmtpAnswer, SmtpSession, Verdict
+from services.common.loops import run_together
 from services.common.outage import Outage, wait_for
 from services.common.smtp import SmtpServer
 
@@ -29,6 +30,7 @@ _LOOK_EVERY = 1.0
 """Seconds between looks at the outbox when nobody in this process says that there is a mail."""
 _PROBE_EVERY = 2.0
 _LONGEST_DELAY = 60.0
+_FINISH_WITHIN = 5.0
 
 
 class Mailer:
@@ -49,19 +51,27 @@ class Mailer:
         self._work: asyncio.Queue[Mail] = asyncio.Queue()
         self._answers: asyncio.Queue[tuple[Mail, Answer, str]] = asyncio.Queue()
         self._busy = 0
+        self._unrecorded = 0
+        self._stopping = False
 
     async def run(self) -> None:
         """Send for ever."""
-        async with asyncio.TaskGroup() as loops:
-            loops.create_task(self._record())
-            for _ in range(CONNECTIONS):
-                loops.create_task(self._send_on())
-            loops.create_task(self._claim())
-            loops.create_task(self._probe())
+        senders = {f"sender {number}": self._send_on for number in range(1, CONNECTIONS + 1)}
+        await run_together({"claim": self._claim, "record": self._record, "probe": self._probe} | senders)
+
+    async def finish(self) -> None:
+        """Claim nothing more; wait, for a few seconds at most, until what is being sent has its answer recorded.
+
+        A mail left half-sent would be sent again only when its lease ends.
+        """
+        self._stopping = True
+        deadline = time.monotonic() + _FINISH_WITHIN
+        while (self._busy or self._unrecorded) and time.monotonic() < deadline:  # noqa: ASYNC110 - once, at the stop
+            await asyncio.sleep(0.02)
 
     async def _claim(self) -> None:
         while True:
-            free = CONNECTIONS - self._busy
+            free = 0 if self._stopping else CONNECTIONS - self._busy
             claimed = await patiently(self._database, partial(self._take, free)) if free > 0 else []
             for mail in claimed:
                 self._busy += 1
@@ -95,10 +105,10 @@ class Mailer:
         match answer.verdict:
             case Verdict.ACCEPTED:
                 log.info("mail.accepted", **about)
-                self._answers.put_nowait((mail, Answer.ACCEPTED, text))
+                self._answered(mail, Answer.ACCEPTED, text)
             case Verdict.REFUSED:
                 log.error("mail.refused", **about)
-                self._answers.put_nowait((mail, Answer.REFUSED, text))
+                self._answered(mail, Answer.REFUSED, text)
             case Verdict.DEFERRED:
                 delay = _delay(mail.attempt)
                 log.warning("mail.deferred", **about, seconds=round(delay, 1))
@@ -129,6 +139,11 @@ class Mailer:
             while not self._answers.empty() and len(answers) < 100:
                 answers.append(self._answers.get_nowait())
             await patiently(self._database, partial(self._write, answers))
+            self._unrecorded -= len(answers)
+
+    def _answered(self, mail: Mail, answer: Answer, text: str) -> None:
+        self._unrecorded += 1
+        self._answers.put_nowait((mail, answer, text))
 
     async def _write(self, answers: list[tuple[Mail, Answer, str]]) -> None:
         results = [mail.result(answer) for mail, answer, _ in answers]

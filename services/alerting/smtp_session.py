@@ -96,6 +96,7 @@ class SmtpSession:
             return SmtpAnswer(_verdict(stage, error.code), stage, error.code, error.message)
         except (SMTPException, OSError, TimeoutError) as error:
             self._drop()
+            _let_cancellation_through()
             return SmtpAnswer(Verdict.DEFERRED, stage, None, type(error).__name__)
 
     async def _connected(self) -> aiosmtplib.SMTP:
@@ -129,6 +130,13 @@ class SmtpSession:
         client, self._client = self._client, None
         if client is not None:
             client.close()
+
+
+def _let_cancellation_through() -> None:
+    """A cancelled command can end in SMTPServerDisconnected; a stop must not be taken for an outage."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _verdict(stage: str, code: int) -> Verdict:

@@ -1,0 +1,183 @@
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from schemas.events import Category
+from services.alerting import store
+from services.alerting.core.effects import Action, Click
+from services.alerting.core.incident import Incident
+from services.alerting.desk.tokens import Tokens
+from services.alerting.mailer import Mailer
+from services.alerting.tables import incidents, outbox
+from services.common.loops import cancel
+from services.common.outage import Outage
+from services.common.smtp import parse_smtp_url
+from tests.alerting.conftest import Shell
+from tests.core.office import report
+from tests.support.smtp_sink import SmtpSink
+
+MAIL_FROM = "Rufkette <rufkette@example.org>"
+
+
+@pytest.fixture
+async def mailer(shell: Shell, smtp_sink: SmtpSink) -> AsyncIterator[Mailer]:
+    server = parse_smtp_url(smtp_sink.url)
+    mailer = Mailer(shell.engine, server, MAIL_FROM, "https://desk.example.org", Tokens(["k" * 16]), Outage("database"))
+    task = asyncio.create_task(mailer.run())
+    yield mailer
+    await cancel({task})
+
+
+async def state(shell: Shell) -> Incident:
+    (row,) = await shell.rows(incidents)
+    return store.from_json(row.state)
+
+
+async def answered(shell: Shell, *states: str) -> None:
+    """Wait until the outbox holds exactly these states."""
+    async with asyncio.timeout(10):
+        while sorted(row.state for row in await shell.rows(outbox)) != sorted(states):
+            shell.engine.signals.mail.set()
+            await asyncio.sleep(0.02)
+
+
+def at_night(shell: Shell) -> None:
+    """Only the site management is present: one mail a step."""
+    shell.now = datetime.fromisoformat("2026-11-20T22:00:00+00:00")
+
+
+async def test_a_mail_is_delivered_with_its_headers(shell: Shell, mailer: Mailer, smtp_sink: SmtpSink) -> None:
+    at_night(shell)
+    await shell.apply(report(shell.now, id="e", danger_level=2, category=Category.THREAT))
+    (mail,) = await smtp_sink.wait_for(1)
+    message = mail.message
+    assert mail.recipients == ("leitung@example.org",)
+    assert mail.sender == "rufkette@example.org"
+    assert message["Subject"] == "ALARM Zi. 112 Bernburg · Bedrohung · 110"
+    assert message["To"] == '"A. Muster" <leitung@example.org>'
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message["Importance"] == "high"
+    assert message["X-Rufkette-Incident"] == "e"
+    assert message["X-Rufkette-Level"] == "2"
+    assert message["X-Rufkette-Attempt"] == "1"
+    assert message["References"] == message["In-Reply-To"]
+    assert "https://desk.example.org/a/" in mail.text()
+    assert "https://desk.example.org/a/" in mail.text("html")
+    await answered(shell, "accepted")
+    assert (await state(shell)).notified
+
+
+async def test_one_bad_address_does_not_hold_back_the_others(shell: Shell, mailer: Mailer, smtp_sink: SmtpSink) -> None:
+    shell.now = datetime.fromisoformat("2026-11-20T09:00:00+00:00")
+    smtp_sink.refuse_recipient("wache@example.org")
+    await shell.apply(report(shell.now))
+    await answered(shell, "accepted", "refused")
+    (refused,) = [row for row in await shell.rows(outbox) if row.state == "refused"]
+    assert refused.answer.startswith("RCPT 550")
+    assert (await state(shell)).step == 0
+
+
+async def test_a_step_that_reaches_nobody_is_followed_by_the_next_at_once(
+    shell: Shell, mailer: Mailer, smtp_sink: SmtpSink
+) -> None:
+    at_night(shell)
+    smtp_sink.refuse_recipient("leitung@example.org")
+    await shell.apply(report(shell.now))
+    (mail,) = await smtp_sink.wait_for(1)
+    assert mail.recipients == ("vertretung@example.org",)
+
+
+@pytest.mark.parametrize("answer", ["451 4.3.0 later", "421 4.3.2 closing"])
+async def test_a_passing_refusal_is_tried_again_as_the_same_mail(
+    shell: Shell, mailer: Mailer, smtp_sink: SmtpSink, answer: str
+) -> None:
+    at_night(shell)
+    smtp_sink.answer_data(answer)
+    await shell.apply(report(shell.now))
+    await smtp_sink.wait_for(1)
+    first, second = smtp_sink.received
+    assert first.message["Message-ID"] == second.message["Message-ID"]
+    assert [m.message["X-Rufkette-Attempt"] for m in (first, second)] == ["1", "2"]
+    await answered(shell, "accepted")
+
+
+async def test_a_connection_lost_after_data_is_tried_again_as_the_same_mail(
+    shell: Shell, mailer: Mailer, smtp_sink: SmtpSink
+) -> None:
+    at_night(shell)
+    smtp_sink.misbehave("drop")
+    await shell.apply(report(shell.now))
+    await smtp_sink.wait_for(1)
+    first, second = smtp_sink.received
+    assert first.message["Message-ID"] == second.message["Message-ID"]
+
+
+async def test_a_mail_server_that_is_away_is_waited_for(shell: Shell, mailer: Mailer, smtp_sink: SmtpSink) -> None:
+    at_night(shell)
+    await smtp_sink.stop()
+    await shell.apply(report(shell.now))
+    async with asyncio.timeout(10):
+        while mailer.outage.down is None:
+            await asyncio.sleep(0.02)
+    await smtp_sink.start()
+    await smtp_sink.wait_for(1)
+    await answered(shell, "accepted")
+    assert mailer.outage.down is None
+
+
+async def test_a_kept_connection_that_the_server_closed_costs_no_attempt(
+    shell: Shell, mailer: Mailer, smtp_sink: SmtpSink
+) -> None:
+    at_night(shell)
+    await shell.apply(report(shell.now, location="1"))
+    await smtp_sink.wait_for(1)
+    await smtp_sink.stop()
+    await smtp_sink.start()
+    for number in range(2, 12):
+        await shell.apply(report(shell.now, location=str(number)))
+    mails = await smtp_sink.wait_for(11)
+    assert {mail.message["X-Rufkette-Attempt"] for mail in mails} == {"1"}
+
+
+async def test_the_worst_goes_first(shell: Shell, smtp_sink: SmtpSink) -> None:
+    at_night(shell)
+    for number in range(30):
+        await shell.apply(report(shell.now, location=f"a{number}", danger_level=2))
+    await shell.apply(report(shell.now, location="worst", danger_level=3))
+    server = parse_smtp_url(smtp_sink.url)
+    mailer = Mailer(shell.engine, server, MAIL_FROM, "https://d.example.org", Tokens(["k" * 16]), Outage("database"))
+    task = asyncio.create_task(mailer.run())
+    mails = await smtp_sink.wait_for(31)
+    await cancel({task})
+    assert "NOTFALL" in " ".join(mail.subject for mail in mails[:8])
+
+
+async def test_two_mailers_send_each_mail_once(
+    shell: Shell, mailer: Mailer, smtp_sink: SmtpSink, database: AsyncEngine
+) -> None:
+    at_night(shell)
+    server = parse_smtp_url(smtp_sink.url)
+    second = Mailer(shell.engine, server, MAIL_FROM, "https://d.example.org", Tokens(["k" * 16]), Outage("database"))
+    task = asyncio.create_task(second.run())
+    await shell.apply(*(report(shell.now, location=f"room {n}") for n in range(60)))
+    await answered(shell, *["accepted"] * 60)
+    await cancel({task})
+    ids = [mail.message["Message-ID"] for mail in smtp_sink.received]
+    assert len(ids) == len(set(ids)) == 60
+
+
+async def test_those_who_were_told_hear_who_took_over_and_how_it_ended(
+    shell: Shell, mailer: Mailer, smtp_sink: SmtpSink
+) -> None:
+    at_night(shell)
+    await shell.apply(report(shell.now, id="e"))
+    await answered(shell, "accepted")
+    await shell.engine.act("e", Click("B. Beispiel", (Action.ACKNOWLEDGE,)))
+    _, taken = await smtp_sink.wait_for(2)
+    assert taken.subject.startswith("ÜBERNOMMEN Zi. 112")
+    assert "B. Beispiel" in taken.text()
+    assert taken.message["References"] == smtp_sink.accepted[0].message["References"]
+    assert taken.message["Message-ID"] != smtp_sink.accepted[0].message["Message-ID"]

@@ -152,7 +152,9 @@ class Publisher:
         try:
             async with asyncio.timeout(_CONNECT_WITHIN):
                 await producer.start()
-                if not await producer.partitions_for(self._topic):
+                # Asked without naming the topic: a broker may create what is named, with its own ideas of partitions.
+                metadata = await producer.client.fetch_all_metadata()
+                if not metadata.partitions_for_topic(self._topic):
                     raise Unpublished(f"the topic {self._topic} does not exist; create it with `rufkette topics`")
         except (TimeoutError, KafkaError, OSError, Unpublished) as error:
             self._reason = str(error) if isinstance(error, Unpublished) else _describe(error)

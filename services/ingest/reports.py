@@ -189,7 +189,14 @@ def report(
         findings.faults.append(Fault("/id", "holds characters that cannot be stored", EXPECTED["id"]))
     if findings.faults and not sender.lenient:
         raise Refusal(422, "The report does not fit; every wrong field is listed.", errors=findings.faults)
-    data = Reported(
+    data = _reported(fields, kind, where, occurred_at, findings.spoken())
+    return Event(id=event_id(sender.name, external_id), source=sender.name, time=received_at, data=data)
+
+
+def _reported(
+    fields: ReportBody, kind: Kind, where: Place, occurred_at: datetime | None, warnings: tuple[str, ...]
+) -> Reported:
+    return Reported(
         kind=kind,
         site=where.site,
         site_text=where.site_text,
@@ -204,6 +211,5 @@ def report(
         reference=fields.reference,
         mode=fields.mode or Mode.ACTUAL,
         occurred_at=occurred_at,
-        warnings=findings.spoken(),
+        warnings=warnings,
     )
-    return Event(id=event_id(sender.name, external_id), source=sender.name, time=received_at, data=data)

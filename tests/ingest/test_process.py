@@ -11,10 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
+from services.common.kafka import create_topics
 from tests.ingest.reading import events_on, until
 from tests.support.chain import Surroundings, ingest_service
 from tests.support.organisation import KEYS, write_configuration
-from tests.support.servers import KafkaServer, fresh_topics
+from tests.support.servers import KafkaServer, client_settings, fresh_topics
 from tests.support.service import Service
 
 PRIVATE = ("Geheimnis", "Müller", "Zimmer 4711", "rk_test_")
@@ -103,6 +104,19 @@ async def test_many_presses_at_once_are_all_on_kafka_once_each(ingest: Service, 
     promised = {answer.json()["event_id"] for answer in answers}
     assert len(promised) == 200
     assert sorted(e.id for e in await events_on(surroundings.kafka, surroundings.topic_prefix)) == sorted(promised)
+
+
+async def test_topics_that_come_later(surroundings: Surroundings, services: list[Service], kafka: str) -> None:
+    prefix = f"late{os.getpid()}."
+    service = ingest_service(surroundings, RUFKETTE_TOPIC_PREFIX=prefix)
+    services.append(service)
+    service.spawn()
+    await until(lambda: bool(service.events("kafka.unreachable")))
+    answer = await service.wait_for_status("/readyz", 503)
+    assert f"{prefix}incidents.events does not exist" in answer.json()["reason"]
+    await create_topics(client_settings(kafka, prefix))
+    await service.wait_ready()
+    assert (await post(service, {"site": "bernburg"})).status_code == 202
 
 
 @pytest.fixture

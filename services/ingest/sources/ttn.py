@@ -134,10 +134,17 @@ def parse(
         if not sender.lenient:
             return Ignored("not decoded")
         findings.warn("not decoded: what the device sent is not known to be a press, nor to be anything else")
-    place, press = (device.known.device if device.known else None), _press(source, meaning)
-    occurred_at = _received_at(body, uplink, received_at, findings)
-    data = Reported(
-        kind=source.kind,
+    press = _press(source, meaning)
+    data = _reported(source.kind, device, press, body, _received_at(body, uplink, received_at, findings), findings)
+    return Event(id=identity, source=sender.name, time=received_at, data=data)
+
+
+def _reported(
+    kind: Kind, device: _Device, press: Press, body: Mapping[str, Any], at: datetime | None, findings: Findings
+) -> Reported:
+    place = device.known.device if device.known else None
+    return Reported(
+        kind=kind,
         site=place.site if place else None,
         location=place.location if place else None,
         device_id=device.id,
@@ -145,10 +152,9 @@ def parse(
         category=press.category,
         police=press.police or PoliceWish.NONE,
         mode=Mode.EXERCISE if body.get("simulated") is True else Mode.ACTUAL,
-        occurred_at=occurred_at,
+        occurred_at=at,
         warnings=findings.spoken(),
     )
-    return Event(id=identity, source=sender.name, time=received_at, data=data)
 
 
 def _doubt(device: _Device, sender: Sender, findings: Findings) -> None:

@@ -80,6 +80,7 @@ class Alerting:
         return {
             "consumer": self.consumer.run,
             "leases": self.consumer.keep_leases,
+            "lag": self.consumer.show_lag,
             "timers": self.timers.run,
             "mailer": self.mailer.run,
             "relay": self.relay.run,

@@ -28,6 +28,7 @@ GROUP = "rufkette-alerting"
 _MAX_RECORDS = 500
 _LOOK_FOR_PARTITIONS = 30  # renewals
 _FRESH_MS = 3_000
+_SHOW_LAG_EVERY = 5.0
 
 
 class Consumer:
@@ -65,6 +66,20 @@ class Consumer:
                     await self._look_for_partitions()
                 self._held = await patiently(self._database, self._maintain)
             await asyncio.sleep(max(0.0, leases.RENEW_EVERY - (time.monotonic() - started)))
+
+    async def show_lag(self) -> None:
+        """Commit positions to a consumer group now and then: for lag tools only, nothing reads them back."""
+        while True:
+            await asyncio.sleep(_SHOW_LAG_EVERY)
+            client = self._client
+            if client is None or not self._held:
+                continue
+            offsets = {TopicPartition(self._topic, number): p.next_offset for number, p in self._held.items()}
+            try:
+                async with asyncio.timeout(_SHOW_LAG_EVERY):
+                    await client.commit({tp: offset for tp, offset in offsets.items() if tp in client.assignment()})
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.debug("lag.unshown", error=type(error).__name__)
 
     async def _look_for_partitions(self) -> None:
         """Operations may add partitions to a topic that is in use."""

@@ -90,6 +90,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "mail.deferred": Entry("warning", ("mail_id", "purpose", "role", "step", "cycle", "repetition", "attempt", "stage", "code", "duration_ms", "seconds"), "Not taken now; tried again after these seconds."),
     "mail.refused": Entry("error", ("mail_id", "purpose", "role", "step", "cycle", "repetition", "attempt", "stage", "code", "duration_ms"), "The mail server refuses this recipient or mail for good."),
     "lifecycle.relayed": Entry("debug", ("records",), "Changes were written to incidents.lifecycle."),
+    "lag.unshown": Entry("debug", ("error",), "The position could not be written for lag tools; nothing else needs it."),
     "client.abandoned": Entry("debug", ("error",), "A connection could not be closed in time; it is left to time out."),
 }
 # fmt: on

@@ -28,6 +28,8 @@ _SECRET = re.compile(r"(/a/|[Bb]earer\s+|[?&](?:secret|key|token)=)[^\s\"'&?#{]+
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 _QUIET: Final = {
     "aiokafka": logging.WARNING,
+    # The group is for lag tools only, and its coordinator is always late on a fresh broker.
+    "aiokafka.consumer.group_coordinator": logging.CRITICAL,
     "alembic": logging.WARNING,
     "asyncio": logging.WARNING,
     "httpcore": logging.WARNING,

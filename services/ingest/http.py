@@ -25,6 +25,9 @@ from services.ingest.status import Statuses
 
 log = structlog.get_logger()
 
+_MOST_REPEATED = 5
+"""Repeated keys that are named in a press's warnings."""
+
 
 class Routes:
     """The handlers and what they need."""
@@ -166,9 +169,8 @@ async def _object(request: Request, sender: Sender) -> body.Parsed:
 
 def _event(request: Request, parsed: body.Parsed, sender: Sender) -> Event | ttn.Ignored:
     now = datetime.now(UTC)
-    warnings = tuple(
-        f"{quoted(key)} stands in the message more than once; the last one counts" for key in parsed.repeated
-    )
+    repeated = [quoted(key) for key in parsed.repeated[:_MOST_REPEATED]]
+    warnings = tuple(f"{key} stands in the message more than once; the last one counts" for key in repeated)
     if isinstance(sender.source, NativeSource):
         key = request.headers.get("idempotency-key")
         return report(parsed.value, sender, received_at=now, idempotency_key=key, warnings=warnings)

@@ -32,7 +32,9 @@ class Findings:
 
     def spoken(self) -> tuple[str, ...]:
         """Everything as warnings, each short enough for the event, and not endlessly many."""
-        left_out = [f"{quoted(f.field, 40)} left out: {f.detail}" for f in self.faults]
+        # Our own fields first: they must not be crowded out by what somebody sends besides.
+        faults = sorted(self.faults, key=lambda fault: fault.field not in EXPECTED)
+        left_out = [f"{quoted(f.field, 40)} left out: {f.detail}" for f in faults]
         texts = [text if len(text) <= 200 else text[:199] + "…" for text in self.warnings + left_out]
         if len(texts) > _MOST_WARNINGS:
             texts = [*texts[:_MOST_WARNINGS], f"and {len(texts) - _MOST_WARNINGS} more"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -195,6 +196,8 @@ async def test_the_documents_need_no_key_and_no_internet(api: Api) -> None:
     for example in body["examples"].values():
         source = "forms" if example["value"].get("kind") == "form" else "buttons"
         assert (await api.report(example["value"], source)).status_code == 202
+    references = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document)))
+    assert references <= set(document["components"]["schemas"])
     page = (await api.client.get("/docs")).text
     assert "danger_level" in page
     assert "src=" not in page

@@ -180,6 +180,21 @@ async def test_kafka_restarts_while_running(
     await until(lambda: bool(service.events("kafka.recovered")))
 
 
+async def test_a_kafka_that_hangs(apart: Surroundings, own_kafka: KafkaServer, services: list[Service]) -> None:
+    service = await start(apart, services, ready=True)
+    assert own_kafka._part is not None
+    broker = own_kafka._part.process.pid
+    os.kill(broker, signal.SIGSTOP)
+    try:
+        await asyncio.gather(*(refused_in_time(service, {"site": "bernburg", "id": str(n)}) for n in range(3)))
+        await service.wait_for_status("/readyz", 503)
+    finally:
+        os.kill(broker, signal.SIGCONT)
+    await service.wait_ready()
+    promised = {(await post(service, {"site": "bernburg", "id": str(n)})).json()["event_id"] for n in range(3)}
+    assert {e.id for e in await events_on(apart.kafka, apart.topic_prefix)} == promised
+
+
 async def test_an_idle_ingest_notices_that_kafka_is_away_and_stops_all_the_same(
     apart: Surroundings, own_kafka: KafkaServer, services: list[Service]
 ) -> None:

@@ -132,6 +132,13 @@ def test_a_press_loses_only_what_does_not_fit() -> None:
         assert name in text
 
 
+def test_what_is_sent_besides_does_not_crowd_out_what_matters() -> None:
+    body: dict[str, Any] = {f"x{n}": n for n in range(100)} | {"site": "bernburg", "danger_level": 9}
+    warnings = reported(report(body, sender("buttons"), received_at=NOW)).warnings
+    assert "danger_level" in warnings[0]
+    assert warnings[-1] == "and 81 more"
+
+
 @pytest.mark.parametrize("spelling", ["bernburg", "BERNBURG", "Bernburg", "bernburg  (parkstraße)"])
 def test_a_press_finds_its_site_by_name(spelling: str) -> None:
     data = reported(report({"site": spelling}, sender("buttons"), received_at=NOW))

@@ -7,7 +7,6 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,7 +48,7 @@ class Postgres:
     def start(self) -> Part:
         """Start the prepared server. Stopped by SIGINT (PostgreSQL's fast shutdown)."""
         settings = {"timezone": "UTC", "log_timezone": "UTC", "max_connections": "200", **self.options}
-        settings |= {"unix_socket_directories": str(self._sockets()), "listen_addresses": "127.0.0.1"}
+        settings |= {"unix_socket_directories": self._sockets(), "listen_addresses": "127.0.0.1"}
         arguments = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
         command = [_program("postgres"), "-D", str(self._cluster), "-p", str(self.port), *arguments]
         return Part.start(
@@ -106,13 +105,9 @@ class Postgres:
         run_once(command, what="creating the PostgreSQL cluster", user=_user(), env=_environment())
         making.rename(self._cluster)
 
-    def _sockets(self) -> Path:
-        if len(os.fsencode(self.directory)) <= _MAX_SOCKET_PATH:
-            return self.directory
-        place = Path(tempfile.mkdtemp(prefix="rufkette-"))
-        if (user := _user()) is not None:
-            os.chown(place, getpwnam(user).pw_uid, getpwnam(user).pw_gid)
-        return place
+    def _sockets(self) -> str:
+        """Where its socket lies; nowhere when the path is too long for one: TCP is enough."""
+        return str(self.directory) if len(os.fsencode(self.directory)) <= _MAX_SOCKET_PATH else ""
 
 
 def _program(name: str) -> str:

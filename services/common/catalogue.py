@@ -49,7 +49,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "migration.applied": Entry("info", ("revision",), "The database was brought to this revision."),
     "library.logged": Entry("info", ("logger", "message", "repeated"), "A library's record, at the library's level."),
     # HTTP
-    "request.handled": Entry("info", ("method", "route", "status", "duration_ms"), "A request was answered."),
+    "request.handled": Entry("info", ("method", "route", "status", "duration_ms"), "A request was answered; ingest logs successful health checks at debug."),
     # the desk
     "page.refused": Entry("warning", ("status", "problem"), "A page could not be shown; the reader was told why."),
     "page.unavailable": Entry("error", ("error",), "A page needed the database, which did not answer."),

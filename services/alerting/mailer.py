@@ -50,6 +50,7 @@ class Mailer:
         self._database = database
         self._work: asyncio.Queue[Mail] = asyncio.Queue()
         self._answers: asyncio.Queue[tuple[Mail, Answer, str]] = asyncio.Queue()
+        self._sessions: list[SmtpSession] = []
         self._busy = 0
         self._unrecorded = 0
         self._stopping = False
@@ -57,7 +58,10 @@ class Mailer:
     async def run(self) -> None:
         """Send for ever."""
         senders = {f"sender {number}": self._send_on for number in range(1, CONNECTIONS + 1)}
-        await run_together({"claim": self._claim, "record": self._record, "probe": self._probe} | senders)
+        try:
+            await run_together({"claim": self._claim, "record": self._record, "probe": self._probe} | senders)
+        finally:
+            await asyncio.gather(*(session.close() for session in self._sessions))
 
     async def finish(self) -> None:
         """Claim nothing more; wait, for a few seconds at most, until what is being sent has its answer recorded.
@@ -83,17 +87,16 @@ class Mailer:
         return await in_transaction(self._engine.database, lambda tx: outbox.claim(tx, limit))
 
     async def _send_on(self) -> None:
-        session = SmtpSession(self._server)
-        try:
-            while True:
-                mail = await self._work.get()
-                try:
-                    await self._deliver(session, mail)
-                finally:
-                    self._busy -= 1
-                    self._engine.signals.mail.set()
-        finally:
-            await session.close()
+        while True:
+            mail = await self._work.get()
+            # The connection used last is the one that is most likely still open.
+            session = self._sessions.pop() if self._sessions else SmtpSession(self._server)
+            try:
+                await self._deliver(session, mail)
+            finally:
+                self._sessions.append(session)
+                self._busy -= 1
+                self._engine.signals.mail.set()
 
     async def _deliver(self, session: SmtpSession, mail: Mail) -> None:
         started = time.perf_counter()

@@ -1,0 +1,73 @@
+"""The desk over incidents kept in memory, changed by the real `decide` only."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from fastapi import FastAPI
+
+from services.alerting.core.decide import decide
+from services.alerting.core.effects import Click, Decision, Input
+from services.alerting.core.incident import Incident
+from services.alerting.core.policy import Rules
+from services.alerting.desk.incidents import TimelineEntry
+from services.alerting.desk.router import router_for
+from services.alerting.desk.tokens import Tokens
+
+KEYS = ["a key for tests, long enough"]
+
+
+@dataclass
+class IncidentsInMemory:
+    """Counts its writes, so that a test can say that nothing was written."""
+
+    rules: Rules
+    clock: Callable[[], datetime]
+    known: dict[str, Incident] = field(default_factory=dict)
+    entries: dict[str, list[TimelineEntry]] = field(default_factory=dict)
+    clicks: list[Click] = field(default_factory=list)
+    away: bool = False
+
+    def add(self, incident: Incident) -> None:
+        self.known[incident.id] = incident
+        self.entries[incident.id] = [TimelineEntry(incident.opened_at, "opened", None)]
+
+    def apply(self, incident_id: str, what: Input, at: datetime) -> Decision:
+        decision = decide([self.known[incident_id]], what, now=at, rules=self.rules)
+        assert decision.incident is not None
+        self.known[incident_id] = decision.incident
+        by = what.by if isinstance(what, Click) else None
+        self.entries[incident_id].append(TimelineEntry(at, decision.reason.value, by))
+        return decision
+
+    async def find(self, incident_id: str) -> Incident | None:
+        if self.away:
+            raise ConnectionRefusedError
+        return self.known.get(incident_id)
+
+    async def timeline(self, incident_id: str) -> Sequence[TimelineEntry]:
+        return self.entries[incident_id]
+
+    async def act(self, incident_id: str, click: Click) -> Decision:
+        self.clicks.append(click)
+        return self.apply(incident_id, click, self.clock())
+
+    async def open(self) -> Sequence[Incident]:
+        return list(self.known.values())
+
+
+@dataclass
+class Desk:
+    """The real router with a clock that tests move."""
+
+    rules: Rules
+    now: datetime
+    tokens: Tokens = field(default_factory=lambda: Tokens(KEYS))
+
+    def __post_init__(self) -> None:
+        self.incidents = IncidentsInMemory(self.rules, lambda: self.now)
+        self.app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+        self.app.include_router(router_for(self.incidents, lambda: self.rules, self.tokens, lambda: self.now))
+
+    def link(self, incident: Incident, email: str | None = None) -> str:
+        return f"/a/{self.tokens.issue(incident.id, email or incident.told[0].email, self.now)}"

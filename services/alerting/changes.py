@@ -16,6 +16,9 @@ from services.alerting.core.effects import Click, Decision, Input, Notify, Purpo
 from services.alerting.core.incident import Incident
 from services.alerting.core.policy import Rules
 
+MAIL_COLUMNS = (
+    "id", "incident_id", "cycle", "step", "repetition", "recipient", "role", "name", "purpose", "urgency", "created_at",
+)  # fmt: skip
 INPUT: TypeAdapter[Input] = TypeAdapter(Input)
 
 

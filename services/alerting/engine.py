@@ -20,7 +20,7 @@ from services.alerting.core.policy import Rules
 from services.alerting.core.reporting import place_key
 from services.alerting.database import in_transaction
 from services.alerting.journeys import log_decision
-from services.alerting.leases import Position, move_position
+from services.alerting.leases import Move, Position
 from services.alerting.tables import incidents, partitions
 
 log = structlog.get_logger()
@@ -78,21 +78,21 @@ class Engine:
         Raises:
             LeaseLostError: the partition is no longer `owner`'s; nothing was written.
         """
+        move = Move(batch.position, owner, batch.end_offset, batch.last_event_id)
 
         async def work(tx: AsyncConnection, changes: Changes) -> None:
-            await move_position(tx, batch.position, owner, batch.end_offset, batch.last_event_id)
             for record in batch.rejected:
                 changes.publish(topics.REJECTED, record)
-            if batch.events:
-                await self._apply_events(tx, changes, batch.events)
+            await self._apply_events(tx, changes, batch.events, move)
 
         await self._commit(work)
 
-    async def _apply_events(self, tx: AsyncConnection, changes: Changes, events: Sequence[Event]) -> None:
-        fresh = await _unknown(tx, events, changes.now)
-        keys = {e.id: place_key(e.data, changes.rules) for e in fresh if isinstance(e.data, Reported)}
+    async def _apply_events(self, tx: AsyncConnection, changes: Changes, events: Sequence[Event], move: Move) -> None:
+        digests = {event.id: _digest(event) for event in reversed(events)}
+        keys = {e.id: place_key(e.data, changes.rules) for e in events if isinstance(e.data, Reported)}
         places = [key for key in keys.values() if key is not None]
-        await store.lock_places(tx, places)
+        begun = await store.begin_batch(tx, move, digests, places, changes.now)
+        fresh = await _first_of_each(tx, events, begun.fresh)
         changes.known = await store.load_for_update(tx, (e.subject for e in fresh if e.subject), places)
         opened: list[str] = []
         for event in fresh:
@@ -101,7 +101,7 @@ class Engine:
                 await store.hold(tx, event, changes.now)
             elif decision.incident is not None and decision.reason in {Reason.OPENED, Reason.IMPORTED}:
                 opened.append(decision.incident.id)
-        for event in await store.release_held(tx, opened):
+        for event in await store.release_held(tx, opened) if begun.awaited else ():
             changes.decide([changes.known[event.subject or ""]], event)
 
     async def fire(self, limit: int = 50, *, grace: bool = True) -> int:
@@ -194,20 +194,13 @@ class Engine:
             self.signals.timers.set()
 
 
-async def _unknown(tx: AsyncConnection, events: Sequence[Event], now: datetime) -> list[Event]:
+async def _first_of_each(tx: AsyncConnection, events: Sequence[Event], new: set[str]) -> list[Event]:
     """The events that were never applied, each once, in their order; others are logged."""
-    digests: dict[str, str] = {}
-    for event in events:
-        digests.setdefault(event.id, _digest(event))
-    new = await store.register_events(tx, digests, now)
     fresh: list[Event] = []
     repeated: list[Event] = []
     for event in events:
-        if event.id in new:
-            new.remove(event.id)
-            fresh.append(event)
-        else:
-            repeated.append(event)
+        (fresh if event.id in new else repeated).append(event)
+        new.discard(event.id)
     if repeated:
         first = await store.digests_of(tx, {event.id for event in repeated})
         for event in repeated:

@@ -33,6 +33,16 @@ class Position:
     last_event_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A step of a partition's position, allowed to its owner alone."""
+
+    position: Position
+    owner: str
+    end_offset: int
+    last_event_id: str | None
+
+
 async def register(tx: AsyncConnection, topic: str, numbers: Iterable[int]) -> None:
     """Enter partitions that the topic has and the table has not (also ones added to a topic later)."""
     rows = [{"topic": topic, "partition": number} for number in sorted(numbers)]
@@ -86,10 +96,8 @@ async def release(tx: AsyncConnection, owner: str) -> None:
     await tx.execute(sa.delete(processes).where(processes.c.id == owner))
 
 
-async def move_position(
-    tx: AsyncConnection, position: Position, owner: str, end_offset: int, last_event_id: str | None
-) -> None:
-    """Move a position by compare-and-set: the exactly-once application of events, and the fence against a zombie.
+async def rewind(tx: AsyncConnection, position: Position, owner: str, next_offset: int) -> None:
+    """Start a partition again from an earlier record, after Kafka forgot or changed what it had.
 
     Raises:
         LeaseLostError: somebody else owns the partition or has moved it.
@@ -98,12 +106,7 @@ async def move_position(
         sa.update(partitions)
         .where(partitions.c.topic == position.topic, partitions.c.partition == position.partition)
         .where(partitions.c.owner == owner, partitions.c.next_offset == position.next_offset)
-        .values(next_offset=end_offset, last_event_id=sa.func.coalesce(last_event_id, partitions.c.last_event_id))
+        .values(next_offset=next_offset, last_event_id=None)
     )
     if (await tx.execute(statement)).rowcount != 1:
         raise LeaseLostError(f"{position.topic}/{position.partition} at {position.next_offset}")
-
-
-async def rewind(tx: AsyncConnection, position: Position, owner: str, next_offset: int) -> None:
-    """Start a partition again from an earlier record, after Kafka forgot or changed what it had."""
-    await move_position(tx, position, owner, next_offset, None)

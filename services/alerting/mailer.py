@@ -84,7 +84,10 @@ class Mailer:
                 await wait_for(self._engine.signals.mail, _LOOK_EVERY)
 
     async def _take(self, limit: int) -> list[Mail]:
-        return await in_transaction(self._engine.database, lambda tx: outbox.claim(tx, limit))
+        # A single statement needs no BEGIN and COMMIT of its own: two round trips less on the way of every alarm.
+        async with self._engine.database.connect() as connection:
+            single = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            return await outbox.claim(single, limit)
 
     async def _send_on(self) -> None:
         while True:

@@ -1,6 +1,7 @@
 """Rows to incidents and back: what one transaction reads and writes."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -9,11 +10,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import Event
-from services.alerting.changes import INPUT, Changes
+from services.alerting.bulk import Insert, as_json, statement
+from services.alerting.changes import INPUT, MAIL_COLUMNS, Changes
 from services.alerting.core.decide import decide
 from services.alerting.core.effects import Decision, Purpose
 from services.alerting.core.incident import Incident, Status
 from services.alerting.core.policy import Rules
+from services.alerting.leases import LeaseLostError, Move
 from services.alerting.tables import events, held, incidents, inputs, outbox, relay
 
 _INCIDENT: TypeAdapter[Incident] = TypeAdapter(Incident)
@@ -35,12 +38,66 @@ def replay(candidates: Sequence[Incident], body: str, *, now: datetime, rules: R
     return decide(candidates, INPUT.validate_json(body), now=now, rules=rules)
 
 
-async def lock_places(tx: AsyncConnection, keys: Iterable[str]) -> None:
-    """Let no other transaction open or merge incidents at these places until this one ends."""
-    wanted = sorted(set(keys))
-    if wanted:
-        numbers = sa.func.hashtextextended(sa.func.unnest(sa.cast(wanted, sa.ARRAY(sa.Text))), 0)
-        await tx.execute(sa.select(sa.func.pg_advisory_xact_lock(numbers)))
+_BEGIN = sa.text("""
+    WITH moved AS (
+        UPDATE partitions SET next_offset = :end, last_event_id = coalesce(:last, last_event_id)
+        WHERE topic = :topic AND partition = :partition AND owner = :owner AND next_offset = :next
+        RETURNING 1
+    ), locked AS (
+        SELECT pg_advisory_xact_lock(place)
+        FROM (SELECT DISTINCT hashtextextended(p, 0) AS place FROM unnest(:places) AS p ORDER BY 1) AS places
+    ), fresh AS (
+        INSERT INTO events (id, digest, applied_at)
+        SELECT id, digest, :now FROM unnest(:ids, :digests) AS e(id, digest)
+        WHERE EXISTS (SELECT 1 FROM moved) ORDER BY id
+        ON CONFLICT DO NOTHING RETURNING id
+    )
+    SELECT EXISTS (SELECT 1 FROM moved) AS moved, ARRAY(SELECT id FROM fresh) AS fresh,
+           (SELECT count(*) FROM locked) AS locked,
+           EXISTS (SELECT 1 FROM held WHERE incident_id = ANY(:ids)) AS awaited
+""").bindparams(
+    sa.bindparam("last", type_=sa.Text),
+    sa.bindparam("now", type_=sa.DateTime(timezone=True)),
+    *(sa.bindparam(name, type_=sa.ARRAY(sa.Text)) for name in ("places", "ids", "digests")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """`fresh` are the event ids never applied before; `awaited`: follow-ups are held for some of them."""
+
+    fresh: set[str]
+    awaited: bool
+
+
+async def begin_batch(
+    tx: AsyncConnection, move: Move, digests: dict[str, str], places: Iterable[str], now: datetime
+) -> Begun:
+    """Move the position, enter the event ids, and lock the places, in one round trip.
+
+    The position moves by compare-and-set: the exactly-once application of events, and the fence against a zombie.
+    While a place is locked no other transaction opens or merges incidents there.
+
+    Raises:
+        LeaseLostError: somebody else owns the partition or has moved its position.
+    """
+    position = move.position
+    parameters = {
+        "topic": position.topic,
+        "partition": position.partition,
+        "next": position.next_offset,
+        "end": move.end_offset,
+        "last": move.last_event_id,
+        "owner": move.owner,
+        "now": now,
+        "places": sorted(set(places)),
+        "ids": list(digests),
+        "digests": list(digests.values()),
+    }
+    row = (await tx.execute(_BEGIN, parameters)).one()
+    if not row.moved:
+        raise LeaseLostError(f"{position.topic}/{position.partition} at {position.next_offset}")
+    return Begun(set(row.fresh), row.awaited)
 
 
 async def load_for_update(
@@ -58,13 +115,6 @@ async def load_for_update(
         .with_for_update()
     )
     return {row.id: from_json(row.state) for row in await tx.execute(query)}
-
-
-async def register_events(tx: AsyncConnection, digests: dict[str, str], now: datetime) -> set[str]:
-    """Enter event ids; returns those that were not known before."""
-    rows = [{"id": id_, "digest": digest, "applied_at": now} for id_, digest in sorted(digests.items())]
-    statement = insert(events).values(rows).on_conflict_do_nothing().returning(events.c.id)
-    return set((await tx.execute(statement)).scalars())
 
 
 async def digests_of(tx: AsyncConnection, ids: Iterable[str]) -> dict[str, str]:
@@ -91,44 +141,47 @@ async def release_held(tx: AsyncConnection, incident_ids: Iterable[str]) -> list
     return sorted(found, key=lambda event: event.time)
 
 
+_STATE = ("status", "urgency", "due_at", "closed_at", "revision", "state")
+_FIXED = ("id", "site", "place_key", "mode", "opened_at", "imported")
+_SAVE = statement(
+    (
+        Insert(incidents, _FIXED + _STATE, f"(id) DO UPDATE SET {', '.join(f'{n} = excluded.{n}' for n in _STATE)}"),
+        Insert(inputs, ("incident_id", "revision", "at", "reason", "by", "body")),
+        Insert(outbox, MAIL_COLUMNS, "DO NOTHING"),
+        Insert(relay, ("topic", "key", "value", "headers")),
+    )
+)
+
+
 async def save(tx: AsyncConnection, changes: Changes) -> None:
-    """Write everything gathered; rows that exist already are the same decision, made before."""
-    if changes.changed:
-        await _upsert_incidents(tx, changes.changed.values())
-    if changes.timeline:
-        await tx.execute(sa.insert(inputs), changes.timeline)
+    """Write everything gathered; mails that exist already are the same decision, made before."""
     if changes.withdrawn:
         await _withdraw(tx, changes.withdrawn)
-    if changes.mails:
-        await tx.execute(insert(outbox).on_conflict_do_nothing(), list(changes.mails.values()))
-    if changes.relayed:
-        await tx.execute(sa.insert(relay), changes.relayed)
-
-
-async def _upsert_incidents(tx: AsyncConnection, changed: Iterable[Incident]) -> None:
-    rows = [
-        {
-            "id": incident.id,
-            "site": incident.site,
-            "place_key": incident.place_key,
-            "mode": incident.mode.value,
-            "status": incident.status.value,
-            "urgency": incident.urgency,
-            "due_at": incident.due_at,
-            "opened_at": incident.opened_at,
-            "closed_at": incident.closing.at if incident.closing else None,
-            "revision": incident.revision,
-            "imported": incident.imported,
-            "state": to_json(incident),
+    if changes.changed or changes.relayed:
+        rows = {
+            "incidents": as_json([_row(incident) for incident in sorted(changes.changed.values(), key=lambda i: i.id)]),
+            "inputs": as_json(changes.timeline),
+            "outbox": as_json(list(changes.mails.values())),
+            "relay": as_json(changes.relayed),
         }
-        for incident in sorted(changed, key=lambda i: i.id)
-    ]
-    statement = insert(incidents)
-    changing = ("status", "urgency", "due_at", "closed_at", "revision", "state")
-    upsert = statement.on_conflict_do_update(
-        index_elements=["id"], set_={name: statement.excluded[name] for name in changing}
-    )
-    await tx.execute(upsert, rows)
+        await tx.execute(_SAVE, rows)
+
+
+def _row(incident: Incident) -> dict[str, object]:
+    return {
+        "id": incident.id,
+        "site": incident.site,
+        "place_key": incident.place_key,
+        "mode": incident.mode.value,
+        "status": incident.status.value,
+        "urgency": incident.urgency,
+        "due_at": incident.due_at,
+        "opened_at": incident.opened_at,
+        "closed_at": incident.closing.at if incident.closing else None,
+        "revision": incident.revision,
+        "imported": incident.imported,
+        "state": to_json(incident),
+    }
 
 
 async def _withdraw(tx: AsyncConnection, incident_ids: Iterable[str]) -> None:

@@ -1,0 +1,76 @@
+"""Rows of several tables in one statement: each round trip to the database is a third of a millisecond of an alarm."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """How rows go into one table; `on_conflict` is what follows ON CONFLICT, or empty."""
+
+    table: sa.Table
+    columns: tuple[str, ...]
+    on_conflict: str = ""
+
+    def as_cte(self) -> str:
+        """`name AS (INSERT … SELECT … FROM json_to_recordset(:name))`."""
+        chosen = [self.table.c[name] for name in self.columns]
+        names = ", ".join(f'"{column.name}"' for column in chosen)
+        values = ", ".join(_value(column) for column in chosen)
+        shape = ", ".join(f'"{column.name}" {_sent_as(column)}' for column in chosen)
+        conflict = f" ON CONFLICT {self.on_conflict}" if self.on_conflict else ""
+        name = self.table.name
+        return (
+            f"{name}_rows AS (INSERT INTO {name} ({names}) "  # noqa: S608 - names of our own tables, values are bound
+            f"SELECT {values} FROM json_to_recordset(CAST(:{name} AS json)) AS r({shape}){conflict})"
+        )
+
+
+def statement(inserts: Sequence[Insert]) -> sa.TextClause:
+    """One statement that takes the rows of each table as JSON text under the table's name."""
+    ctes = ", ".join(insert.as_cte() for insert in inserts)
+    parameters = [sa.bindparam(insert.table.name, type_=sa.Text) for insert in inserts]
+    return sa.text(f"WITH {ctes} SELECT 1").bindparams(*parameters)
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    """Rows as the statement takes them."""
+    return json.dumps(rows, default=_plain)
+
+
+def _value(column: sa.Column[Any]) -> str:
+    match column.type:
+        case sa.LargeBinary():
+            return f"decode(r.\"{column.name}\", 'hex')"
+        case JSONB():
+            return f'CAST(r."{column.name}" AS jsonb)'
+        case _:
+            return f'r."{column.name}"'
+
+
+def _sent_as(column: sa.Column[Any]) -> str:
+    match column.type:
+        case sa.LargeBinary() | JSONB() | sa.Text():
+            return "text"
+        case sa.DateTime():
+            return "timestamptz"
+        case sa.Boolean():
+            return "boolean"
+        case sa.Uuid():
+            return "uuid"
+        case _:
+            return "bigint"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.hex()
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -69,7 +69,8 @@ class Kafka:
         self._configuration.write_text(text)
         if not (logs / "meta.properties").exists():
             cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-            arguments = ["format", "--ignore-formatted", "-t", cluster, "-c", str(self._configuration)]
+            # As one word: an id may begin with a hyphen, which the tool would otherwise take for an option.
+            arguments = ["format", "--ignore-formatted", f"--cluster-id={cluster}", "-c", str(self._configuration)]
             run_once(self._java("kafka.tools.StorageTool", arguments), what="formatting Kafka's directory")
 
     def start(self) -> Part:

@@ -63,8 +63,8 @@ class Postgres:
         )
 
     def ready(self) -> bool:
-        """Whether it answers a query."""
-        return self._psql("select 1", "postgres").returncode == 0
+        """Whether it answers a query, and is no other server that took the port between our look and our start."""
+        return self._psql("show data_directory", "postgres").stdout.strip() == str(self._cluster)
 
     def execute(self, sql: str, database: str = "postgres") -> str:
         """Run SQL as the superuser and return what it prints.

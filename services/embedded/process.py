@@ -113,9 +113,12 @@ class Part:
             EmbeddedError: it ended, or was not ready in time.
         """
         deadline = time.monotonic() + timeout
-        while not ready():
-            if not self.running:
+        while True:
+            answers = ready()
+            if not self.running:  # whoever answered was another program on the same port
                 raise self.ended()
+            if answers:
+                return
             if time.monotonic() > deadline:
                 raise EmbeddedError(f"{self.name} was not ready within {timeout:.0f} s\n{self.tail()}".strip())
             time.sleep(0.02)

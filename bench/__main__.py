@@ -1,0 +1,117 @@
+"""The command line of the benchmarks."""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bench import chain, core
+from bench.http_client import HttpError
+from bench.sink import Sink
+from bench.systems import MissingProgramError, alertmanager, rufkette
+from services.embedded.process import EmbeddedError
+
+TARGETS = {"ratio_p50": 3.0, "ratio_p99": 1.5}
+"""The most that a press may take, as a multiple of Alertmanager's time."""
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "what", nargs="?", choices=("chain", "core"), default="chain",
+        help="chain (default): press until mail, beside Alertmanager; core: decisions per second on one core",
+    )  # fmt: skip
+    parser.add_argument("--rounds", type=_positive, default=3, help="interleaved rounds (3)")
+    parser.add_argument("--presses", type=_positive, default=1000, help="presses a round and system (1000)")
+    parser.add_argument("--warm-up", type=_positive, default=200, help="presses before the first round (200)")
+    parser.add_argument("--pause", type=float, default=0.0, help="milliseconds between a mail and the next press (0)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    return parser.parse_args()
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _run_chain(arguments: argparse.Namespace) -> dict[str, Any]:
+    pause = arguments.pause / 1000
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rufkette-bench-")))
+        sink = stack.enter_context(Sink())
+        theirs = stack.enter_context(alertmanager(directory, sink.port))
+        print("starting Rufkette …", file=sys.stderr)
+        ours = stack.enter_context(rufkette(directory, sink.port))
+        print(f"warming up with {arguments.warm_up} presses each …", file=sys.stderr)
+        for system in (theirs, ours):
+            chain.press_many(system, sink, arguments.warm_up, pause)
+        rounds, all_ours = [], []
+        for number in range(1, arguments.rounds + 1):
+            their_presses = chain.press_many(theirs, sink, arguments.presses, pause)
+            our_presses = chain.press_many(ours, sink, arguments.presses, pause)
+            all_ours += our_presses
+            rounds.append(chain.compare(chain.summary(our_presses), chain.summary(their_presses)))
+            _print_row(f"round {number}", rounds[-1])
+        median = chain.median_of(rounds)
+        _print_row("median", median)
+        where = chain.stages(ours, all_ours)
+    _print_stages(where)
+    _print_targets(median)
+    return {
+        "cores": os.cpu_count(),
+        "presses": arguments.presses,
+        "pause_ms": arguments.pause,
+        "rounds": rounds,
+        "median": median,
+        "stages": where,
+        "targets": TARGETS,
+    }
+
+
+def _print_row(name: str, row: dict[str, Any]) -> None:
+    ours, theirs = row["rufkette"], row["alertmanager"]
+    print(
+        f"{name:<8} Rufkette {ours['p50_ms']:6.2f} / {ours['p99_ms']:6.2f} ms   "
+        f"Alertmanager {theirs['p50_ms']:6.2f} / {theirs['p99_ms']:6.2f} ms   "
+        f"ratio {row['ratio_p50']:5.2f} / {row['ratio_p99']:5.2f}   (p50 / p99)",
+        flush=True,
+    )
+
+
+def _print_stages(where: dict[str, dict[str, float]]) -> None:
+    print("\nwhere the time goes (Rufkette, all rounds)       p50       p99")
+    for name, figures in where.items():
+        print(f"  {chain.STAGES[name]:<52} {figures['p50_ms']:6.2f} ms {figures['p99_ms']:6.2f} ms")
+
+
+def _print_targets(median: dict[str, Any]) -> None:
+    print()
+    for key, most in TARGETS.items():
+        reached = "reached" if median[key] <= most else "MISSED"
+        print(f"target {key.removeprefix('ratio_')} ≤ {most} × Alertmanager: {reached} ({median[key]:.2f})")
+
+
+def main() -> int:
+    """Run what was asked for; 2 when something has to be installed, 1 when a system under test failed."""
+    arguments = _arguments()
+    try:
+        figures = core.run() if arguments.what == "core" else _run_chain(arguments)
+    except MissingProgramError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    except (EmbeddedError, HttpError, chain.LostMailError, OSError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -60,6 +60,8 @@ def _sent_as(column: sa.Column[Any]) -> str:
     match column.type:
         case sa.LargeBinary() | JSONB() | sa.Text():
             return "text"
+        case sa.ARRAY():
+            return "text[]"
         case sa.DateTime():
             return "timestamptz"
         case sa.Boolean():

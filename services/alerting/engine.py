@@ -15,9 +15,9 @@ from schemas.events import Event, Reported
 from services.alerting import store
 from services.alerting.changes import Changes
 from services.alerting.core.effects import Click, Deadline, Decision, DeliveryResult, Reason
-from services.alerting.core.incident import Incident, Status
+from services.alerting.core.incident import Incident
 from services.alerting.core.policy import Rules
-from services.alerting.core.reporting import place_key
+from services.alerting.core.reporting import merge_keys
 from services.alerting.database import in_transaction
 from services.alerting.journeys import log_decision
 from services.alerting.leases import Move, Position
@@ -89,14 +89,16 @@ class Engine:
 
     async def _apply_events(self, tx: AsyncConnection, changes: Changes, events: Sequence[Event], move: Move) -> None:
         digests = {event.id: _digest(event) for event in reversed(events)}
-        keys = {e.id: place_key(e.data, changes.rules) for e in events if isinstance(e.data, Reported)}
-        places = [key for key in keys.values() if key is not None]
-        begun = await store.begin_batch(tx, move, digests, places, changes.now)
+        keys = {e.id: merge_keys(e.data, changes.rules) for e in events if isinstance(e.data, Reported)}
+        wanted = {key for of_one in keys.values() for key in of_one}
+        begun = await store.begin_batch(tx, move, digests, wanted, changes.now)
         fresh = await _first_of_each(tx, events, begun.fresh)
-        changes.known = await store.load_for_update(tx, (e.subject for e in fresh if e.subject), places)
+        subjects = [event.subject for event in fresh if event.subject]
+        closed_after = changes.now - changes.rules.configuration.merge.within
+        changes.known = await store.load_for_update(tx, subjects, wanted, closed_after=closed_after)
         opened: list[str] = []
         for event in fresh:
-            decision = changes.decide(_candidates(event, keys.get(event.id), changes.known), event)
+            decision = changes.decide(_candidates(event, keys.get(event.id, ()), changes.known), event)
             if decision.reason is Reason.HELD:
                 await store.hold(tx, event, changes.now)
             elif decision.incident is not None and decision.reason in {Reason.OPENED, Reason.IMPORTED}:
@@ -209,9 +211,9 @@ async def _first_of_each(tx: AsyncConnection, events: Sequence[Event], new: set[
     return fresh
 
 
-def _candidates(event: Event, key: str | None, known: dict[str, Incident]) -> list[Incident]:
+def _candidates(event: Event, keys: Sequence[str], known: dict[str, Incident]) -> list[Incident]:
     if isinstance(event.data, Reported):
-        return [i for i in known.values() if key is not None and i.place_key == key and i.status is not Status.CLOSED]
+        return [incident for incident in known.values() if not set(keys).isdisjoint(incident.keys)]
     return [known[event.subject]] if event.subject in known else []
 
 

@@ -9,8 +9,10 @@ from services.alerting.core.incident import Incident
 log = structlog.get_logger()
 
 _OPENED = frozenset({Reason.OPENED, Reason.IMPORTED})
-_MERGED = frozenset({Reason.MERGED, Reason.MERGED_REALARMED})
-_ESCALATED = frozenset({Reason.STEP_DUE, Reason.REPEAT_DUE, Reason.ACKNOWLEDGEMENT_RAN_OUT, Reason.NOBODY_REACHED})
+_MERGED = frozenset({Reason.MERGED, Reason.MERGED_REALARMED, Reason.REOPENED})
+_ESCALATED = frozenset(
+    {Reason.STEP_DUE, Reason.REPEAT_DUE, Reason.ACKNOWLEDGEMENT_RAN_OUT, Reason.LEVEL_RAISED, Reason.NOBODY_REACHED}
+)
 
 
 def log_decision(cause: Input, decision: Decision) -> None:

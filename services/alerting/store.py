@@ -101,13 +101,19 @@ async def begin_batch(
 
 
 async def load_for_update(
-    tx: AsyncConnection, ids: Iterable[str], place_keys: Iterable[str] = ()
+    tx: AsyncConnection, ids: Iterable[str], keys: Iterable[str] = (), *, closed_after: datetime | None = None
 ) -> dict[str, Incident]:
-    """The incidents with these ids, and those at these places that are not closed; locked, in order of id."""
-    by_id, by_place = sorted(set(ids)), sorted(set(place_keys))
-    if not by_id and not by_place:
+    """The incidents with these ids, and those that share a merge key and are open, or were closed lately.
+
+    Locked, in order of id.
+    """
+    by_id, by_key = sorted(set(ids)), sorted(set(keys))
+    if not by_id and not by_key:
         return {}
-    here = sa.and_(incidents.c.place_key.in_(by_place), incidents.c.status != Status.CLOSED.value)
+    here = incidents.c.status != Status.CLOSED.value
+    if closed_after is not None:
+        here = sa.or_(here, incidents.c.closed_at >= closed_after)
+    here = sa.and_(incidents.c.merge_keys.overlap(sa.cast(by_key, sa.ARRAY(sa.Text))), here)
     query = (
         sa.select(incidents.c.id, incidents.c.state)
         .where(sa.or_(incidents.c.id.in_(by_id), here))
@@ -141,8 +147,8 @@ async def release_held(tx: AsyncConnection, incident_ids: Iterable[str]) -> list
     return sorted(found, key=lambda event: event.time)
 
 
-_STATE = ("status", "urgency", "due_at", "closed_at", "revision", "state")
-_FIXED = ("id", "site", "place_key", "mode", "opened_at", "imported")
+_STATE = ("merge_keys", "status", "urgency", "due_at", "closed_at", "revision", "state")
+_FIXED = ("id", "site", "mode", "opened_at", "imported")
 _SAVE = statement(
     (
         Insert(incidents, _FIXED + _STATE, f"(id) DO UPDATE SET {', '.join(f'{n} = excluded.{n}' for n in _STATE)}"),
@@ -171,7 +177,7 @@ def _row(incident: Incident) -> dict[str, object]:
     return {
         "id": incident.id,
         "site": incident.site,
-        "place_key": incident.place_key,
+        "merge_keys": list(incident.keys),
         "mode": incident.mode.value,
         "status": incident.status.value,
         "urgency": incident.urgency,

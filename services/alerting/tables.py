@@ -1,7 +1,7 @@
 """Alerting's tables. JSON columns hold JSON text as pydantic wrote it; nothing parses it twice."""
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = sa.MetaData()
 _instant = sa.DateTime(timezone=True)
@@ -41,7 +41,7 @@ incidents = sa.Table(
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("site", sa.Text),
-    sa.Column("place_key", sa.Text),
+    sa.Column("merge_keys", ARRAY(sa.Text), nullable=False),
     sa.Column("mode", sa.Text, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("urgency", sa.SmallInteger, nullable=False),
@@ -53,7 +53,7 @@ incidents = sa.Table(
     sa.Column("forgotten", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("state", JSONB, nullable=False),
     sa.Index("incidents_due", "due_at", postgresql_where=sa.text("due_at IS NOT NULL")),
-    sa.Index("incidents_open_by_place", "place_key", postgresql_where=sa.text("status <> 'closed'")),
+    sa.Index("incidents_by_key", "merge_keys", postgresql_using="gin"),
     sa.Index("incidents_open", "urgency", "opened_at", postgresql_where=sa.text("status <> 'closed'")),
     sa.Index("incidents_closed", "closed_at", postgresql_where=sa.text("status = 'closed'")),
 )

@@ -24,7 +24,7 @@ from services.alerting.core.effects import (
 )
 from services.alerting.core.incident import Incident
 from services.alerting.core.policy import Rules
-from services.alerting.core.reporting import place_key
+from services.alerting.core.reporting import merge_keys
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MONDAY = datetime(2026, 1, 5, 9, 12, tzinfo=BERLIN).astimezone(UTC)
@@ -115,10 +115,8 @@ class Desk:
     def give(self, cause: Input, about: Incident | None = None) -> Decision:
         """One input, decided now."""
         if isinstance(cause, Event) and isinstance(cause.data, Reported):
-            key = place_key(cause.data, self.rules)
-            candidates = [
-                i for i in self.incidents.values() if key is not None and i.place_key == key and i.status != "closed"
-            ]
+            keys = set(merge_keys(cause.data, self.rules))
+            candidates = [i for i in self.incidents.values() if not keys.isdisjoint(i.keys)]
         else:
             candidates = [self.incidents[about.id]] if about else []
         decision = decide(candidates, cause, now=self.now, rules=self.rules)

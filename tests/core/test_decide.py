@@ -97,10 +97,12 @@ def test_acknowledging_stops_escalation_for_a_limited_time() -> None:
     assert isinstance(decision.effects[0], Withdraw)
     informed = [e.recipient.email for e in decision.effects if isinstance(e, Notify)]
     assert informed == ["wache@example.org", "leitung@example.org"]
-    assert desk.incidents[incident.id].due_at == MONDAY + minutes(31)
     desk.now = MONDAY + minutes(20)
     assert desk.give(Deadline(MONDAY + minutes(2)), incident).reason is Reason.NOT_DUE
+    assert desk.wait_until_due(incident).reason is Reason.REMINDED
+    assert desk.now == MONDAY + minutes(26)
     assert desk.wait_until_due(incident).reason is Reason.ACKNOWLEDGEMENT_RAN_OUT
+    assert desk.now == MONDAY + minutes(31)
     assert desk.incidents[incident.id].status is Status.OPEN
     assert desk.told(since=desk.now) == ["wache@example.org", "leitung@example.org"]
     assert desk.incidents[incident.id].cycle == 1
@@ -363,3 +365,87 @@ def test_an_incident_keeps_the_policy_it_was_opened_under() -> None:
     desk.rules = rules(policies={"urgent": {"steps": [{"after": "0s", "tell": ["deputy"]}], "repeat": "1h"}})
     desk.wait_until_due(incident)
     assert desk.incidents[incident.id].due_at == MONDAY + minutes(5)
+
+
+def test_the_person_who_took_over_is_reminded_before_it_alarms_again() -> None:
+    desk = Desk()
+    incident = desk.press()
+    desk.click(incident, Action.ACKNOWLEDGE, email="leitung@example.org")
+    decision = desk.wait_until_due(incident)
+    assert [(e.recipient.email, e.purpose) for e in decision.effects if isinstance(e, Notify)] == [
+        ("leitung@example.org", Purpose.REMINDER)
+    ]
+    assert desk.incidents[incident.id].status is Status.ACKNOWLEDGED
+
+
+def test_when_only_a_name_took_over_everybody_told_is_reminded() -> None:
+    desk = Desk()
+    incident = desk.press()
+    desk.give(follow_up(Acknowledged(by="somebody on the phone"), incident, MONDAY), incident)
+    decision = desk.wait_until_due(incident)
+    assert len([e for e in decision.effects if isinstance(e, Notify)]) == 2
+
+
+def test_a_new_press_soon_after_closing_opens_it_again() -> None:
+    desk = Desk()
+    incident = desk.press()
+    desk.click(incident, Action.CLOSE, outcome=Outcome.RESOLVED)
+    desk.now += minutes(5)
+    decision = desk.give(report(desk.now))
+    assert decision.reason is Reason.REOPENED
+    assert decision.incident is not None
+    assert (decision.incident.id, decision.incident.status) == (incident.id, Status.OPEN)
+    assert desk.told(since=desk.now) == ["wache@example.org", "leitung@example.org"]
+
+
+@pytest.mark.parametrize(("later", "kind"), [(11, "panic"), (5, "form")])
+def test_nothing_else_opens_again_what_was_closed(later: float, kind: str) -> None:
+    desk = Desk()
+    incident = desk.press()
+    desk.click(incident, Action.CLOSE, outcome=Outcome.RESOLVED)
+    desk.now += minutes(later)
+    desk.press(kind=kind)
+    assert desk.incidents[incident.id].status is Status.CLOSED
+    assert len(desk.incidents) == 2
+
+
+def test_a_form_with_the_reference_of_a_press_adds_its_details() -> None:
+    desk = Desk()
+    press = desk.press(reference="K-17")
+    desk.now += minutes(90)
+    form = desk.press(kind="form", source="forms", location=None, reference="K-17", description="…", danger_level=2)
+    assert form.id == press.id
+    assert form.reports[-1].description == "…"
+
+
+def test_a_form_by_the_device_of_a_press_joins_it_for_a_while() -> None:
+    desk = Desk()
+    press = desk.press(device_id="btn-112")
+    desk.now += minutes(5)
+    assert desk.press(kind="form", location=None, device_id="btn-112", danger_level=2).id == press.id
+    desk.now += minutes(30)
+    assert desk.press(kind="form", location=None, device_id="btn-112", danger_level=2).id != press.id
+
+
+def test_a_press_never_joins_another_rooms_incident_by_its_reference() -> None:
+    desk = Desk()
+    desk.press(reference="K-17")
+    desk.press(location="Zimmer 113", reference="K-17")
+    assert len(desk.incidents) == 2
+
+
+def test_a_person_can_raise_the_level_and_never_lower_it() -> None:
+    desk = Desk()
+    incident = desk.press(danger_level=1)
+    assert incident.policy_name == "normal"
+    assert desk.click(incident, Action.RAISE_LEVEL, danger_level=3).reason is Reason.LEVEL_RAISED
+    after = desk.incidents[incident.id]
+    assert (after.level, after.policy_name, after.police, after.cycle) == (3, "urgent", "urgent", 1)
+    assert desk.click(incident, Action.RAISE_LEVEL, danger_level=2).reason is Reason.LEVEL_NOT_RAISED
+
+
+def test_an_event_from_the_future_happened_now() -> None:
+    desk = Desk()
+    found = desk.give(report(MONDAY + minutes(600))).incident
+    assert found is not None
+    assert found.opened_at == MONDAY

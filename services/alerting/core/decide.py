@@ -36,11 +36,12 @@ from services.alerting.core.escalation import (
     acknowledged_until,
     has_next_step,
     relay,
+    reminder_at,
     restart,
     take_due_step,
     tell_emergency,
 )
-from services.alerting.core.incident import Closing, HandOver, Incident, PoliceCall, Status, Taken
+from services.alerting.core.incident import Closing, HandOver, Incident, LevelFrom, PoliceCall, Status, Taken
 from services.alerting.core.policy import Rules
 
 
@@ -108,6 +109,8 @@ def _acted(incident: Incident, click: Click, at: datetime, *, now: datetime, rul
                 current, done, reason = _police_called(current, click, at)
             case Action.HAND_OVER:
                 current, done, reason = _hand_over(current, click, at, rules)
+            case Action.RAISE_LEVEL:
+                current, done, reason = _raise_level(current, click, now, rules)
             case Action.CLOSE:
                 current, done, reason = _close(current, click, at)
             case _:
@@ -121,7 +124,9 @@ def _acted(incident: Incident, click: Click, at: datetime, *, now: datetime, rul
     return Decision(current, tuple(effects), changing[0])
 
 
-_NO_CHANGE = frozenset({Reason.ALREADY_ACKNOWLEDGED, Reason.ALREADY_CLOSED, Reason.OUTCOME_REFUSED})
+_NO_CHANGE = frozenset(
+    {Reason.ALREADY_ACKNOWLEDGED, Reason.ALREADY_CLOSED, Reason.LEVEL_NOT_RAISED, Reason.OUTCOME_REFUSED}
+)
 _Acted = tuple[Incident, tuple[Effect, ...], Reason]
 
 
@@ -131,11 +136,27 @@ def _acknowledge(incident: Incident, click: Click, at: datetime, now: datetime, 
     if incident.status is Status.ACKNOWLEDGED:
         return incident, (), Reason.ALREADY_ACKNOWLEDGED
     until = None if incident.imported else acknowledged_until(incident, now, rules)
-    taken = replace(
-        incident, status=Status.ACKNOWLEDGED, taken=Taken(click.by, at, until), due_at=until, awaited=(), reached=False
-    )
+    by = Taken(click.by, at, until, click.email, reminded=not _is_a_while(incident))
+    due_at = reminder_at(by) or until
+    taken = replace(incident, status=Status.ACKNOWLEDGED, taken=by, due_at=due_at, awaited=(), reached=False)
     told = _inform(taken, Purpose.TAKEN_OVER)
     return taken, (Withdraw(), *told, relay(taken, Change.ACKNOWLEDGED, cycle=taken.cycle)), Reason.ACKNOWLEDGED
+
+
+def _is_a_while(incident: Incident) -> bool:
+    """Whether it was taken over for a time; until the next opening needs no reminder, that is one."""
+    return incident.acute and (incident.policy.acknowledged_for is not None or incident.policy.repeat != "next_opening")
+
+
+def _raise_level(incident: Incident, click: Click, now: datetime, rules: Rules) -> _Acted:
+    if incident.status is Status.CLOSED:
+        return incident, (), Reason.ALREADY_CLOSED
+    if click.danger_level is None or click.danger_level <= incident.level:
+        # Never to a laxer policy: what turned out harmless is closed, not played down.
+        return incident, (), Reason.LEVEL_NOT_RAISED
+    raised = replace(incident, danger_level=click.danger_level, level_from=LevelFrom.PERSON)
+    after, effects = reporting.alarm_graver(raised, now, rules)
+    return after, effects, Reason.LEVEL_RAISED
 
 
 def _police_called(incident: Incident, click: Click, at: datetime) -> _Acted:
@@ -185,10 +206,23 @@ def _due(incident: Incident, now: datetime, rules: Rules) -> Decision:
     if incident.due_at is None or incident.due_at > now:
         return Decision(incident, (), Reason.NOT_DUE)
     current = replace(incident, revision=incident.revision + 1)
+    if incident.taken is not None and reminder_at(incident.taken) is not None and not _ran_out(incident.taken, now):
+        return Decision(*_remind(current, incident.taken), Reason.REMINDED)
     if incident.status is Status.ACKNOWLEDGED:
         return Decision(*restart(current, now, rules), Reason.ACKNOWLEDGEMENT_RAN_OUT)
     reason = Reason.STEP_DUE if has_next_step(incident) else Reason.REPEAT_DUE
     return Decision(*take_due_step(current, now, rules), reason)
+
+
+def _ran_out(taken: Taken, now: datetime) -> bool:
+    return taken.until is not None and taken.until <= now
+
+
+def _remind(incident: Incident, taken: Taken) -> tuple[Incident, tuple[Effect, ...]]:
+    """Before it alarms again: the person who took over, or everybody told if we know only a name."""
+    reminded = replace(incident, taken=replace(taken, reminded=True), due_at=taken.until)
+    person = [p for p in incident.told if taken.email and p.email.casefold() == taken.email.casefold()]
+    return reminded, _inform(replace(reminded, told=tuple(person) or incident.told), Purpose.REMINDER)
 
 
 def _delivered(incident: Incident, result: DeliveryResult, now: datetime, rules: Rules) -> Decision:

@@ -14,6 +14,7 @@ class Purpose(StrEnum):
 
     ALARM = "alarm"
     TAKEN_OVER = "taken_over"
+    REMINDER = "reminder"
     CLOSED = "closed"
 
 
@@ -61,15 +62,18 @@ class Action(StrEnum):
     ACKNOWLEDGE = "acknowledge"
     CALLED_POLICE = "called_police"
     HAND_OVER = "hand_over"
+    RAISE_LEVEL = "raise_level"
     CLOSE = "close"
 
 
 @dataclass(frozen=True, slots=True)
 class Click:
-    """A person did something at the desk. `by` is the name that they gave."""
+    """A person did something at the desk. `by` is the name that they gave, `email` the recipient whose link it was."""
 
     by: str
     actions: tuple[Action, ...]
+    email: str | None = None
+    danger_level: int | None = None
     reference: str | None = None
     on: date | None = None
     outcome: Outcome | None = None
@@ -105,10 +109,12 @@ class Reason(StrEnum):
     OPENED = "opened"
     MERGED = "merged"
     MERGED_REALARMED = "merged_realarmed"
+    REOPENED = "reopened"
     DUPLICATE = "duplicate"
     IMPORTED = "imported"
     STEP_DUE = "step_due"
     REPEAT_DUE = "repeat_due"
+    REMINDED = "reminded"
     ACKNOWLEDGEMENT_RAN_OUT = "acknowledgement_ran_out"
     NOT_DUE = "not_due"
     ACKNOWLEDGED = "acknowledged"
@@ -116,6 +122,8 @@ class Reason(StrEnum):
     POLICE_REQUESTED = "police_requested"
     POLICE_CALLED_AGAIN = "police_called_again"
     HANDED_OVER = "handed_over"
+    LEVEL_RAISED = "level_raised"
+    LEVEL_NOT_RAISED = "level_not_raised"
     CLOSED = "closed"
     ALREADY_CLOSED = "already_closed"
     HELD = "held"

@@ -27,6 +27,7 @@ class LevelFrom(StrEnum):
     MANUAL = "manual"
     CATEGORY = "category"
     SOURCE = "source"
+    PERSON = "person"
     UNKNOWN = "unknown"
 
 
@@ -61,11 +62,16 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Somebody took the incident over; it stops escalation until `until` (None: until it is closed)."""
+    """Somebody took the incident over; it stops escalation until `until` (None: an imported one, which has none).
+
+    `email` is the recipient whose link was used, if one was: they are reminded before it runs out.
+    """
 
     by: str
     at: datetime
     until: datetime | None
+    email: str | None = None
+    reminded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +151,8 @@ class Incident:
     hand_overs: tuple[HandOver, ...] = ()
     closing: Closing | None = None
     imported: bool = False
+    keys: tuple[str, ...] = ()
+    """What a later report may share with it: see `reporting.merge_keys`."""
 
     @property
     def level(self) -> int:

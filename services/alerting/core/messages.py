@@ -5,8 +5,9 @@ the name of who took over or closed, which those who were alarmed need. The subj
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import assert_never
 
 from services.alerting.core.effects import Notify, Purpose
 from services.alerting.core.incident import Incident
@@ -48,8 +49,12 @@ def compose(incident: Incident, notify: Notify, rules: Rules, *, now: datetime, 
             letter = _alarm(telling, notify, link, full=full)
         case Purpose.TAKEN_OVER:
             letter = _taken_over(telling, link, full=full)
+        case Purpose.REMINDER:
+            letter = _reminder(telling, link, full=full)
         case Purpose.CLOSED:
             letter = _closed(telling, link, full=full)
+        case _:
+            assert_never(notify.purpose)
     # Only an alarm asks for something; marking the all-clear as important would make the mark mean nothing.
     high = notify.purpose is Purpose.ALARM and incident.level >= 2
     return Message(_subject(telling, notify.purpose), letter.as_text(), render(letter), high)
@@ -66,7 +71,11 @@ def first_word(telling: Telling) -> str:
 
 def _subject(telling: Telling, purpose: Purpose) -> str:
     words, incident = telling.words, telling.incident
-    informs = {Purpose.TAKEN_OVER: words.subject_taken_over, Purpose.CLOSED: words.subject_closed}
+    informs = {
+        Purpose.TAKEN_OVER: words.subject_taken_over,
+        Purpose.REMINDER: words.subject_reminder,
+        Purpose.CLOSED: words.subject_closed,
+    }
     parts = [f"{informs.get(purpose) or first_word(telling)} {telling.short_place}"]
     if telling.category:
         parts.append(telling.category)
@@ -74,7 +83,7 @@ def _subject(telling: Telling, purpose: Purpose) -> str:
         parts.append(words.exercise_short)
     # The number stands for "call": not in an exercise, nor once somebody called or it is over.
     wanted = incident.police != "none" and not telling.exercise
-    if wanted and (purpose is Purpose.ALARM or (purpose is Purpose.TAKEN_OVER and not incident.calls)):
+    if wanted and (purpose is Purpose.ALARM or (purpose is not Purpose.CLOSED and not incident.calls)):
         parts.append(telling.phone)
     return one_line(" · ".join(parts), SUBJECT_LIMIT)
 
@@ -185,6 +194,15 @@ def _taken_over(telling: Telling, link: str, *, full: bool) -> Letter:
         sections=(),
         tail=(*tail, telling.level_line, _reference(telling)),
     )
+
+
+def _reminder(telling: Telling, link: str, *, full: bool) -> Letter:
+    """To the person who took over, before it alarms again."""
+    words, taken = telling.words, telling.incident.taken
+    again = words.reminder.format(at=telling.clock(taken.until)) if taken is not None and taken.until else ""
+    letter = _taken_over(telling, link, full=full)
+    lead = (*letter.lead[:-1], again)
+    return replace(letter, word=words.subject_reminder, lead=lead, tail=letter.tail[1:])
 
 
 def _closed(telling: Telling, link: str, *, full: bool) -> Letter:

@@ -32,30 +32,44 @@ def place_key(report: Reported, rules: Rules) -> str | None:
     return None
 
 
+def merge_keys(report: Reported, rules: Rules) -> tuple[str, ...]:
+    """What another report may share to concern the same incident: the place, the device, a reference."""
+    place = place_key(report, rules)
+    device = f":device/{report.device_id}" if report.device_id is not None else None
+    reference = f":reference/{report.reference}" if report.reference is not None else None
+    return tuple(key for key in (place, device, reference) if key is not None)
+
+
 def decide_report(
     candidates: Sequence[Incident], event: Event, data: Reported, now: datetime, rules: Rules
 ) -> Decision:
     """Merge into the youngest matching incident, or open a new one."""
     if any(event.id in candidate.event_ids for candidate in candidates):
         return Decision(next(c for c in candidates if event.id in c.event_ids), (), Reason.DUPLICATE)
-    key = place_key(data, rules)
     for candidate in sorted(candidates, key=lambda c: c.opened_at, reverse=True):
-        if _joins(candidate, key, event, data, now, rules):
+        if _joins(candidate, event, data, now, rules):
             return _merge(candidate, event, data, now, rules)
-    return _open(event, data, key, now, rules)
+    return _open(event, data, now, rules)
 
 
-def _joins(incident: Incident, key: str | None, event: Event, data: Reported, now: datetime, rules: Rules) -> bool:
-    within = rules.configuration.merge.within
+def _joins(incident: Incident, event: Event, data: Reported, now: datetime, rules: Rules) -> bool:
+    if incident.mode is not data.mode or incident.imported != event.imported:
+        return False
     last = max(report.received_at for report in incident.reports)
-    return (
-        key is not None
-        and incident.place_key == key
-        and incident.mode is data.mode
-        and incident.status is not Status.CLOSED
-        and incident.imported == event.imported
-        and now - last <= within
-    )
+    recent = now - (max(last, incident.closing.at) if incident.closing else last) <= rules.configuration.merge.within
+    if incident.status is Status.CLOSED and not (recent and data.kind is Kind.PANIC):
+        return False  # only a new press opens again what was closed
+    key = place_key(data, rules)
+    if key is not None and incident.place_key == key:
+        return recent
+    return data.kind is not Kind.PANIC and _follows(incident, data, recent=recent)
+
+
+def _follows(incident: Incident, data: Reported, *, recent: bool) -> bool:
+    """Whether a form adds details to an earlier press: by the press's reference, or soon after by its device."""
+    if data.reference is not None and f":reference/{data.reference}" in incident.keys:
+        return True
+    return recent and data.device_id is not None and f":device/{data.device_id}" in incident.keys
 
 
 def _report(event: Event, data: Reported, now: datetime) -> Report:
@@ -82,7 +96,7 @@ def _flag(from_rule: PoliceFlag, wish: PoliceWish) -> PoliceFlag:
     return "urgent" if wish is PoliceWish.WANTED else from_rule
 
 
-def _open(event: Event, data: Reported, key: str | None, now: datetime, rules: Rules) -> Decision:
+def _open(event: Event, data: Reported, now: datetime, rules: Rules) -> Decision:
     level, level_from = level_of(data, rules, event.source)
     site = data.site if data.site in rules.configuration.sites else None
     known = rules.location(site, data.location)
@@ -93,7 +107,8 @@ def _open(event: Event, data: Reported, key: str | None, now: datetime, rules: R
         site_text=None if site else data.site or data.site_text,
         location=known.id if known else data.location,
         device_id=data.device_id,
-        place_key=key,
+        place_key=place_key(data, rules),
+        keys=merge_keys(data, rules),
         mode=data.mode,
         kind=data.kind,
         source=event.source,
@@ -161,15 +176,19 @@ def _merge(incident: Incident, event: Event, data: Reported, now: datetime, rule
         acute=incident.acute or data.acute,
         kind=Kind.PANIC if data.kind is Kind.PANIC else incident.kind,
         calls=(*incident.calls, *_calls(report)),
+        keys=tuple(dict.fromkeys((*incident.keys, *merge_keys(data, rules)))),
     )
     joined = relay(merged, Change.MERGED, event_ids=(event.id,), source=event.source)
     if event.imported:
         return Decision(merged, (), Reason.MERGED)
+    if incident.status is Status.CLOSED:
+        again, effects = alarm_graver(replace(merged, closing=None), now, rules, data.police)
+        return Decision(again, (joined, *effects), Reason.REOPENED)
     if _is_graver(incident, merged, data.police):
-        graver = _apply_rules(merged, data.police, now, rules)
-        again, effects = restart(graver, now, rules)
-        return Decision(again, (joined, *_new_police_news(incident, graver), *effects), Reason.MERGED_REALARMED)
-    news = (joined, *_new_police_news(incident, merged))
+        again, effects = alarm_graver(merged, now, rules, data.police)
+        called = _called_news(incident, merged)
+        return Decision(again, (joined, *called, *effects), Reason.MERGED_REALARMED)
+    news = (joined, *_called_news(incident, merged))
     if merged.status is Status.ACKNOWLEDGED and data.kind is Kind.PANIC:
         return _pressed_while_taken(merged, report, news, now, rules)
     return Decision(merged, news, Reason.MERGED)
@@ -182,13 +201,18 @@ def _is_graver(before: Incident, after: Incident, wish: PoliceWish) -> bool:
     return after.level > before.level or (after.acute and not before.acute) or first_press or wanted
 
 
-def _new_police_news(before: Incident, after: Incident) -> tuple[Effect, ...]:
-    news: list[Effect] = []
-    if after.police != before.police:
-        news.append(relay(after, Change.POLICE_ADVISED, police=after.police))
-    if after.calls and not before.calls:
-        news.append(relay(after, Change.POLICE_REQUESTED))
-    return tuple(news)
+def alarm_graver(
+    incident: Incident, now: datetime, rules: Rules, wish: PoliceWish = PoliceWish.NONE
+) -> tuple[Incident, tuple[Effect, ...]]:
+    """Apply the rules anew to what became worse, and alarm again from the first step."""
+    graver = _apply_rules(incident, wish, now, rules)
+    news = (relay(graver, Change.POLICE_ADVISED, police=graver.police),) if graver.police != incident.police else ()
+    again, effects = restart(graver, now, rules)
+    return again, (*news, *effects)
+
+
+def _called_news(before: Incident, after: Incident) -> tuple[Effect, ...]:
+    return (relay(after, Change.POLICE_REQUESTED),) if after.calls and not before.calls else ()
 
 
 def _pressed_while_taken(
@@ -202,5 +226,6 @@ def _pressed_while_taken(
     if now >= quiet_until:
         again, effects = restart(merged, now, rules)
         return Decision(again, (*news, *effects), Reason.MERGED_REALARMED)
-    due = quiet_until if merged.due_at is None else min(merged.due_at, quiet_until)
-    return Decision(replace(merged, due_at=due), news, Reason.MERGED)
+    ends = quiet_until if merged.taken.until is None else min(merged.taken.until, quiet_until)
+    taken = replace(merged.taken, until=ends, reminded=True)
+    return Decision(replace(merged, taken=taken, due_at=ends), news, Reason.MERGED)

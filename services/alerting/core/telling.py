@@ -130,6 +130,11 @@ class Telling:
         reports = self.incident.reports
         if len(reports) > 1:
             yield self.words.several.format(count=len(reports), at=self.clock(self._last_report.at))
+        late = self._last_report.received_at - self._last_report.at
+        if late >= timedelta(minutes=1):
+            hours, minutes = divmod(int(late.total_seconds() // 60), 60)
+            pattern = self.words.late_by[0 if hours else 1]
+            yield self.words.late.format(late=pattern.format(hours=hours, minutes=minutes))
         occurred = reports[0].occurred_at
         if occurred is not None and abs(occurred - reports[0].at) >= timedelta(minutes=1):
             yield self.words.occurred.format(at=self.clock(occurred))

@@ -4,7 +4,7 @@ GET and HEAD never change anything, because mail scanners open links; only the P
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, NamedTuple
 from urllib.parse import quote
@@ -77,7 +77,7 @@ class _Desk:
         if click is None:
             return await self._page(opened, filled=filled, mistakes=mistakes)
         try:
-            decision = await self.incidents.act(opened.incident.id, click)
+            decision = await self.incidents.act(opened.incident.id, replace(click, email=_recipient(opened)))
         except LookupError:
             raise _Refusal(404, "missing") from None
         if decision.reason is Reason.OUTCOME_REFUSED:
@@ -120,6 +120,11 @@ class _Desk:
         }
         headers = {"Retry-After": "5"} if refusal.status == 503 else None
         return page("notice.html", values, refusal.status, headers)
+
+
+def _recipient(opened: _Opened) -> str | None:
+    """Whose link it is: who takes over through it is reminded before that runs out."""
+    return next((person.email for person in opened.incident.told if opened.access.is_for(person)), None)
 
 
 def router_for(

@@ -17,6 +17,7 @@ class Words:
     subject_not_acute: str
     subject_exercise: str
     subject_taken_over: str
+    subject_reminder: str
     subject_closed: str
     exercise_short: str
     # place and time
@@ -37,6 +38,8 @@ class Words:
     category: Mapping[Category, str]
     silent: str
     several: str
+    late: str
+    late_by: tuple[str, str]
     later_step: str
     repeated: str
     emergency: str
@@ -80,6 +83,7 @@ class Words:
     nothing_to_do: str
     alarms_again: str
     stays_taken: str
+    reminder: str
     closed: str
     outcome: Mapping[Outcome, str]
     note: str

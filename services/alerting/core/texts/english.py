@@ -12,6 +12,7 @@ ENGLISH: Final = Words(
     subject_not_acute="NOTICE",
     subject_exercise="EXERCISE",
     subject_taken_over="TAKEN OVER",
+    subject_reminder="REMINDER",
     subject_closed="CLOSED",
     exercise_short="exercise",
     weekdays=("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"),
@@ -31,6 +32,7 @@ ENGLISH: Final = Words(
         LevelFrom.MANUAL: "as reported",
         LevelFrom.CATEGORY: "from the kind of incident",
         LevelFrom.SOURCE: "default of the source",
+        LevelFrom.PERSON: "raised",
     },
     level_unknown="Level unknown, treated as {level}",
     category={
@@ -46,6 +48,8 @@ ENGLISH: Final = Words(
     },
     silent="Silent alarm.",
     several="{count} reports, the latest at {at}.",
+    late="The report arrived {late} late.",
+    late_by=("{hours} h {minutes} min", "{minutes} min"),
     later_step="Step {step}: nobody has taken over so far.",
     repeated="Repeat: nobody has taken over yet.",
     emergency="Nobody else is present or can be reached: the emergency contacts are alerted.",
@@ -97,6 +101,7 @@ ENGLISH: Final = Words(
     nothing_to_do="You need not do anything.",
     alarms_again="If the incident is not closed by {at}, the alarm is raised again.",
     stays_taken="No further alarm is raised; the incident stays open until somebody closes it.",
+    reminder="Not closed yet. It will alarm again at {at}. Please close it once the situation is settled.",
     closed="Closed by {by}, {at}: {outcome}.",
     outcome={
         Outcome.RESOLVED: "resolved",

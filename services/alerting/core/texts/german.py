@@ -12,6 +12,7 @@ GERMAN: Final = Words(
     subject_not_acute="HINWEIS",
     subject_exercise="PROBEALARM",
     subject_taken_over="ÜBERNOMMEN",
+    subject_reminder="ERINNERUNG",
     subject_closed="BEENDET",
     exercise_short="Übung",
     weekdays=("Mo", "Di", "Mi", "Do", "Fr", "Sa", "So"),
@@ -31,6 +32,7 @@ GERMAN: Final = Words(
         LevelFrom.MANUAL: "laut Meldung",
         LevelFrom.CATEGORY: "aus der Art des Vorfalls",
         LevelFrom.SOURCE: "Vorgabe der Meldestelle",
+        LevelFrom.PERSON: "heraufgesetzt",
     },
     level_unknown="Stufe unbekannt, wie {level} behandelt",
     category={
@@ -46,6 +48,8 @@ GERMAN: Final = Words(
     },
     silent="Stiller Alarm.",
     several="{count} Meldungen, zuletzt {at}.",
+    late="Die Meldung kam {late} verspätet an.",
+    late_by=("{hours} Std. {minutes} Min.", "{minutes} Min."),
     later_step="{step}. Stufe: Bisher hat niemand übernommen.",
     repeated="Wiederholung: Noch niemand hat übernommen.",
     emergency="Niemand sonst ist anwesend oder erreichbar: Die Notfallkontakte werden alarmiert.",
@@ -97,6 +101,7 @@ GERMAN: Final = Words(
     nothing_to_do="Sie müssen nichts tun.",
     alarms_again="Ist der Vorgang bis {at} nicht beendet, wird erneut alarmiert.",
     stays_taken="Es wird nicht erneut alarmiert, der Vorgang bleibt offen, bis ihn jemand beendet.",
+    reminder="Noch nicht beendet. Um {at} wird erneut alarmiert. Bitte beenden, wenn die Lage geklärt ist.",
     closed="Beendet von {by}, {at}: {outcome}.",
     outcome={
         Outcome.RESOLVED: "erledigt",

@@ -22,7 +22,7 @@ CREATE INDEX ix_held_until ON held (until);
 CREATE TABLE incidents (
     id TEXT NOT NULL,
     site TEXT,
-    place_key TEXT,
+    merge_keys TEXT[] NOT NULL,
     mode TEXT NOT NULL,
     status TEXT NOT NULL,
     urgency SMALLINT NOT NULL,
@@ -36,13 +36,13 @@ CREATE TABLE incidents (
     PRIMARY KEY (id)
 );
 
+CREATE INDEX incidents_by_key ON incidents USING gin (merge_keys);
+
 CREATE INDEX incidents_closed ON incidents (closed_at) WHERE status = 'closed';
 
 CREATE INDEX incidents_due ON incidents (due_at) WHERE due_at IS NOT NULL;
 
 CREATE INDEX incidents_open ON incidents (urgency, opened_at) WHERE status <> 'closed';
-
-CREATE INDEX incidents_open_by_place ON incidents (place_key) WHERE status <> 'closed';
 
 CREATE TABLE inputs (
     incident_id TEXT NOT NULL,

@@ -4,6 +4,7 @@ import re
 from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
@@ -79,6 +80,7 @@ class Rules:
         return self.configuration.mail.roles.get(role, self.configuration.mail.details)
 
 
+@lru_cache(maxsize=4096)
 def normalise_place(text: str) -> str:
     """`Zi. 112`, `Raum 112` and `112` are one place."""
     folded = " ".join(text.split()).casefold()

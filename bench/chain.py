@@ -39,6 +39,7 @@ def press_many(system: System, sink: Sink, count: int, pause: float = 0.0) -> li
         LostMailError: no mail came for one of them.
     """
     presses = []
+    system.client.connect_anew()
     run = next(_numbers)
     for number in range(count):
         room = f"R{run}-{number}"

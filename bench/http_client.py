@@ -13,8 +13,13 @@ class HttpClient:
     def __init__(self, port: int, path: str, headers: tuple[str, ...] = ()) -> None:
         lines = [f"POST {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Content-Type: application/json", *headers]
         self._head = "\r\n".join(lines).encode()
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._port = port
+        self._socket = _connected(port)
+
+    def connect_anew(self) -> None:
+        """Servers close connections that were idle for some seconds."""
+        self.close()
+        self._socket = _connected(self._port)
 
     def post(self, body: bytes) -> bytes:
         """Send a body; returns the answer's body.
@@ -46,6 +51,12 @@ class HttpClient:
         if not data:
             raise ConnectionError("the server closed the connection")
         return data
+
+
+def _connected(port: int) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
 
 
 def _length(head: bytes) -> int:

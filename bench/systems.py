@@ -32,6 +32,7 @@ class System(Protocol):
     """Something that makes a mail of a press."""
 
     name: str
+    client: HttpClient
 
     def press(self, room: str) -> str:
         """Raise an alarm in a room; returns, when it was taken, the id that the log names it by."""
@@ -43,11 +44,11 @@ class Rufkette:
 
     name: str
     log: Path
-    _client: HttpClient
+    client: HttpClient
 
     def press(self, room: str) -> str:
         report = {"site": "bernburg", "location": room, "danger_level": 2, "category": "threat"}
-        return str(json.loads(self._client.post(json.dumps(report).encode()))["event_id"])
+        return str(json.loads(self.client.post(json.dumps(report).encode()))["event_id"])
 
     def log_times(self) -> dict[str, dict[str, tuple[float, float]]]:
         """Per event name and event id: when it was logged (seconds since the epoch), and `duration_ms` if any."""
@@ -68,11 +69,11 @@ class Alertmanager:
     """Prometheus Alertmanager, alone, with one group an alert and no wait."""
 
     name: str
-    _client: HttpClient
+    client: HttpClient
 
     def press(self, room: str) -> str:
         labels = {"alertname": "Alarm", "site": "bernburg", "room": room, "danger_level": "2", "category": "threat"}
-        self._client.post(json.dumps([{"labels": labels}]).encode())
+        self.client.post(json.dumps([{"labels": labels}]).encode())
         return room
 
 

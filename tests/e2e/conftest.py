@@ -1,0 +1,60 @@
+"""One running chain for all scenarios: each takes rooms of its own, so that none can merge with another's."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.chain import Chain, Surroundings, alerting_service, ingest_service
+from tests.support.organisation import WS101, write_configuration
+from tests.support.servers import KafkaServer, PostgresServer, fresh_topics
+from tests.support.smtp_sink import SmtpSink
+
+OWN_BUTTON = "24E124535B316048"
+"""Another WS101, beside the one that The Things Stack's own example names."""
+
+
+def short_waits(content: dict[str, Any]) -> None:
+    """Bernburg waits an hour between steps, so its scenarios are quiet; Staßfurt waits seconds."""
+    policies, steps = content["policies"], content["policies"]["urgent"]["steps"]
+    policies["quick"] = {
+        "steps": [{**step, "after": f"{second}s"} for second, step in enumerate(steps)],
+        "repeat": "10s",
+        "acknowledged_for": "2s",
+    }
+    policies["urgent"] |= {
+        "steps": [{**step, "after": f"{hour}h"} for hour, step in enumerate(steps)],
+        "repeat": "1h",
+    }
+    quick = {"name": "short waits", "when": {"site": "stassfurt"}, "police": "advised", "policy": "quick"}
+    content["rules"].insert(0, quick)
+    devices = content["sources"]["lorawan"]["devices"]
+    devices[OWN_BUTTON] = devices[WS101] | {"location": "Zimmer 501"}
+    devices[WS101] |= {"location": "Zimmer 502"}
+    content["mail"] = {"details": "link", "roles": {"site_management": "full"}}
+
+
+@pytest.fixture(scope="package")
+async def office(
+    kafka_server: KafkaServer, postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Chain]:
+    """The whole chain, ready, with `short_waits`."""
+    directory: Path = tmp_path_factory.mktemp("office")
+    sink = SmtpSink()
+    await sink.start()
+    prefix = await fresh_topics(kafka_server.bootstrap_servers)
+    configuration = write_configuration(directory / "config.yaml", short_waits)
+    around = Surroundings(kafka_server.bootstrap_servers, prefix, configuration, directory)
+    database_url = postgres_server.url(postgres_server.create_database())
+    ingest, alerting = ingest_service(around), alerting_service(around, database_url, sink.url)
+    try:
+        ingest.spawn()
+        alerting.spawn()
+        await ingest.wait_ready()
+        await alerting.wait_ready()
+        yield Chain(ingest, alerting, sink, around, database_url)
+    finally:
+        alerting.stop()
+        ingest.stop()
+        await sink.stop()

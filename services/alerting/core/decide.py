@@ -12,6 +12,7 @@ from schemas.events import (
     Event,
     HandedOver,
     Heartbeat,
+    Kind,
     Outcome,
     PoliceRequested,
     Reported,
@@ -41,7 +42,7 @@ from services.alerting.core.escalation import (
     take_due_step,
     tell_emergency,
 )
-from services.alerting.core.incident import Closing, HandOver, Incident, LevelFrom, PoliceCall, Status, Taken
+from services.alerting.core.incident import Again, Closing, HandOver, Incident, LevelFrom, PoliceCall, Status, Taken
 from services.alerting.core.policy import Rules
 
 
@@ -155,7 +156,7 @@ def _raise_level(incident: Incident, click: Click, now: datetime, rules: Rules) 
         # Never to a laxer policy: what turned out harmless is closed, not played down.
         return incident, (), Reason.LEVEL_NOT_RAISED
     raised = replace(incident, danger_level=click.danger_level, level_from=LevelFrom.PERSON)
-    after, effects = reporting.alarm_graver(raised, now, rules)
+    after, effects = reporting.alarm_graver(raised, Again.RAISED, now, rules)
     return after, effects, Reason.LEVEL_RAISED
 
 
@@ -209,9 +210,15 @@ def _due(incident: Incident, now: datetime, rules: Rules) -> Decision:
     if incident.taken is not None and reminder_at(incident.taken) is not None and not _ran_out(incident.taken, now):
         return Decision(*_remind(current, incident.taken), Reason.REMINDED)
     if incident.status is Status.ACKNOWLEDGED:
-        return Decision(*restart(current, now, rules), Reason.ACKNOWLEDGEMENT_RAN_OUT)
+        why = Again.PRESSED if _pressed_since(incident) else Again.RAN_OUT
+        return Decision(*restart(current, why, now, rules), Reason.ACKNOWLEDGEMENT_RAN_OUT)
     reason = Reason.STEP_DUE if has_next_step(incident) else Reason.REPEAT_DUE
     return Decision(*take_due_step(current, now, rules), reason)
+
+
+def _pressed_since(incident: Incident) -> bool:
+    taken = incident.taken
+    return taken is not None and any(r.kind is Kind.PANIC and r.received_at >= taken.at for r in incident.reports[1:])
 
 
 def _ran_out(taken: Taken, now: datetime) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from schemas.lifecycle import Change, Lifecycle
 from services.alerting.core.effects import Effect, Notify, Purpose, Relay
-from services.alerting.core.incident import Incident, Recipient, Status, Taken
+from services.alerting.core.incident import Again, Incident, Recipient, Status, Taken
 from services.alerting.core.policy import Rules
 
 Changed = tuple[Incident, tuple[Effect, ...]]
@@ -43,9 +43,9 @@ def start(incident: Incident, now: datetime, rules: Rules) -> Changed:
     return take_step(begun, 0, now, rules)
 
 
-def restart(incident: Incident, now: datetime, rules: Rules) -> Changed:
+def restart(incident: Incident, why: Again, now: datetime, rules: Rules) -> Changed:
     """Begin anew, as a new cycle whose mails are new mails."""
-    again, effects = start(replace(incident, cycle=incident.cycle + 1), now, rules)
+    again, effects = start(replace(incident, cycle=incident.cycle + 1, again=why), now, rules)
     return again, (*effects, relay(again, Change.ESCALATED, step=again.step + 1, cycle=again.cycle))
 
 

@@ -19,6 +19,15 @@ class Status(StrEnum):
     CLOSED = "closed"
 
 
+class Again(StrEnum):
+    """Why escalation began anew; the mail says it."""
+
+    RAN_OUT = "ran_out"
+    PRESSED = "pressed"
+    GRAVER = "graver"
+    RAISED = "raised"
+
+
 class LevelFrom(StrEnum):
     """Where the danger level comes from; the mail says it."""
 
@@ -138,6 +147,7 @@ class Incident:
     revision: int = 0
     cycle: int = 0
     cycle_started_at: datetime | None = None
+    again: Again | None = None
     step: int = -1
     repetition: int = 0
     due_at: datetime | None = None

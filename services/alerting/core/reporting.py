@@ -9,7 +9,7 @@ from schemas.events import Event, Kind, PoliceWish, Reported
 from schemas.lifecycle import Change
 from services.alerting.core.effects import Decision, Effect, Reason
 from services.alerting.core.escalation import relay, restart, start
-from services.alerting.core.incident import Incident, PoliceCall, Report, Status
+from services.alerting.core.incident import Again, Incident, PoliceCall, Report, Status
 from services.alerting.core.policy import Facts, Rules, first_match, level_of, normalise_place
 
 QUIET_AFTER_ACKNOWLEDGEMENT = timedelta(minutes=2)
@@ -182,10 +182,10 @@ def _merge(incident: Incident, event: Event, data: Reported, now: datetime, rule
     if event.imported:
         return Decision(merged, (), Reason.MERGED)
     if incident.status is Status.CLOSED:
-        again, effects = alarm_graver(replace(merged, closing=None), now, rules, data.police)
+        again, effects = alarm_graver(replace(merged, closing=None), Again.PRESSED, now, rules, data.police)
         return Decision(again, (joined, *effects), Reason.REOPENED)
     if _is_graver(incident, merged, data.police):
-        again, effects = alarm_graver(merged, now, rules, data.police)
+        again, effects = alarm_graver(merged, Again.GRAVER, now, rules, data.police)
         called = _called_news(incident, merged)
         return Decision(again, (joined, *called, *effects), Reason.MERGED_REALARMED)
     news = (joined, *_called_news(incident, merged))
@@ -202,12 +202,12 @@ def _is_graver(before: Incident, after: Incident, wish: PoliceWish) -> bool:
 
 
 def alarm_graver(
-    incident: Incident, now: datetime, rules: Rules, wish: PoliceWish = PoliceWish.NONE
+    incident: Incident, why: Again, now: datetime, rules: Rules, wish: PoliceWish = PoliceWish.NONE
 ) -> tuple[Incident, tuple[Effect, ...]]:
     """Apply the rules anew to what became worse, and alarm again from the first step."""
     graver = _apply_rules(incident, wish, now, rules)
     news = (relay(graver, Change.POLICE_ADVISED, police=graver.police),) if graver.police != incident.police else ()
-    again, effects = restart(graver, now, rules)
+    again, effects = restart(graver, why, now, rules)
     return again, (*news, *effects)
 
 
@@ -224,7 +224,7 @@ def _pressed_while_taken(
         return Decision(merged, news, Reason.MERGED)
     quiet_until = merged.taken.at + QUIET_AFTER_ACKNOWLEDGEMENT
     if now >= quiet_until:
-        again, effects = restart(merged, now, rules)
+        again, effects = restart(merged, Again.PRESSED, now, rules)
         return Decision(again, (*news, *effects), Reason.MERGED_REALARMED)
     ends = quiet_until if merged.taken.until is None else min(merged.taken.until, quiet_until)
     taken = replace(merged.taken, until=ends, reminded=True)

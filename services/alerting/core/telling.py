@@ -13,7 +13,6 @@ from schemas.events import Kind, Mode
 from services.alerting.core.escalation import LATE
 from services.alerting.core.incident import Incident, LevelFrom, Report
 from services.alerting.core.policy import EMERGENCY_ROLE, Rules
-from services.alerting.core.reporting import QUIET_AFTER_ACKNOWLEDGEMENT
 from services.alerting.core.texts import Words
 from services.alerting.core.texts.english import ENGLISH
 from services.alerting.core.texts.german import GERMAN
@@ -146,14 +145,9 @@ class Telling:
         return max(self.incident.reports, key=lambda report: report.at)
 
     def again(self) -> str | None:
-        """Why an alarm that was taken over is open again (None: it never was restarted)."""
-        began = self.incident.cycle_started_at
-        if not self.incident.cycle or began is None:
-            return None
-        last = self._last_report
-        if len(self.incident.reports) > 1 and last.received_at >= began - QUIET_AFTER_ACKNOWLEDGEMENT:
-            return self.words.pressed_again.format(at=self.clock(last.at))
-        return self.words.open_again
+        """Why the alarm began anew (None: it never did)."""
+        why = self.incident.again
+        return None if why is None else self.words.again[why].format(at=self.clock(self._last_report.at))
 
     def warnings(self) -> tuple[str, ...]:
         """What could not be understood in the reports, each once."""

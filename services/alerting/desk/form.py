@@ -21,8 +21,10 @@ ACTIONS: Final[dict[str, tuple[Action, ...]]] = {
     "acknowledge_and_called": (Action.ACKNOWLEDGE, Action.CALLED_POLICE),
     "called_police": (Action.CALLED_POLICE,),
     "hand_over": (Action.HAND_OVER,),
+    "raise_level": (Action.RAISE_LEVEL,),
     "close": (Action.CLOSE,),
 }
+LEVELS: Final = ("1", "2", "3")
 OUTCOMES: Final = (Outcome.RESOLVED, Outcome.FALSE_ALARM, Outcome.NOT_RELEVANT)
 _LONGER_THAN_ANY_LIMIT: Final = BODY_LIMIT
 
@@ -35,6 +37,7 @@ class Filled:
     person: str = ""
     name: str = ""
     outcome: str = ""
+    level: str = ""
     note: str = ""
     measures: tuple[str, ...] = ()
     measure: str = ""
@@ -59,6 +62,7 @@ class Filled:
             person=line("person"),
             name=line("name"),
             outcome=line("outcome"),
+            level=line("level"),
             note=note.strip(),
             measures=tuple(one_line(measure, LINE_LIMIT) for measure in fields.get("measures", []))[:10],
             measure=line("measure"),
@@ -87,6 +91,8 @@ def understand(filled: Filled, words: PageWords, *, today: date, exercise: bool)
     if Action.HAND_OVER in actions:
         on, wrong = _date(filled, words, today)
         mistakes += [*wrong, *_too_long(words, (words.hand_over_reference, filled.reference, LINE_LIMIT))]
+    if Action.RAISE_LEVEL in actions and filled.level not in LEVELS:
+        mistakes.append(words.level_missing)
     if mistakes:
         return None, mistakes
     measures = tuple(dict.fromkeys(measure for measure in (*filled.measures, filled.measure) if measure))
@@ -96,6 +102,7 @@ def understand(filled: Filled, words: PageWords, *, today: date, exercise: bool)
         actions=actions,
         reference=(filled.reference or None) if Action.HAND_OVER in actions else None,
         on=on,
+        danger_level=int(filled.level) if Action.RAISE_LEVEL in actions else None,
         outcome=outcome,
         note=(filled.note or None) if closing else None,
         measures=measures if closing else (),

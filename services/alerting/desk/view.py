@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from services.alerting.core.incident import Incident, Recipient, Status
+from services.alerting.core.incident import Incident, LevelFrom, Recipient, Status
 from services.alerting.core.messages import first_word
 from services.alerting.core.policy import Rules
 from services.alerting.core.telling import Telling, many_lines, one_line
@@ -94,6 +94,7 @@ def acting_page(
             if closing
             else None
         ),
+        "higher_levels": [(n, words.level_means[n]) for n in range(telling.incident.level + 1, 4)],
         "outcomes": [(outcome.value, words.outcomes[outcome.value]) for outcome in OUTCOMES],
         "today": telling.now.astimezone(telling.zone).date().isoformat(),
         "filled": filled or Filled(),
@@ -128,6 +129,10 @@ def _last_act(incident: Incident, reason: str) -> tuple[str, datetime] | None:
             return incident.hand_overs[-1].by, incident.hand_overs[-1].at
         case "closed" | "already_closed" if incident.closing:
             return incident.closing.by, incident.closing.at
+        case "level_raised" if incident.level_from is LevelFrom.PERSON and incident.cycle_started_at:
+            return "", incident.cycle_started_at
+        case "level_not_raised":
+            return "", incident.opened_at
     return None
 
 

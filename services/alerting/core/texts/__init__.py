@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from schemas.events import Category, Outcome
-from services.alerting.core.incident import LevelFrom
+from services.alerting.core.incident import Again, LevelFrom
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,7 @@ class Words:
     later_step: str
     repeated: str
     emergency: str
-    open_again: str
-    pressed_again: str
+    again: Mapping[Again, str]
     warnings: str
     description: str
     shortened: str

@@ -3,7 +3,7 @@
 from typing import Final
 
 from schemas.events import Category, Outcome
-from services.alerting.core.incident import LevelFrom
+from services.alerting.core.incident import Again, LevelFrom
 from services.alerting.core.texts import Words
 
 ENGLISH: Final = Words(
@@ -53,8 +53,12 @@ ENGLISH: Final = Words(
     later_step="Step {step}: nobody has taken over so far.",
     repeated="Repeat: nobody has taken over yet.",
     emergency="Nobody else is present or can be reached: the emergency contacts are alerted.",
-    open_again="Open again: the takeover has run out and the incident is not closed.",
-    pressed_again="Open again: new report at {at}.",
+    again={
+        Again.RAN_OUT: "Open again: the takeover has run out and the incident is not closed.",
+        Again.PRESSED: "Open again: new report at {at}.",
+        Again.GRAVER: "Graver than first reported: new report at {at}.",
+        Again.RAISED: "Graver than first reported: the level was raised.",
+    },
     warnings="Notes on the report:",
     description="Description:",
     shortened="… (shortened, the link shows everything)",

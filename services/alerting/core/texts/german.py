@@ -3,7 +3,7 @@
 from typing import Final
 
 from schemas.events import Category, Outcome
-from services.alerting.core.incident import LevelFrom
+from services.alerting.core.incident import Again, LevelFrom
 from services.alerting.core.texts import Words
 
 GERMAN: Final = Words(
@@ -53,8 +53,12 @@ GERMAN: Final = Words(
     later_step="{step}. Stufe: Bisher hat niemand übernommen.",
     repeated="Wiederholung: Noch niemand hat übernommen.",
     emergency="Niemand sonst ist anwesend oder erreichbar: Die Notfallkontakte werden alarmiert.",
-    open_again="Wieder offen: Die Übernahme ist abgelaufen, der Vorgang ist nicht beendet.",
-    pressed_again="Wieder offen: Neue Meldung um {at}.",
+    again={
+        Again.RAN_OUT: "Wieder offen: Die Übernahme ist abgelaufen, der Vorgang ist nicht beendet.",
+        Again.PRESSED: "Wieder offen: Neue Meldung um {at}.",
+        Again.GRAVER: "Schwerer als zuerst gemeldet: Neue Meldung um {at}.",
+        Again.RAISED: "Schwerer als zuerst gemeldet: Die Stufe wurde heraufgesetzt.",
+    },
     warnings="Hinweise zur Meldung:",
     description="Beschreibung:",
     shortened="… (gekürzt, alles steht hinter dem Link)",

@@ -43,10 +43,13 @@ class PageWords:
     hand_over_on: str
     hand_over_reference: str
     hand_over_hint: str
+    raise_level: str
+    raise_level_button: str
     call_later: str
     mistakes: str
     name_missing: str
     too_long: str
+    level_missing: str
     outcome_missing: str
     outcome_test: str
     date_wrong: str

@@ -60,6 +60,11 @@ def compose(incident: Incident, notify: Notify, rules: Rules, *, now: datetime, 
     return Message(_subject(telling, notify.purpose), letter.as_text(), render(letter), high)
 
 
+def subject(incident: Incident, purpose: Purpose, rules: Rules, *, now: datetime) -> str:
+    """The subject of the mail that `compose` would make, without the effort of its body."""
+    return _subject(Telling.of(incident, rules, now), purpose)
+
+
 def first_word(telling: Telling) -> str:
     """The word that names how bad an alarm is: NOTFALL, ALARM, HILFERUF, HINWEIS or PROBEALARM."""
     if telling.exercise:

@@ -14,19 +14,26 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """How rows go into one table; `on_conflict` is what follows ON CONFLICT, or empty."""
+    """How rows go into one table.
+
+    `on_conflict` is what follows ON CONFLICT, or empty; `computed` are columns with an SQL expression over the row
+    `r`; `returning` is a column whose inserted values the statement answers under the table's name.
+    """
 
     table: sa.Table
     columns: tuple[str, ...]
     on_conflict: str = ""
+    computed: tuple[tuple[str, str], ...] = ()
+    returning: str = ""
 
     def as_cte(self) -> str:
         """`name AS (INSERT … SELECT … FROM json_to_recordset(:name))`."""
         chosen = [self.table.c[name] for name in self.columns]
-        names = ", ".join(f'"{column.name}"' for column in chosen)
-        values = ", ".join(_value(column) for column in chosen)
+        names = ", ".join([f'"{column.name}"' for column in chosen] + [f'"{name}"' for name, _ in self.computed])
+        values = ", ".join([_value(column) for column in chosen] + [expression for _, expression in self.computed])
         shape = ", ".join(f'"{column.name}" {_sent_as(column)}' for column in chosen)
         conflict = f" ON CONFLICT {self.on_conflict}" if self.on_conflict else ""
+        conflict += f' RETURNING "{self.returning}"' if self.returning else ""
         name = self.table.name
         return (
             f"{name}_rows AS (INSERT INTO {name} ({names}) "  # noqa: S608 - names of our own tables, values are bound
@@ -38,7 +45,12 @@ def statement(inserts: Sequence[Insert]) -> sa.TextClause:
     """One statement that takes the rows of each table as JSON text under the table's name."""
     ctes = ", ".join(insert.as_cte() for insert in inserts)
     parameters = [sa.bindparam(insert.table.name, type_=sa.Text) for insert in inserts]
-    return sa.text(f"WITH {ctes} SELECT 1").bindparams(*parameters)
+    answers = ", ".join(
+        f'ARRAY(SELECT "{insert.returning}" FROM {insert.table.name}_rows) AS {insert.table.name}'  # noqa: S608 - as above
+        for insert in inserts
+        if insert.returning
+    )
+    return sa.text(f"WITH {ctes} SELECT {answers or 1}").bindparams(*parameters)
 
 
 def as_json(rows: Sequence[Row]) -> str:

@@ -12,12 +12,23 @@ from pydantic import TypeAdapter
 from schemas import codec, topics
 from schemas.events import Event
 from services.alerting.core.decide import decide
-from services.alerting.core.effects import Click, Decision, Input, Notify, Purpose, Relay, Withdraw
+from services.alerting.core.effects import (
+    Answer,
+    Click,
+    Decision,
+    DeliveryResult,
+    Input,
+    Notify,
+    Purpose,
+    Relay,
+    Withdraw,
+)
 from services.alerting.core.incident import Incident
 from services.alerting.core.policy import Rules
 
 MAIL_COLUMNS = (
     "id", "incident_id", "cycle", "step", "repetition", "recipient", "role", "name", "purpose", "urgency", "created_at",
+    "lease",
 )  # fmt: skip
 INPUT: TypeAdapter[Input] = TypeAdapter(Input)
 
@@ -26,6 +37,24 @@ def outbox_id(incident_id: str, notify: Notify) -> uuid.UUID:
     """Names exactly one mail: the same decision made again is the same row, and the same Message-ID."""
     parts = (incident_id, notify.cycle, notify.step, notify.repetition, notify.recipient.email, notify.purpose.value)
     return uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A leased mail with its incident; the result counts only with `lease`. `attempt` counts from 1."""
+
+    id: uuid.UUID
+    lease: uuid.UUID
+    incident: Incident
+    notify: Notify
+    created_at: datetime
+    attempt: int
+
+    def result(self, answer: Answer) -> tuple[str, DeliveryResult]:
+        """The input for `decide`."""
+        n = self.notify
+        result = DeliveryResult(n.recipient.email, n.purpose, n.cycle, n.step, n.repetition, answer)
+        return self.incident.id, result
 
 
 @dataclass(slots=True)
@@ -42,6 +71,7 @@ class Changes:
     withdrawn: set[str] = field(default_factory=set)
     relayed: list[dict[str, Any]] = field(default_factory=list)
     journeys: list[tuple[Input, Decision]] = field(default_factory=list)
+    notifies: dict[uuid.UUID, Notify] = field(default_factory=dict)
 
     def decide(self, candidates: Sequence[Incident], cause: Input) -> Decision:
         """Decide and gather; a decision that changes nothing leaves only its reason behind."""
@@ -62,6 +92,20 @@ class Changes:
                     case _:
                         assert_never(effect)
         return decision
+
+    def lease_mails(self, count: int) -> None:
+        """Lease the most urgent mails to this process from their birth: no other one will claim them."""
+        urgent = sorted(self.mails.values(), key=lambda row: (row["urgency"], row["created_at"]))
+        for row in urgent[:count]:
+            row["lease"] = uuid.uuid4()
+
+    def leased_mails(self, new: set[uuid.UUID]) -> list[Mail]:
+        """The mails leased to this process, of those that were written."""
+        return [
+            Mail(id_, row["lease"], self.changed[row["incident_id"]], self.notifies[id_], row["created_at"], 1)
+            for id_, row in self.mails.items()
+            if row["lease"] is not None and id_ in new
+        ]
 
     def publish(self, topic: str, record: codec.Record) -> None:
         """Have a record published after the commit."""
@@ -104,7 +148,9 @@ class Changes:
             "purpose": notify.purpose.value,
             "urgency": notify.urgency,
             "created_at": self.now,
+            "lease": None,
         }
+        self.notifies[id_] = notify
 
     def _withdraw(self, incident_id: str) -> None:
         """Also what this very transaction wanted to send; rows of earlier ones are withdrawn when it is saved."""

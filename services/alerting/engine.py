@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Protocol
 
 import sqlalchemy as sa
 import structlog
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from schemas import codec, topics
 from schemas.events import Event, Reported
 from services.alerting import store
-from services.alerting.changes import Changes
+from services.alerting.changes import Changes, Mail
 from services.alerting.core.effects import Click, Deadline, Decision, DeliveryResult, Reason
 from services.alerting.core.incident import Incident
 from services.alerting.core.policy import Rules
@@ -32,7 +33,16 @@ class Signals:
 
     mail: asyncio.Event = field(default_factory=asyncio.Event)
     relay: asyncio.Event = field(default_factory=asyncio.Event)
-    timers: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Senders(Protocol):
+    """Connections of this process that are free to send at once what a decision asks for."""
+
+    def reserve(self, wanted: int) -> int:
+        """Keep up to `wanted` of them free; returns how many."""
+
+    def send(self, mails: Sequence[Mail], reserved: int) -> None:
+        """Use what was reserved; what is not needed is free again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,7 @@ class Engine:
         self.clock = clock
         self.topic_prefix = topic_prefix
         self.signals = Signals()
+        self.senders: Senders | None = None
 
     async def apply(self, batch: Batch, owner: str) -> None:
         """Apply a batch of records and move the position, in one commit.
@@ -175,25 +186,37 @@ class Engine:
         await self._commit(work)
 
     async def _commit(self, work: Callable[[AsyncConnection, Changes], Awaitable[None]]) -> Changes:
+        reserved = 0
+        leased: list[Mail] = []
+
         async def attempt(tx: AsyncConnection) -> Changes:
             changes = Changes(self.clock(), self.rules(), self.topic_prefix)
             await work(tx, changes)
-            await store.save(tx, changes)
+            nonlocal reserved
+            if self.senders is not None and reserved == 0:
+                reserved = self.senders.reserve(len(changes.mails))
+            changes.lease_mails(reserved)
+            leased[:] = changes.leased_mails(await store.save(tx, changes))
             return changes
 
-        changes = await in_transaction(self.database, attempt)
-        self._wake(changes)
+        try:
+            changes = await in_transaction(self.database, attempt)
+        except BaseException:
+            leased.clear()
+            raise
+        finally:
+            if self.senders is not None and reserved:
+                self.senders.send(leased, reserved)
+        self._wake(changes, handed_over=len(leased))
         for cause, decision in changes.journeys:
             log_decision(cause, decision)
         return changes
 
-    def _wake(self, changes: Changes) -> None:
-        if changes.mails:
+    def _wake(self, changes: Changes, *, handed_over: int) -> None:
+        if len(changes.mails) > handed_over:
             self.signals.mail.set()
         if changes.relayed:
             self.signals.relay.set()
-        if changes.changed:
-            self.signals.timers.set()
 
 
 async def _first_of_each(tx: AsyncConnection, events: Sequence[Event], new: set[str]) -> list[Event]:

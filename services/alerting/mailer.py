@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections.abc import Sequence
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from email.utils import format_datetime, formataddr, parseaddr
@@ -12,13 +13,13 @@ from uuid import NAMESPACE_URL, uuid5
 import structlog
 
 from services.alerting import outbox
+from services.alerting.changes import Mail
 from services.alerting.core.effects import Answer
 from services.alerting.core.messages import Message, compose
 from services.alerting.database import in_transaction, patiently
 from services.alerting.desk.tokens import Tokens
 from services.alerting.engine import Engine
-from services.alerting.outbox import Mail
-from services.alerting.smtp_session import SmtpAnswer, SmtpSession, Verdict
+from services.alerting.smtp_session import WHOLE_CONVERSATION, SmtpAnswer, SmtpSession, Verdict
 from services.common.loops import run_together
 from services.common.outage import Outage, wait_for
 from services.common.smtp import SmtpServer
@@ -26,6 +27,10 @@ from services.common.smtp import SmtpServer
 log = structlog.get_logger()
 
 CONNECTIONS = 8
+FIRST_ATTEMPT = 5.0
+"""Seconds for the first attempt at a mail: shorter than its first lease (`store.BORN_LEASE`)."""
+_COLLECT = 0.01
+"""Seconds to let answers gather before they are recorded together."""
 _LOOK_EVERY = 1.0
 """Seconds between looks at the outbox when nobody in this process says that there is a mail."""
 _PROBE_EVERY = 2.0
@@ -54,6 +59,8 @@ class Mailer:
         self._busy = 0
         self._unrecorded = 0
         self._stopping = False
+        self._backlog = False
+        engine.senders = self
 
     async def run(self) -> None:
         """Send for ever."""
@@ -77,11 +84,27 @@ class Mailer:
         while True:
             free = 0 if self._stopping else CONNECTIONS - self._busy
             claimed = await patiently(self._database, partial(self._take, free)) if free > 0 else []
+            self._busy += len(claimed)
             for mail in claimed:
-                self._busy += 1
                 self._work.put_nowait(mail)
+            # As many as asked for: there may be more, and the worst of them must not be overtaken.
+            self._backlog = len(claimed) >= free
             if len(claimed) < max(free, 1):
                 await wait_for(self._engine.signals.mail, _LOOK_EVERY)
+
+    def reserve(self, wanted: int) -> int:
+        """Connections for mails that are being decided; none while others wait, or the server is away."""
+        if self._stopping or self._backlog or self.outage.down is not None:
+            return 0
+        reserved = min(wanted, CONNECTIONS - self._busy)
+        self._busy += reserved
+        return reserved
+
+    def send(self, mails: Sequence[Mail], reserved: int) -> None:
+        """Send at once what was leased to this process by the commit that decided it."""
+        self._busy -= reserved - len(mails)
+        for mail in mails:
+            self._work.put_nowait(mail)
 
     async def _take(self, limit: int) -> list[Mail]:
         # A single statement needs no BEGIN and COMMIT of its own: two round trips less on the way of every alarm.
@@ -99,12 +122,14 @@ class Mailer:
             finally:
                 self._sessions.append(session)
                 self._busy -= 1
-                self._engine.signals.mail.set()
+                if self._backlog:
+                    self._engine.signals.mail.set()
 
     async def _deliver(self, session: SmtpSession, mail: Mail) -> None:
         started = time.perf_counter()
         message = self._build(mail)
-        answer = await session.send(self._envelope_sender, mail.notify.recipient.email, message)
+        within = FIRST_ATTEMPT if mail.attempt == 1 else WHOLE_CONVERSATION
+        answer = await session.send(self._envelope_sender, mail.notify.recipient.email, message, within)
         self._heard(reached=answer.stage != "CONNECT")
         about = self._about(mail, answer, started)
         text = f"{answer.stage} {answer.code or '-'} {answer.text}"[:500]
@@ -142,6 +167,7 @@ class Mailer:
         """Record answers, all that have come in since the last commit in one."""
         while True:
             answers = [await self._answers.get()]
+            await asyncio.sleep(_COLLECT)
             while not self._answers.empty() and len(answers) < 100:
                 answers.append(self._answers.get_nowait())
             await patiently(self._database, partial(self._write, answers))

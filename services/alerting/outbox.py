@@ -1,15 +1,13 @@
 """The mails that wait: claimed under a lease, worst first, and what became of them."""
 
-import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.alerting.core.effects import Answer, DeliveryResult, Notify, Purpose
-from services.alerting.core.incident import Incident, Recipient
+from services.alerting.changes import Mail
+from services.alerting.core.effects import Answer, Notify, Purpose
+from services.alerting.core.incident import Recipient
 from services.alerting.store import from_json
 from services.alerting.tables import outbox
 
@@ -27,24 +25,6 @@ _CLAIM = sa.text("""
     WHERE outbox.id = chosen.id AND incidents.id = outbox.incident_id
     RETURNING outbox.*, incidents.state AS incident_state
 """).columns(*outbox.c, sa.column("incident_state", sa.Text))
-
-
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """A claimed mail with its incident as it is now; the result counts only with `lease`."""
-
-    id: uuid.UUID
-    lease: uuid.UUID
-    incident: Incident
-    notify: Notify
-    created_at: datetime
-    attempt: int
-
-    def result(self, answer: Answer) -> tuple[str, DeliveryResult]:
-        """The input for `decide`."""
-        n = self.notify
-        result = DeliveryResult(n.recipient.email, n.purpose, n.cycle, n.step, n.repetition, answer)
-        return self.incident.id, result
 
 
 async def claim(tx: AsyncConnection, limit: int) -> list[Mail]:

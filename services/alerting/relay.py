@@ -23,6 +23,8 @@ log = structlog.get_logger()
 
 _LOCK = 0x72656C61
 _AT_ONCE = 500
+_COLLECT = 0.02
+"""Seconds to let what belongs together gather, and the alarm mails go first."""
 _PUBLISH_WITHIN = 3.0
 """Seconds; shorter than the database's limit on a transaction."""
 
@@ -54,6 +56,7 @@ class LifecycleRelay:
             self._outage.over()
             if published < _AT_ONCE:
                 await wait_for(self._engine.signals.relay, 1.0)
+                await asyncio.sleep(_COLLECT)
 
     async def close(self) -> None:
         """Discard the producer: after a failed send nothing about it can be trusted."""

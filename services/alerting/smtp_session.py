@@ -43,13 +43,14 @@ class SmtpSession:
         self._server = server
         self._client: aiosmtplib.SMTP | None = None
 
-    async def send(self, sender: str, recipient: str, message: bytes) -> SmtpAnswer:
-        """Hand one mail to the server. Never raises for what a server or a network can do."""
+    async def send(self, sender: str, recipient: str, message: bytes, within: float = WHOLE_CONVERSATION) -> SmtpAnswer:
+        """Hand one mail to the server, in `within` seconds. Never raises for what a server or a network can do."""
+        deadline = asyncio.get_running_loop().time() + within
         kept_open = self._client is not None
-        answer = await self._attempt(sender, recipient, message)
+        answer = await self._attempt(sender, recipient, message, deadline)
         if kept_open and answer.code is None and answer.stage == "MAIL":
             # The server had closed the idle connection; nothing was handed over yet.
-            answer = await self._attempt(sender, recipient, message)
+            answer = await self._attempt(sender, recipient, message, deadline)
         return answer
 
     async def probe(self) -> bool:
@@ -73,10 +74,10 @@ class SmtpSession:
         except (SMTPException, OSError, TimeoutError):
             client.close()
 
-    async def _attempt(self, sender: str, recipient: str, message: bytes) -> SmtpAnswer:
+    async def _attempt(self, sender: str, recipient: str, message: bytes, deadline: float) -> SmtpAnswer:
         stage = "CONNECT"
         try:
-            async with asyncio.timeout(WHOLE_CONVERSATION):
+            async with asyncio.timeout_at(deadline):
                 client = await self._connected()
                 stage = "MAIL"
                 await client.mail(sender)

@@ -1,5 +1,6 @@
 """Rows to incidents and back: what one transaction reads and writes."""
 
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +21,8 @@ from services.alerting.leases import LeaseLostError, Move
 from services.alerting.tables import events, held, incidents, inputs, outbox, relay
 
 _INCIDENT: TypeAdapter[Incident] = TypeAdapter(Incident)
+BORN_LEASE = "6 seconds"
+"""How long a mail is left to the process that decided it; longer than its first attempt may take."""
 HELD_FOR = timedelta(hours=24)
 
 
@@ -153,14 +156,30 @@ _SAVE = statement(
     (
         Insert(incidents, _FIXED + _STATE, f"(id) DO UPDATE SET {', '.join(f'{n} = excluded.{n}' for n in _STATE)}"),
         Insert(inputs, ("incident_id", "revision", "at", "reason", "by", "body")),
-        Insert(outbox, MAIL_COLUMNS, "DO NOTHING"),
+        Insert(
+            outbox,
+            MAIL_COLUMNS,
+            "DO NOTHING",
+            computed=(
+                ("attempts", "CASE WHEN r.lease IS NULL THEN 0 ELSE 1 END"),
+                (
+                    "lease_until",
+                    f"CASE WHEN r.lease IS NULL THEN NULL ELSE clock_timestamp() + interval '{BORN_LEASE}' END",
+                ),
+            ),
+            returning="id",
+        ),
         Insert(relay, ("topic", "key", "value", "headers")),
     )
 )
 
 
-async def save(tx: AsyncConnection, changes: Changes) -> None:
-    """Write everything gathered; mails that exist already are the same decision, made before."""
+async def save(tx: AsyncConnection, changes: Changes) -> set[uuid.UUID]:
+    """Write everything gathered; mails that exist already are the same decision, made before.
+
+    Returns:
+        The ids of the mails that are new.
+    """
     if changes.withdrawn:
         await _withdraw(tx, changes.withdrawn)
     if changes.changed or changes.relayed:
@@ -170,7 +189,8 @@ async def save(tx: AsyncConnection, changes: Changes) -> None:
             "outbox": as_json(list(changes.mails.values())),
             "relay": as_json(changes.relayed),
         }
-        await tx.execute(_SAVE, rows)
+        return set((await tx.execute(_SAVE, rows)).scalar_one())
+    return set()
 
 
 def _row(incident: Incident) -> dict[str, object]:

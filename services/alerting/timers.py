@@ -1,8 +1,10 @@
 """Due times are data in the incident's row: one loop takes what is due and sleeps until the earliest."""
 
+import asyncio
+
 from services.alerting.database import patiently
 from services.alerting.engine import Engine
-from services.common.outage import Outage, wait_for
+from services.common.outage import Outage
 
 _LONGEST_SLEEP = 1.0
 _BLOCKED_SLEEP = 0.2
@@ -20,10 +22,10 @@ class Timers:
         while True:
             fired = await patiently(self._database, self._engine.fire)
             if fired == 0:
-                await wait_for(self._engine.signals.timers, await patiently(self._database, self._sleep))
+                await asyncio.sleep(await patiently(self._database, self._sleep))
 
     async def _sleep(self) -> float:
-        """Seconds until the next due time, a second at most: other processes set due times, too."""
+        """Seconds until the next due time, a second at most: a new one may be set meanwhile, here or elsewhere."""
         due_at = await self._engine.next_due()
         if due_at is None:
             return _LONGEST_SLEEP

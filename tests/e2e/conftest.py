@@ -1,15 +1,14 @@
 """One running chain for all scenarios: each takes rooms of its own, so that none can merge with another's."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.chain import Chain, Surroundings, alerting_service, ingest_service
-from tests.support.organisation import WS101, write_configuration
-from tests.support.servers import KafkaServer, PostgresServer, fresh_topics
-from tests.support.smtp_sink import SmtpSink
+from tests.support.chain import Chain
+from tests.support.office import office_on, start_both
+from tests.support.organisation import WS101
+from tests.support.servers import KafkaServer, PostgresServer
 
 OWN_BUTTON = "24E124535B316048"
 """Another WS101, beside the one that The Things Stack's own example names."""
@@ -40,21 +39,7 @@ async def office(
     kafka_server: KafkaServer, postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Chain]:
     """The whole chain, ready, with `short_waits`."""
-    directory: Path = tmp_path_factory.mktemp("office")
-    sink = SmtpSink()
-    await sink.start()
-    prefix = await fresh_topics(kafka_server.bootstrap_servers)
-    configuration = write_configuration(directory / "config.yaml", short_waits)
-    around = Surroundings(kafka_server.bootstrap_servers, prefix, configuration, directory)
-    database_url = postgres_server.url(postgres_server.create_database())
-    ingest, alerting = ingest_service(around), alerting_service(around, database_url, sink.url)
-    try:
-        ingest.spawn()
-        alerting.spawn()
-        await ingest.wait_ready()
-        await alerting.wait_ready()
-        yield Chain(ingest, alerting, sink, around, database_url)
-    finally:
-        alerting.stop()
-        ingest.stop()
-        await sink.stop()
+    directory = tmp_path_factory.mktemp("office")
+    async with office_on(kafka_server, postgres_server, directory, short_waits) as chain:
+        await start_both(chain)
+        yield chain

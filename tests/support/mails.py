@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 import httpx
 
@@ -10,9 +12,24 @@ from tests.support.smtp_sink import Received, SmtpSink
 _LINK = re.compile(r"https?://\S+/a/[^\s\"<]+")
 
 
-def purpose_of(mail: Received) -> str:
-    """`alarm`, `taken_over` or `closed`."""
-    return str(mail.message["X-Rufkette-Step"]).partition("-")[0]
+class Named(NamedTuple):
+    """What a mail says it is in its headers."""
+
+    incident_id: str
+    step: str
+    message_id: str
+
+    @property
+    def purpose(self) -> str:
+        """`alarm`, `taken_over`, `reminder` or `closed`."""
+        return self.step.partition("-")[0]
+
+
+@lru_cache(maxsize=4_096)
+def named(mail: Received) -> Named:
+    """Remembered, because tests ask again and again while they wait."""
+    message = mail.message
+    return Named(str(message["X-Rufkette-Incident"]), str(message["X-Rufkette-Step"]), str(message["Message-ID"]))
 
 
 def mails_about(sink: SmtpSink, incident_id: str, purpose: str | None = None) -> list[Received]:
@@ -20,7 +37,7 @@ def mails_about(sink: SmtpSink, incident_id: str, purpose: str | None = None) ->
     return [
         mail
         for mail in sink.accepted
-        if mail.message["X-Rufkette-Incident"] == incident_id and purpose in (None, purpose_of(mail))
+        if named(mail).incident_id == incident_id and purpose in (None, named(mail).purpose)
     ]
 
 

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -18,7 +18,7 @@ from services.alerting.core.effects import Decision, Purpose
 from services.alerting.core.incident import Incident, Status
 from services.alerting.core.policy import Rules
 from services.alerting.leases import LeaseLostError, Move
-from services.alerting.tables import events, held, incidents, inputs, outbox, relay
+from services.alerting.tables import device_signs, events, held, incidents, inputs, outbox, relay
 
 _INCIDENT: TypeAdapter[Incident] = TypeAdapter(Incident)
 BORN_LEASE = "6 seconds"
@@ -103,6 +103,16 @@ async def begin_batch(
     return Begun(set(row.fresh), row.awaited)
 
 
+_LOAD = sa.text("""
+    SELECT id, state FROM incidents
+    WHERE id = ANY(:ids) OR (merge_keys && :keys AND (status <> 'closed' OR closed_at >= :closed_after))
+    ORDER BY id FOR UPDATE
+""").bindparams(
+    sa.bindparam("closed_after", type_=sa.DateTime(timezone=True)),
+    *(sa.bindparam(name, type_=sa.ARRAY(sa.Text)) for name in ("ids", "keys")),
+)
+
+
 async def load_for_update(
     tx: AsyncConnection, ids: Iterable[str], keys: Iterable[str] = (), *, closed_after: datetime | None = None
 ) -> dict[str, Incident]:
@@ -110,20 +120,10 @@ async def load_for_update(
 
     Locked, in order of id.
     """
-    by_id, by_key = sorted(set(ids)), sorted(set(keys))
-    if not by_id and not by_key:
+    wanted = {"ids": sorted(set(ids)), "keys": sorted(set(keys)), "closed_after": closed_after}
+    if not wanted["ids"] and not wanted["keys"]:
         return {}
-    here = incidents.c.status != Status.CLOSED.value
-    if closed_after is not None:
-        here = sa.or_(here, incidents.c.closed_at >= closed_after)
-    here = sa.and_(incidents.c.merge_keys.overlap(sa.cast(by_key, sa.ARRAY(sa.Text))), here)
-    query = (
-        sa.select(incidents.c.id, incidents.c.state)
-        .where(sa.or_(incidents.c.id.in_(by_id), here))
-        .order_by(incidents.c.id)
-        .with_for_update()
-    )
-    return {row.id: from_json(row.state) for row in await tx.execute(query)}
+    return {row.id: from_json(row.state) for row in await tx.execute(_LOAD, wanted)}
 
 
 async def digests_of(tx: AsyncConnection, ids: Iterable[str]) -> dict[str, str]:
@@ -170,6 +170,7 @@ _SAVE = statement(
             returning="id",
         ),
         Insert(relay, ("topic", "key", "value", "headers")),
+        Insert(device_signs, ("device_id", "at", "battery")),
     )
 )
 
@@ -182,12 +183,13 @@ async def save(tx: AsyncConnection, changes: Changes) -> set[uuid.UUID]:
     """
     if changes.withdrawn:
         await _withdraw(tx, changes.withdrawn)
-    if changes.changed or changes.relayed:
+    if changes.changed or changes.relayed or changes.signs:
         rows = {
             "incidents": as_json([_row(incident) for incident in sorted(changes.changed.values(), key=lambda i: i.id)]),
             "inputs": as_json(changes.timeline),
             "outbox": as_json(list(changes.mails.values())),
             "relay": as_json(changes.relayed),
+            "device_signs": as_json([asdict(sign) for sign in changes.signs]),
         }
         return set((await tx.execute(_SAVE, rows)).scalar_one())
     return set()

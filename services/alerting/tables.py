@@ -53,7 +53,8 @@ incidents = sa.Table(
     sa.Column("forgotten", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("state", JSONB, nullable=False),
     sa.Index("incidents_due", "due_at", postgresql_where=sa.text("due_at IS NOT NULL")),
-    sa.Index("incidents_by_key", "merge_keys", postgresql_using="gin"),
+    # Without fastupdate, whose list of pending entries every look-up would have to read.
+    sa.Index("incidents_by_key", "merge_keys", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
     sa.Index("incidents_open", "urgency", "opened_at", postgresql_where=sa.text("status <> 'closed'")),
     sa.Index("incidents_closed", "closed_at", postgresql_where=sa.text("status = 'closed'")),
 )
@@ -105,6 +106,59 @@ relay = sa.Table(
     sa.Column("headers", JSONB, nullable=False),
 )
 """Records to publish, in order: lifecycle events, and records that were set aside."""
+
+device_signs = sa.Table(
+    "device_signs",
+    metadata,
+    sa.Column("seq", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("device_id", sa.Text, nullable=False),
+    sa.Column("at", _instant, nullable=False),
+    sa.Column("battery", sa.Double),
+)
+"""Signs of life, as batches bring them: only ever inserted by these, so that no press waits for a device's row."""
+
+devices = sa.Table(
+    "devices",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("site", sa.Text, nullable=False),
+    sa.Column("expected_since", _instant),
+    sa.Column("last_seen_at", _instant),
+    sa.Column("battery", sa.Double),
+    sa.Column("battery_at", _instant),
+    sa.Column("silent_since", _instant),
+    sa.Column("low_since", _instant),
+    sa.Column("told_silent", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("told_low", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("changed_at", _instant),
+    sa.Column("due_at", _instant),
+    sa.Index("devices_due", "due_at", postgresql_where=sa.text("due_at IS NOT NULL")),
+    sa.Index("devices_changed", "site", postgresql_where=sa.text("changed_at IS NOT NULL")),
+)
+"""The devices of the configuration, by normalised id, as `core.devices` sees them."""
+
+notices = sa.Table(
+    "notices",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("site", sa.Text, nullable=False),
+    sa.Column("news", sa.Text, nullable=False),
+    sa.Column("devices", JSONB, nullable=False),
+    sa.Column("recipient", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("name", sa.Text),
+    sa.Column("created_at", _instant, nullable=False, index=True),
+    sa.Column("state", sa.Text, nullable=False, server_default="due"),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("attempt_at", _instant, nullable=False, server_default=sa.func.clock_timestamp()),
+    sa.Column("lease", sa.Uuid),
+    sa.Column("lease_until", _instant),
+    sa.Column("answered_at", _instant),
+    sa.Column("answer", sa.Text),
+    sa.Index("notices_due", "created_at", postgresql_where=sa.text("state = 'due'")),
+)
+"""Mails about devices, one row a mail. Apart from the outbox, so that they are in no alarm's way."""
 
 held = sa.Table(
     "held",

@@ -6,6 +6,7 @@ Unknown keys are refused, so that a typo is a mistake with a place and not an op
 
 import re
 from datetime import date, timedelta
+from functools import cached_property
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -139,6 +140,13 @@ class Site(_Model):
     emergency: tuple[Address, ...] = ()
 
 
+class Maintenance(_Model):
+    """Who hears of devices that are silent or whose battery is low; changes are collected for `collect`."""
+
+    role: Line = "site_management"
+    collect: Duration = timedelta(minutes=1)
+
+
 class Organisation(_Model):
     """Defaults for every site."""
 
@@ -147,14 +155,28 @@ class Organisation(_Model):
     language: Language = "de"
     holidays: str | None = None
     emergency: Annotated[tuple[Address, ...], Field(min_length=1)]
+    maintenance: Maintenance = Maintenance()
+
+
+def _some_time(value: timedelta) -> timedelta:
+    if value <= timedelta():
+        raise ValueError("must be longer than 0s; write for example 25h")
+    return value
+
+
+Every = Annotated[Duration, AfterValidator(_some_time)]
 
 
 class Device(_Model):
-    """A button or tracker; its place comes from here, never from a message."""
+    """A button or tracker; its place comes from here, never from a message.
+
+    `expect_every`: how often it must report, if not as its source says; `never`: it need not.
+    """
 
     site: str
     location: Line | None = None
     model: str | None = None
+    expect_every: Literal["never"] | Every | None = None
 
 
 class _Source(_Model):
@@ -162,6 +184,8 @@ class _Source(_Model):
     danger_level: Level | None = None
     key_sha256: Sha256
     devices: dict[str, Device] = {}
+    expect_every: Every | None = None
+    battery_low: Annotated[float, Field(ge=0, le=0.9)] = 0.2
 
     @property
     def register(self) -> dict[str, Device]:
@@ -282,6 +306,15 @@ class Configuration(_Model):
     merge: Merge = Merge()
     mail: MailRules = MailRules()
     retention: Retention = Retention()
+
+    @cached_property
+    def register(self) -> dict[str, tuple[str, str]]:
+        """Every device by normalised id: the key of its source, and its id as it stands there."""
+        return {
+            normalise_device_id(device_id): (key, device_id)
+            for key, source in self.sources.items()
+            for device_id in source.devices
+        }
 
 
 def normalise_device_id(device_id: str) -> str:

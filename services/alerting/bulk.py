@@ -78,6 +78,8 @@ def _sent_as(column: sa.Column[Any]) -> str:
             return "timestamptz"
         case sa.Boolean():
             return "boolean"
+        case sa.Double():
+            return "double precision"
         case sa.Uuid():
             return "uuid"
         case _:

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from schemas import codec, topics
 from schemas.events import Event
 from services.alerting.core.decide import decide
+from services.alerting.core.devices import Sign
 from services.alerting.core.effects import (
     Answer,
     Click,
@@ -71,6 +72,7 @@ class Changes:
     withdrawn: set[str] = field(default_factory=set)
     relayed: list[dict[str, Any]] = field(default_factory=list)
     journeys: list[tuple[Input, Decision]] = field(default_factory=list)
+    signs: Sequence[Sign] = ()
     notifies: dict[uuid.UUID, Notify] = field(default_factory=dict)
 
     def decide(self, candidates: Sequence[Incident], cause: Input) -> Decision:

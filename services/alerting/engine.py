@@ -15,6 +15,7 @@ from schemas import codec, topics
 from schemas.events import Event, Reported
 from services.alerting import store
 from services.alerting.changes import Changes, Mail
+from services.alerting.core.devices import signs_in
 from services.alerting.core.effects import Click, Deadline, Decision, DeliveryResult, Reason
 from services.alerting.core.incident import Incident
 from services.alerting.core.policy import Rules
@@ -104,6 +105,7 @@ class Engine:
         wanted = {key for of_one in keys.values() for key in of_one}
         begun = await store.begin_batch(tx, move, digests, wanted, changes.now)
         fresh = await _first_of_each(tx, events, begun.fresh)
+        changes.signs = signs_in(fresh, changes.rules.configuration, changes.now)
         subjects = [event.subject for event in fresh if event.subject]
         closed_after = changes.now - changes.rules.configuration.merge.within
         changes.known = await store.load_for_update(tx, subjects, wanted, closed_after=closed_after)

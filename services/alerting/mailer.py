@@ -4,8 +4,6 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
-from email.mime.multipart import MIMEMultipart
-from email.mime.text import MIMEText
 from email.utils import format_datetime, formataddr, parseaddr
 from functools import partial
 from uuid import NAMESPACE_URL, uuid5
@@ -19,6 +17,7 @@ from services.alerting.core.messages import Message, compose
 from services.alerting.database import in_transaction, patiently
 from services.alerting.desk.tokens import Tokens
 from services.alerting.engine import Engine
+from services.alerting.mime import build
 from services.alerting.smtp_session import WHOLE_CONVERSATION, SmtpAnswer, SmtpSession, Verdict
 from services.common.loops import run_together
 from services.common.outage import Outage, wait_for
@@ -201,13 +200,8 @@ class Mailer:
         token = self._tokens.issue(mail.incident.id, mail.notify.recipient.email, now)
         link = f"{self._public_url}/a/{token}"
         message = compose(mail.incident, mail.notify, self._engine.rules(), now=now, link=link)
-        mime = MIMEMultipart("alternative")
-        mime["Date"] = format_datetime(now)
-        for name, value in self._headers(mail, message).items():
-            mime[name] = value
-        mime.attach(MIMEText(message.text, "plain", "utf-8"))
-        mime.attach(MIMEText(message.html, "html", "utf-8"))
-        return mime.as_bytes()
+        headers = {"Date": format_datetime(now)} | self._headers(mail, message)
+        return build(headers, message.text, message.html, boundary=f"rufkette-{mail.id}")
 
     def _headers(self, mail: Mail, message: Message) -> dict[str, str]:
         recipient, incident = mail.notify.recipient, mail.incident

@@ -1,0 +1,36 @@
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from services.alerting.mime import build
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
+
+
+def parse(raw: bytes) -> EmailMessage:
+    message = message_from_bytes(raw, policy=policy.default)
+    assert isinstance(message, EmailMessage)
+    return message
+
+
+@given(subject=TEXT, text=TEXT, html=TEXT)
+@example(subject="ÜBERNOMMEN Zi. 112 Bernburg · Bedrohung · 110" * 4, text="ä" * 5000, html="<p>€</p>")
+@example(subject="a\r\nBcc: x@example.org", text=".\r\n.\r\n", html="--rufkette-1--")
+def test_what_is_written_can_be_read_by_the_standard_library(subject: str, text: str, html: str) -> None:
+    raw = build({"From": "r@example.org", "Subject": subject}, text, html, "rufkette-1")
+    message = parse(raw)
+    assert sorted(message.keys()) == ["Content-Type", "From", "MIME-Version", "Subject"]
+    plain, other = message.iter_parts()
+    assert isinstance(plain, EmailMessage)
+    assert isinstance(other, EmailMessage)
+    assert plain.get_payload(decode=True) == text.encode()
+    assert (plain.get_content_type(), other.get_content_type()) == ("text/plain", "text/html")
+    assert other.get_payload(decode=True) == html.encode()
+    assert max(len(line) for line in raw.split(b"\r\n")) <= 998
+
+
+def test_a_subject_with_umlauts_arrives_as_it_was_written() -> None:
+    subject = "ÜBERNOMMEN Zi. 112 Bernburg · Körperliche Gewalt · 110"
+    assert parse(build({"Subject": subject}, "", "", "rufkette-1"))["Subject"] == subject

@@ -28,7 +28,7 @@ log = structlog.get_logger()
 CONNECTIONS = 8
 FIRST_ATTEMPT = 5.0
 """Seconds for the first attempt at a mail: shorter than its first lease (`store.BORN_LEASE`)."""
-_COLLECT = 0.01
+_COLLECT = 0.05
 """Seconds to let answers gather before they are recorded together."""
 _LOOK_EVERY = 1.0
 """Seconds between looks at the outbox when nobody in this process says that there is a mail."""
@@ -166,7 +166,8 @@ class Mailer:
         """Record answers, all that have come in since the last commit in one."""
         while True:
             answers = [await self._answers.get()]
-            await asyncio.sleep(_COLLECT)
+            if answers[0][1] is Answer.ACCEPTED:
+                await asyncio.sleep(_COLLECT)  # a refusal may mean that the next step is due now
             while not self._answers.empty() and len(answers) < 100:
                 answers.append(self._answers.get_nowait())
             await patiently(self._database, partial(self._write, answers))

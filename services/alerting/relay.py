@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 _LOCK = 0x72656C61
 _AT_ONCE = 500
-_COLLECT = 0.02
+_COLLECT = 0.05
 """Seconds to let what belongs together gather, and the alarm mails go first."""
 _PUBLISH_WITHIN = 3.0
 """Seconds; shorter than the database's limit on a transaction."""

@@ -149,16 +149,18 @@ def check_config(
     file: Annotated[Path | None, typer.Argument(envvar="RUFKETTE_CONFIG", help="The YAML file.")] = None,
 ) -> None:
     """Check a configuration: every mistake with file and line, and what to write instead."""
-    from services.common.configuration_file import ConfigurationError, load
+    from services.common.configuration_file import ConfigurationError, examine
 
     if file is None:
         _fail("name a file, or set RUFKETTE_CONFIG", 2)
     try:
-        configuration = load(file)
+        configuration, hints = examine(file)
     except ConfigurationError as error:
         for mistake in error.mistakes:
             print(mistake, file=sys.stderr)
         raise typer.Exit(1) from None
+    for hint in hints:
+        print(f"hint: {hint}", file=sys.stderr)
     print(f"{file}: OK – {len(configuration.sites)} sites, {len(configuration.sources)} sources")
 
 

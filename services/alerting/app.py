@@ -28,6 +28,7 @@ from services.alerting.timers import Timers
 from services.common import configuration_file, telemetry
 from services.common.loops import Loop, cancel, run_together
 from services.common.outage import Outage
+from services.common.reload import Reloading, counts, hold_sighup
 from services.common.settings import AlertingSettings, unknown_variables
 from services.common.smtp import parse_smtp_url
 from services.common.web import Readiness, add_operations_routes, serve
@@ -38,15 +39,11 @@ log = structlog.get_logger()
 def run(settings: AlertingSettings) -> None:
     """`rufkette alerting`: until SIGTERM, or until a bug ends it with a non-zero exit code."""
     telemetry.configure(service="alerting", log_format=settings.log_format, log_level=settings.log_level)
+    hold_sighup()
     for name in unknown_variables(AlertingSettings):
         log.warning("setting.unknown", setting=name)
     configuration = configuration_file.load(settings.config)
-    log.info(
-        "configuration.loaded",
-        sites=len(configuration.sites),
-        sources=len(configuration.sources),
-        rules=len(configuration.rules),
-    )
+    log.info("configuration.loaded", **counts(configuration))
     serve(app_for(settings, configuration), host=settings.alerting_host, port=settings.alerting_port)
 
 
@@ -54,12 +51,13 @@ class Alerting:
     """The parts of one alerting process."""
 
     def __init__(self, settings: AlertingSettings, configuration: Configuration) -> None:
-        rules = Rules(configuration, OfficeCalendar(configuration))
         self.settings = settings
+        self.take(configuration)
+        self.reloading = Reloading(settings.config, self.take)
         self.database_url = settings.database_url.get_secret_value()
         self.database: AsyncEngine = create_engine(self.database_url)
         self.database_outage = Outage("database")
-        self.engine = Engine(self.database, lambda: rules, topic_prefix=settings.topic_prefix)
+        self.engine = Engine(self.database, lambda: self._rules, topic_prefix=settings.topic_prefix)
         self.tokens = Tokens(settings.secret_keys)
         # Unique per process: a zombie of the same host must not pass for its successor.
         owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
@@ -74,6 +72,10 @@ class Alerting:
             self.tokens,
             self.database_outage,
         )
+
+    def take(self, configuration: Configuration) -> None:
+        """Decide by this configuration from now on; incidents that are known keep the policy that they have."""
+        self._rules = Rules(configuration, OfficeCalendar(configuration))
 
     def loops(self) -> dict[str, Loop]:
         """What runs for ever, by name."""
@@ -116,6 +118,7 @@ def app_for(settings: AlertingSettings, configuration: Configuration) -> FastAPI
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        alerting.reloading.listen()
         task = asyncio.create_task(alerting.work())
         task.add_done_callback(_end_process_on_crash)
         log.info("service.started", host=settings.alerting_host, port=settings.alerting_port)

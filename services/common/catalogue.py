@@ -46,6 +46,8 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "loop.crashed": Entry("error", ("loop",), "A background loop ended with a bug; the process ends with it."),
     "setting.unknown": Entry("warning", ("setting",), "An environment variable RUFKETTE_… that nothing reads."),
     "configuration.loaded": Entry("info", ("sites", "sources", "rules"), "The configuration was read; its counts."),
+    "configuration.reloaded": Entry("info", ("sites", "sources", "rules"), "After a SIGHUP the new configuration is in force; its counts."),
+    "configuration.refused": Entry("error", ("mistakes",), "After a SIGHUP the file has mistakes, each with line and path; the old configuration stays in force."),
     "migration.applied": Entry("info", ("revision",), "The database was brought to this revision."),
     "library.logged": Entry("info", ("logger", "message", "repeated"), "A library's record, at the library's level."),
     # HTTP

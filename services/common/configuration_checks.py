@@ -2,7 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Final
 
@@ -10,6 +11,7 @@ import holidays
 import opening_hours
 
 from schemas.configuration import Configuration, Site, When, normalise_device_id
+from services.common.configuration_meaning import check_hours, check_reach, check_steps, hint_at_unused
 from services.common.yaml_places import Document, Path_
 
 DEVICE_MODELS: Final = frozenset(
@@ -29,12 +31,23 @@ DEVICE_MODELS: Final = frozenset(
 )
 
 
-def check(configuration: Configuration, document: Document) -> None:
-    """Note every contradiction in the document's `mistakes`."""
+def check(configuration: Configuration, document: Document, rule_numbers: Sequence[int] | None = None) -> None:
+    """Note every contradiction in the document's `mistakes`, and what may not be meant in its `hints`.
+
+    Args:
+        configuration: all of the file, or what is left of it without the parts whose shape is wrong.
+        document: the file. Names in it exist even where what they name has a wrong shape.
+        rule_numbers: the numbers that the configuration's rules have in the file, if not all of them are left.
+    """
+    numbers = range(len(configuration.rules)) if rule_numbers is None else rule_numbers
     _check_sites(configuration, document)
     _check_sources(configuration, document)
-    _check_rules(configuration, document)
-    _check_roles(configuration, document)
+    _check_rules(configuration, document, numbers)
+    held = _check_roles(configuration, document)
+    check_reach(configuration, document, numbers)
+    if rule_numbers is None:  # otherwise people may be missing whose entries have a wrong shape
+        check_steps(configuration, document, held)
+        hint_at_unused(configuration, document)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
@@ -89,6 +102,8 @@ def _check_hours(document: Document, path: Path_, hours: str | None) -> None:
         return
     if not opening_hours.validate(hours):
         document.mistake(path, f"`{hours}` cannot be read", example)
+        return
+    check_hours(document, path, hours, datetime.now())  # noqa: DTZ005 – hours are local, a day does not matter
 
 
 def _check_locations(document: Document, path: Path_, site: Site) -> None:
@@ -108,7 +123,7 @@ def _check_sources(configuration: Configuration, document: Document) -> None:
     for source_key, source in configuration.sources.items():
         for device_id, device in source.devices.items():
             path: Path_ = ("sources", source_key, "devices", device_id)
-            _must_exist(document, (*path, "site"), "site", device.site, configuration.sites)
+            _must_exist(document, (*path, "site"), "site", device.site, _named(document, "sites"))
             if device.model is not None:
                 _must_exist(document, (*path, "model"), "device model", device.model, DEVICE_MODELS)
             other = registered.setdefault(normalise_device_id(device_id), (source_key, device_id))
@@ -117,26 +132,45 @@ def _check_sources(configuration: Configuration, document: Document) -> None:
                 document.mistake(path, wrong, "each device once, whatever its case and separators")
 
 
-def _check_rules(configuration: Configuration, document: Document) -> None:
+def _named(document: Document, part: str) -> list[str]:
+    """The keys of a part of the file, also of entries whose shape is wrong."""
+    found = document.data.get(part)
+    return list(found) if isinstance(found, dict) else []
+
+
+def _check_rules(configuration: Configuration, document: Document, numbers: Sequence[int]) -> None:
     everything = When()
-    last = len(configuration.rules) - 1
-    for index, rule in enumerate(configuration.rules):
+    last = len(document.data["rules"]) - 1
+    for index, rule in zip(numbers, configuration.rules, strict=True):
         path: Path_ = ("rules", index)
-        _must_exist(document, (*path, "policy"), "policy", rule.policy, configuration.policies)
+        _must_exist(document, (*path, "policy"), "policy", rule.policy, _named(document, "policies"))
         for site in rule.when.site or ():
-            _must_exist(document, (*path, "when", "site"), "site", site, configuration.sites)
+            _must_exist(document, (*path, "when", "site"), "site", site, _named(document, "sites"))
         for source in rule.when.source or ():
-            _must_exist(document, (*path, "when", "source"), "source", source, configuration.sources)
+            _must_exist(document, (*path, "when", "source"), "source", source, _named(document, "sources"))
         if index < last and rule.when == everything:
             document.mistake(path, "matches everything, so that no rule after it is ever used", "it as the last rule")
-    if configuration.rules[last].when != everything:
+    if numbers[-1] == last and configuration.rules[-1].when != everything:
         expected = "a last rule without `when`, for example {name: everything else, policy: normal}"
         document.mistake(("rules", last), "the last rule does not match everything", expected)
 
 
-def _check_roles(configuration: Configuration, document: Document) -> None:
-    roles = [configuration.roles, *(site.people for site in configuration.sites.values())]
-    held = {name for people in roles for name, role in people.items() if role.people}
+def _held(document: Document) -> set[str]:
+    """Roles that somebody has, also somebody whose entry has a wrong shape."""
+    sites = document.data.get("sites")
+    of_sites = (
+        [site.get("people") for site in sites.values() if isinstance(site, dict)] if isinstance(sites, dict) else []
+    )
+    held: set[str] = set()
+    for roles in (document.data.get("roles"), *of_sites):
+        for name, role in roles.items() if isinstance(roles, dict) else ():
+            if role.get("people") if isinstance(role, dict) else role:
+                held.add(name)
+    return held
+
+
+def _check_roles(configuration: Configuration, document: Document) -> set[str]:
+    held = _held(document)
     for name, policy in configuration.policies.items():
         for index, step in enumerate(policy.steps):
             for position, role in enumerate(step.tell):
@@ -146,3 +180,4 @@ def _check_roles(configuration: Configuration, document: Document) -> None:
                     document.mistake(path, wrong, suggestion(role, held))
     for role in configuration.mail.roles:
         _must_exist(document, ("mail", "roles", role), "role", role, held)
+    return held

@@ -10,10 +10,11 @@ from pydantic_core import ErrorDetails
 
 from schemas.configuration import Configuration
 from services.common.configuration_checks import DEVICE_MODELS, check, suggestion
+from services.common.configuration_pruning import remainder
 from services.common.settings import SettingsError
 from services.common.yaml_places import Document, Mistake, Path_, dotted, read
 
-__all__ = ["DEVICE_MODELS", "ConfigurationError", "Mistake", "load"]
+__all__ = ["DEVICE_MODELS", "ConfigurationError", "Mistake", "examine", "load"]
 
 _MISSING = {
     "organisation": "organisation: {name: …, emergency: [bereitschaft@example.org]}",
@@ -62,8 +63,17 @@ def load(path: Path) -> Configuration:
     """The configuration in a YAML file.
 
     Raises:
-        ConfigurationError: the file cannot be read, is no YAML, does not fit, or contradicts itself. What
-            contradicts itself is looked for once the shape fits.
+        ConfigurationError: the file cannot be read, is no YAML, does not fit, or contradicts itself.
+    """
+    return examine(path)[0]
+
+
+def examine(path: Path) -> tuple[Configuration, list[Mistake]]:
+    """The configuration in a YAML file, and hints: what is allowed and perhaps not meant, in the order of the file.
+
+    Raises:
+        ConfigurationError: as `load`. Contradictions are named together with wrong shapes, as far as what is left
+            without the latter can be judged.
     """
     document = read(path)
     if document.data is None:
@@ -72,11 +82,14 @@ def load(path: Path) -> Configuration:
         configuration = Configuration.model_validate(document.data)
     except ValidationError as error:
         _explain(document, error)
+        left = remainder(document.data, [_path(document.data, one) for one in error.errors(include_url=False)])
+        if left is not None:
+            check(left.configuration, document, left.rule_numbers)
         raise ConfigurationError(document.mistakes) from None
     check(configuration, document)
     if document.mistakes:
         raise ConfigurationError(document.mistakes)
-    return configuration
+    return configuration, sorted(document.hints, key=lambda hint: hint.line)
 
 
 def _explain(document: Document, error: ValidationError) -> None:

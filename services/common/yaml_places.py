@@ -34,6 +34,7 @@ class Document:
     file: Path
     data: Any = None
     mistakes: list[Mistake] = field(default_factory=list)
+    hints: list[Mistake] = field(default_factory=list)
     _lines: dict[Path_, int] = field(default_factory=dict)
 
     def line(self, path: Path_) -> int:
@@ -47,6 +48,10 @@ class Document:
         self.mistakes.append(
             Mistake(self.file, self.line(path) if line is None else line, dotted(path), wrong, expected)
         )
+
+    def hint(self, path: Path_, noticed: str, perhaps: str) -> None:
+        """Note something that is allowed and perhaps not meant."""
+        self.hints.append(Mistake(self.file, self.line(path), dotted(path), noticed, perhaps))
 
     def place(self, path: Path_, node: yaml.Node) -> None:
         """Note on which line a part of the file starts."""

@@ -27,10 +27,11 @@ from services.embedded.topics import set_up_topics, topic_settings
 _POLL = 0.05  # seconds between two looks at the parts
 _STOP = 10.0  # seconds that each part gets to end by itself
 _READY = 60.0  # seconds until a part must answer
+_SERVICES = ("ingest", "alerting")
 
 
 class _Stopped(Exception):
-    """SIGINT, SIGTERM or SIGHUP arrived."""
+    """SIGINT or SIGTERM arrived, or the terminal is gone."""
 
 
 class Stack:
@@ -43,6 +44,9 @@ class Stack:
         self._jobs: list[Job] = []
         self._output = Output(json_only=plan.log_format == "json")
         self._signals = 0
+        self._up = False
+        self._reload = False
+        self._terminals = _terminals()
 
     def run(self) -> None:
         """Start everything and stay until a signal or a crash; in any case nothing is left running.
@@ -50,14 +54,16 @@ class Stack:
         Raises:
             EmbeddedError: a part cannot be started or has ended.
         """
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGHUP, self._on_hangup)
         try:
             self._start_servers()
             self._start_services()
             self._plan.data.write_addresses({"ingest": self._plan.ingest_url, "alerting": self._plan.alerting_url})
             print(banner(self._plan, self._configuration), flush=True)
             self._output.release()
+            self._up = True
             self._wait(lambda: False, timeout=None)
         except _Stopped:
             print("stopping …", file=sys.stderr)
@@ -76,12 +82,27 @@ class Stack:
                 if part.running:
                     os.killpg(part.process.pid, signal.SIGKILL)
 
+    def _on_hangup(self, number: int, frame: FrameType | None) -> None:
+        """A SIGHUP of somebody: read the configuration anew. The kernel's, when the terminal is gone: stop."""
+        if self._terminals and not _terminals():
+            self._on_signal(number, frame)
+        else:
+            self._reload = True
+
+    def _pass_on_reload(self) -> None:
+        self._reload = False
+        for part in self._parts:
+            if part.name in _SERVICES and part.running:
+                part.process.send_signal(signal.SIGHUP)
+
     def _wait(self, condition: Callable[[], bool], *, timeout: float | None, what: str = "") -> None:
         """Wait for the condition while all parts live; the timeout does not run during preparations (downloads)."""
         deadline = time.monotonic() + timeout if timeout is not None else None
         while not condition():
             if self._signals:
                 raise _Stopped
+            if self._reload and self._up:
+                self._pass_on_reload()
             for part in self._parts:
                 if not part.running:
                     raise self._crashed(part)
@@ -150,7 +171,7 @@ class Stack:
         return ready
 
     def _start_services(self) -> None:
-        for name in ("ingest", "alerting"):
+        for name in _SERVICES:
             command = [sys.executable, "-m", "services.cli", name]
             part = Part.start(name, command, env=self._plan.environment(os.environ, name), piped=True)
             self._parts.append(part)
@@ -170,6 +191,11 @@ def _start_mail(plan: Plan) -> Part:
     ports = ["--smtp-port", str(plan.smtp_port), "--http-port", str(plan.mail_port)]
     command = [sys.executable, "-m", "services.embedded.mail", "--directory", str(plan.data.root / "mails"), *ports]
     return Part.start("mail catcher", command, log=plan.data.root / "mail.log")
+
+
+def _terminals() -> int:
+    """How many of our standard streams are terminals; one that was hung up is none any more."""
+    return sum(os.isatty(number) for number in range(3))
 
 
 def _answers(url: str) -> bool:

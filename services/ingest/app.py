@@ -19,6 +19,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from schemas.configuration import Configuration
 from services.common import telemetry
 from services.common.configuration_file import ConfigurationError, load
+from services.common.reload import Reloading, counts, hold_sighup
 from services.common.settings import IngestSettings
 from services.ingest import docs, openapi
 from services.ingest.http import Routes
@@ -42,9 +43,17 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
     publisher = Publisher(settings)
     statuses = Statuses()
     follower = Follower(settings, statuses)
+    routes = Routes(senders(configuration), publisher, statuses)
+
+    def take(reloaded: Configuration) -> None:
+        routes.take(senders(reloaded))
+        _name_unknown_models(reloaded)
+
+    reloading = Reloading(settings.config, take)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        reloading.listen()
         await publisher.start()
         await follower.start()
         log.info("service.started", host=settings.ingest_host, port=settings.ingest_port)
@@ -60,7 +69,7 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
     app.add_middleware(RequestLog)
     app.add_exception_handler(Refusal, _refuse)
     app.add_exception_handler(HTTPException, _refuse)
-    _add_routes(app, Routes(senders(configuration), publisher, statuses))
+    _add_routes(app, routes)
     _add_documents(app)
     return app
 
@@ -124,17 +133,15 @@ def run(settings: IngestSettings) -> None:
         SystemExit: 2 with one clear line when configuration or address cannot be used; 1 after a bug.
     """
     telemetry.configure(service="ingest", log_format=settings.log_format, log_level=settings.log_level)
+    hold_sighup()
     try:
         configuration = load(settings.config)
         listener = _listen(settings)
     except (ConfigurationError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from None
-    counts = {key: len(getattr(configuration, key)) for key in ("sites", "sources", "rules")}
-    log.info("configuration.loaded", **counts)
-    for name, source in configuration.sources.items():
-        for model in sorted({d.model for d in source.devices.values() if d.model} - set(MODELS)):
-            log.warning("device.model_unknown", source=name, model=model)
+    log.info("configuration.loaded", **counts(configuration))
+    _name_unknown_models(configuration)
     server = uvicorn.Server(
         uvicorn.Config(
             app_for(settings, configuration), loop="uvloop", http="httptools", ws="none", lifespan="on",
@@ -148,6 +155,12 @@ def run(settings: IngestSettings) -> None:
     server.run(sockets=[listener])
     if Crashes.seen or not server.started:
         raise SystemExit(1)
+
+
+def _name_unknown_models(configuration: Configuration) -> None:
+    for name, source in configuration.sources.items():
+        for model in sorted({d.model for d in source.devices.values() if d.model} - set(MODELS)):
+            log.warning("device.model_unknown", source=name, model=model)
 
 
 def _listen(settings: IngestSettings) -> socket.socket:

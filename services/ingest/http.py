@@ -33,10 +33,14 @@ class Routes:
     """The handlers and what they need."""
 
     def __init__(self, senders: Mapping[str, Sender], publisher: Publisher, statuses: Statuses) -> None:
-        self._senders = senders
-        self._keys = Keyring({name: sender.source for name, sender in senders.items()})
+        self.take(senders)
         self._publisher = publisher
         self._statuses = statuses
+
+    def take(self, senders: Mapping[str, Sender]) -> None:
+        """Know these sources from the next request on; requests in hand keep the sender that they have."""
+        self._senders = senders
+        self._keys = Keyring({name: sender.source for name, sender in senders.items()})
 
     async def post_incident(self, request: Request) -> Response:
         """One report as the body of `/v1/incidents`."""

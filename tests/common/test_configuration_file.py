@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from services.common.configuration_file import ConfigurationError, Mistake, load
+from schemas.events import Category
+from services.common.configuration_file import ConfigurationError, Mistake, examine, load
 
 GOOD = """\
 organisation:
@@ -119,6 +120,10 @@ def test_the_example_is_good() -> None:
         ("name: Zimmer 113}", "name: ZIMMER-112}", 10, "sites.bernburg.locations[1]", "`r112`", "one location only"),
         ("everything else, ", "all, when: {acute: true}, ", 27, "rules[1]", "the last rule", "without `when`"),
         (", when: {danger_level: [2, 3], site: bernburg}", "", 26, "rules[0]", "no rule after it", "last rule"),
+        # what can never come true
+        ("Mo,Fr 08:00-12:00", "off", 11, "sites.bernburg.opening_hours", "`off` never opens", "at least one time"),
+        ("Mo,Fr 08:00-12:00", "Mo-Fr off", 11, "sites.bernburg.opening_hours", "never opens", "at least one time"),
+        ("site: bernburg}, ", "hours: closed, site: [hall]}, ", 26, "rules[0].when.site", "`hall`", "bernburg"),
     ],
 )
 def test_each_mistake_is_named(
@@ -135,6 +140,145 @@ def test_each_mistake_is_named(
     assert wrong in mistake.wrong
     assert expected in mistake.expected
     assert str(mistake).startswith(f"{file}:{mistake.line}: ")
+
+
+RULE = "  - {name: violence, when: {danger_level: [2, 3], site: bernburg}, policy: normal}\n"
+
+
+def with_rules(*rules: str) -> str:
+    """The good file with these rules before the last one; the first stands on line 26."""
+    return GOOD.replace(
+        RULE, "".join(f"  - {{name: rule {n}, {rule}, policy: normal}}\n" for n, rule in enumerate(rules))
+    )
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow"),
+    [
+        # the same conditions
+        ("when: {danger_level: 2}", "when: {danger_level: 2}"),
+        # some of its values, or more conditions
+        ("when: {danger_level: [2, 3]}", "when: {danger_level: 3}"),
+        ("when: {kind: panic}", "when: {kind: panic, danger_level: 3, site: bernburg}"),
+        ("when: {acute: false}", "when: {kind: form, acute: false}"),
+        ("when: {hours: closed}", "when: {hours: closed, category: weapon}"),
+        # a condition that lists everything excludes nothing
+        ("when: {danger_level: [0, 1, 2, 3]}", "when: {kind: form}"),
+        ("when: {hours: [open, closed], kind: [panic, form]}", "when: {kind: [form, panic]}"),
+        ("when: {mode: [actual, exercise], police: [none, wanted, called]}", "when: {source: buttons}"),
+    ],
+)
+def test_a_rule_that_is_never_reached(wide: str, narrow: str, write: Write) -> None:
+    (mistake,) = mistakes(write(with_rules("when: {source: buttons, category: threat}", wide, narrow)))
+    assert (mistake.line, mistake.path) == (28, "rules[2]")
+    assert mistake.wrong == "is never reached: whatever it matches, the rule `rule 1` (rules[1]) matches first"
+    assert "narrower rule before the wider" in mistake.expected
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("when: {danger_level: 3}", "when: {danger_level: [2, 3]}"),  # level 2 is left
+        ("when: {kind: panic, danger_level: 3}", "when: {kind: panic}"),
+        ("when: {acute: false}", "when: {acute: true}"),
+        ("when: {acute: false}", "when: {kind: form}"),
+        ("when: {hours: open}", "when: {hours: closed}"),
+        # a report may have no category, and come from no site that is known
+        (f"when: {{category: [{', '.join(Category)}]}}", "when: {kind: form}"),
+        ("when: {site: bernburg}", "when: {kind: form}"),
+    ],
+)
+def test_a_rule_that_is_reached_sometimes(first: str, second: str, write: Write) -> None:
+    load(write(with_rules(first, second)))
+
+
+def test_a_rule_for_closing_times_needs_an_office_that_closes(write: Write) -> None:
+    (mistake,) = mistakes(
+        write(with_rules("when: {hours: closed}").replace('    opening_hours: "Mo,Fr 08:00-12:00"\n', ""))
+    )
+    assert (mistake.path, mistake.wrong) == (
+        "rules[0].when.hours",
+        "is never reached: none of its sites is ever closed",
+    )
+
+
+@pytest.mark.parametrize(
+    ("people", "hours"),
+    [
+        ("{people: [x@example.org], when: closed}", '"24/7"'),  # present outside opening hours, of which there is none
+        ("{people: [x@example.org], when: closed}", None),  # without hours it counts as open
+    ],
+)
+def test_a_step_that_nobody_can_receive(people: str, hours: str | None, write: Write) -> None:
+    text = GOOD.replace("[vertretung@example.org]", people).replace("tell: [on_call]", "tell: [deputy]")
+    old = '    opening_hours: "Mo,Fr 08:00-12:00"\n'
+    load(write(text))
+    text = text.replace("    closed: [2026-12-24]\n", "").replace(old, f"    opening_hours: {hours}\n" if hours else "")
+    (mistake,) = mistakes(write(text))
+    assert mistake.path == "policies.normal.steps[1].tell"
+    assert mistake.line == text.splitlines().index("      - {after: 2m, tell: [deputy]}") + 1
+    assert "nobody can ever receive" in mistake.wrong
+
+
+def test_a_step_with_somebody_at_one_site_is_good(write: Write) -> None:
+    away = GOOD.replace("[vertretung@example.org]", "[]").replace("tell: [on_call]", "tell: [deputy, on_call]")
+    (mistake,) = mistakes(write(away))  # an empty role is one that nobody has
+    assert "nobody has the role `deputy`" in mistake.wrong
+    site = "  kiosk: {name: Kiosk, people: {deputy: [{email: x@example.org}]}}\nroles:"
+    load(write(away.replace("\nroles:", f"\n{site}")))
+
+
+def test_hints_do_not_fail(write: Write) -> None:
+    more = "policies:\n  spare: {steps: [{after: 0s, tell: [on_call]}], repeat: 5m}"
+    text = GOOD.replace("policies:", more).replace("Mo,Fr 08:00-12:00", "2020 Mo-Fr 08:00-12:00")
+    _, hints = examine(write(text))
+    assert [(hint.line, hint.path, hint.wrong) for hint in hints] == [
+        (11, "sites.bernburg.opening_hours", "`2020 Mo-Fr 08:00-12:00` does not open within the next year"),
+        (29, "policies.spare", "no rule takes this policy"),
+    ]
+    assert examine(write(GOOD))[1] == []
+
+
+def test_wrong_shapes_do_not_hide_contradictions(write: Write) -> None:
+    text = (
+        with_rules("when: {danger_level: 9}", "when: {kind: panic}", "when: {kind: panic, acute: true}", "whn: 1")
+        .replace("name: Jobcenter Beispiel", "nam: x")
+        .replace("DE-ST", "DE-XX")
+        .replace("[{email: leitung@example.org}]", "[leitung]")
+        .replace("btn-113: {site: bernburg}", "btn-113: {site: bernbrug}")
+        .replace("model: milesight-ws101", "modell: x")
+        .replace("tell: [on_call]", "tell: [oncall]")
+        .replace("{name: everything else, policy: normal}", "{name: everything else, policy: norml}")
+    )
+    assert [(m.line, m.path) for m in mistakes(write(text))] == [
+        (1, "organisation.name"),
+        (2, "organisation.nam"),
+        (3, "organisation.holidays"),
+        (14, "sites.bernburg.people.site_management[0]"),
+        (23, "sources.buttons.devices.btn-112.modell"),
+        (24, "sources.buttons.devices.btn-113.site"),
+        (26, "rules[0].when.danger_level"),
+        (28, "rules[2]"),
+        (29, "rules[3].whn"),
+        (30, "rules[4].policy"),
+        (35, "policies.normal.steps[1].tell[0]"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("repeat: 5m", "repeat: x"),  # the policy is still there for the rules that name it
+        ("name: Bernburg (Parkstraße)", "nam: x"),  # so is the site for its devices
+        ("type: native", "type: x"),
+        ("policy: normal}\npolicies", "polic: normal}\npolicies"),  # so is the last rule
+        ("{on_call: [bereitschaft@example.org]}", "{on_call: [bereitschaft]}"),  # so are the people of a role
+    ],
+)
+def test_a_wrong_shape_makes_no_further_mistakes(old: str, new: str, write: Write) -> None:
+    assert old in GOOD
+    found = mistakes(write(GOOD.replace(old, new)))
+    assert not [m for m in found if "there is no" in m.wrong or "nobody" in m.wrong or "last rule" in m.wrong]
 
 
 def test_all_mistakes_come_at_once_in_the_order_of_the_file(write: Write) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import shlex
 import signal
@@ -19,6 +20,12 @@ import pytest
 from services.embedded.process import free_port
 
 READY = "Raise a first alarm"
+IN_A_TERMINAL = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(int(sys.argv[1]), termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, "-m", "services.cli", "run", "--data-dir", sys.argv[2]])
+"""
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -228,3 +235,33 @@ def test_a_server_of_ones_own_replaces_the_embedded_one(
     assert not (run.data / "kafka").exists()
     assert not (run.data / "postgres").exists()
     assert empty_database_url not in run.out.read_text()
+
+
+def test_sighup_is_passed_on_and_a_lost_terminal_ends_it(tmp_path: Path) -> None:
+    data, out = tmp_path / "var", tmp_path / "out"
+    ours, theirs = pty.openpty()
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("RUFKETTE_")}
+    with out.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-c", IN_A_TERMINAL, str(theirs), str(data)],
+            stdin=theirs,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=clean | {"RUFKETTE_LOG_FORMAT": "json"},
+            pass_fds=[theirs],
+        )
+    os.close(theirs)
+    try:
+        until(lambda: READY in out.read_text(), "the banner", 90)
+        for times, event in enumerate(("configuration.reloaded", "configuration.refused")):
+            process.send_signal(signal.SIGHUP)
+            until(lambda event=event: out.read_text().count(f'"{event}"') == 2, event)  # type: ignore[misc]
+            assert process.poll() is None, times
+            (data / "config.yaml").write_text("sites: {}\n")
+        os.close(ours)  # the window is closed
+        assert process.wait(40) == 0
+        assert "stopping" in out.read_text()
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(40)

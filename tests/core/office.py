@@ -1,7 +1,7 @@
 """An office for tests of the core: short configuration, readable inputs."""
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,6 +23,7 @@ from services.alerting.core.effects import (
     Relay,
 )
 from services.alerting.core.incident import Incident
+from services.alerting.core.plans import AnnouncedTest, Plans, Silence
 from services.alerting.core.policy import Rules
 from services.alerting.core.reporting import merge_keys
 
@@ -111,6 +112,8 @@ class Desk:
     mails: list[tuple[datetime, str, Notify]] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
     inputs: list[tuple[datetime, str | None, Input]] = field(default_factory=list)
+    in_force: list[Plans] = field(default_factory=list)
+    """The plans that each input was decided under."""
 
     def give(self, cause: Input, about: Incident | None = None) -> Decision:
         """One input, decided now."""
@@ -120,6 +123,7 @@ class Desk:
         else:
             candidates = [self.incidents[about.id]] if about else []
         decision = decide(candidates, cause, now=self.now, rules=self.rules)
+        self.in_force.append(self.rules.plans)
         self.inputs.append((self.now, decision.incident.id if decision.incident else None, cause))
         if decision.incident is not None:
             self.incidents[decision.incident.id] = decision.incident
@@ -130,6 +134,22 @@ class Desk:
             elif isinstance(effect, Relay):
                 self.changes.append(effect.change.value)
         return decision
+
+    def announce(self, *devices: str, site: str | None = "bernburg", minutes: float = 30) -> AnnouncedTest:
+        """A test that begins now; without devices all of the site."""
+        ends = self.now + timedelta(minutes=minutes)
+        test = AnnouncedTest(f"t{next(_numbers)}", None if devices else site, devices, self.now, ends, "A. Muster")
+        self.rules = replace(self.rules, plans=replace(self.rules.plans, tests=(*self.rules.plans.tests, test)))
+        return test
+
+    def silence(self, *, site: str | None = "bernburg", device: str | None = None, minutes: float = 120) -> Silence:
+        """A silence that begins now."""
+        ends = self.now + timedelta(minutes=minutes)
+        here = None if device else site
+        silence = Silence(f"s{next(_numbers)}", here, device, self.now, ends, "Umzug", "A. Muster")
+        plans = replace(self.rules.plans, silences=(*self.rules.plans.silences, silence))
+        self.rules = replace(self.rules, plans=plans)
+        return silence
 
     def press(self, **data: Any) -> Incident:
         """A press now; the incident that it opened or joined."""

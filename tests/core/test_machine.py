@@ -3,17 +3,28 @@
 import importlib
 import inspect
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from schemas.events import Event, Mode, Outcome
+from schemas.events import Event, Kind, Mode, Outcome
 from services.alerting.core import reporting
 from services.alerting.core.decide import decide
-from services.alerting.core.effects import Action, Answer, Deadline, DeliveryResult, Notify, Purpose, Reason
+from services.alerting.core.effects import (
+    Action,
+    Answer,
+    Deadline,
+    DeliveryResult,
+    Notify,
+    Purpose,
+    Reason,
+    SilenceEnded,
+)
 from services.alerting.core.incident import Incident, Status
+from services.alerting.core.summary import held_back
 from tests.core.office import MONDAY, Desk, minutes, report
 
 PLACES = st.sampled_from(["Zimmer 112", "Zi. 112", "Zimmer 113", None])
@@ -35,13 +46,22 @@ class Office(RuleBasedStateMachine):
         kind=st.sampled_from(["panic", "form"]),
         acute=st.booleans(),
         late=st.integers(-600, 7200),
+        device=st.sampled_from([None, "btn1", "btn2"]),
     )
-    def somebody_reports(self, place: str | None, level: int | None, kind: str, acute: bool, late: int) -> None:
+    def somebody_reports(
+        self, place: str | None, level: int | None, kind: str, acute: bool, late: int, device: str | None
+    ) -> None:
         acute = acute or kind == "panic"
         event = report(
-            self.desk.now - timedelta(seconds=late), location=place, danger_level=level, kind=kind, acute=acute
+            self.desk.now - timedelta(seconds=late),
+            location=place,
+            danger_level=level,
+            kind=kind,
+            acute=acute,
+            device_id=device,
         )
         decision = self.desk.give(event)
+        assert not (kind == "panic" and decision.reason is Reason.SUPPRESSED)
         assert decision.incident is not None
         assert event.id in decision.incident.event_ids
         if place is not None:  # without candidates it is the event register of the database that knows
@@ -53,11 +73,30 @@ class Office(RuleBasedStateMachine):
         self.desk.press(location=place, mode=Mode.EXERCISE)
         assert {i.id: i for i in self.desk.incidents.values() if i.mode is Mode.ACTUAL} == before
 
+    @rule(site=st.booleans(), minutes=st.integers(1, 30))
+    def buttons_are_tried(self, site: bool, minutes: int) -> None:
+        self.desk.announce(*(() if site else ("btn1",)), minutes=minutes)
+
+    @rule(site=st.booleans(), minutes=st.integers(1, 600))
+    def a_silence_is_planned(self, site: bool, minutes: int) -> None:
+        self.desk.silence(device=None if site else "btn1", minutes=minutes)
+
+    @precondition(lambda self: self.desk.rules.plans.silences and self.desk.incidents)
+    @rule(pick=st.integers(0, 50), summary=st.booleans())
+    def a_silence_is_over(self, pick: int, summary: bool) -> None:
+        incident, silences = self._some(pick), self.desk.rules.plans.silences
+        over = silences[pick % len(silences)]
+        plans = replace(self.desk.rules.plans, silences=tuple(s for s in silences if s is not over))
+        self.desk.rules = replace(self.desk.rules, plans=plans)
+        self.desk.give(SilenceEnded(over.id, (held_back(incident),) if summary else ()), incident)
+        after = self.desk.incidents[incident.id]
+        assert not (after.held and after.hold is not None and after.hold.silence_id == over.id)
+
     @precondition(lambda self: self.desk.incidents)
     @rule(pick=st.integers(0, 50), actions=st.lists(st.sampled_from(list(Action)), min_size=1, max_size=3, unique=True))
     def somebody_clicks(self, pick: int, actions: list[Action]) -> None:
         incident = self._some(pick)
-        outcome = Outcome.RESOLVED if Action.CLOSE in actions else None
+        outcome = (Outcome.RESOLVED, Outcome.TEST)[pick % 2] if Action.CLOSE in actions else None
         decision = self.desk.click(incident, *actions, outcome=outcome, danger_level=pick % 4)
         assert decision.incident is None or decision.incident.level >= incident.level
         assert decision.incident is not None
@@ -108,11 +147,30 @@ class Office(RuleBasedStateMachine):
                 assert incident.due_at is None
             else:
                 assert incident.due_at is not None, "an incident that went silent"
-                assert incident.told, "an incident that nobody was told of"
+                assert incident.told or incident.hold, "an incident that nobody was told of"
+
+    @invariant()
+    def only_a_harmless_form_is_held_back_and_not_for_ever(self) -> None:
+        for incident in self.desk.incidents.values():
+            if incident.held:
+                assert incident.kind is Kind.FORM
+                assert incident.danger_level in {0, 1}
+                assert incident.mode is Mode.ACTUAL
+                assert (incident.police, incident.calls) == ("none", ())
+                assert incident.hold is not None
+                assert incident.due_at == incident.hold.until
+
+    @invariant()
+    def only_what_was_under_test_ends_as_a_test(self) -> None:
+        for incident in self.desk.incidents.values():
+            if incident.closing is not None and incident.closing.outcome is Outcome.TEST:
+                assert incident.under_test
 
     @invariant()
     def an_acute_alarm_is_never_left_alone_for_long(self) -> None:
         for incident in self.desk.incidents.values():
+            if incident.held:
+                continue
             if incident.status is Status.OPEN and incident.acute and incident.policy_name != "notice":
                 assert incident.due_at is not None
                 assert incident.due_at <= self.desk.now + minutes(15)
@@ -139,8 +197,8 @@ class Office(RuleBasedStateMachine):
     def _replay(self) -> None:
         """The stored inputs with their times give the same state."""
         again = Desk(self.desk.rules)
-        for at, incident_id, cause in self.desk.inputs:
-            again.now = at
+        for (at, incident_id, cause), plans in zip(self.desk.inputs, self.desk.in_force, strict=True):
+            again.now, again.rules = at, replace(again.rules, plans=plans)
             about = None if isinstance(cause, Event) or incident_id is None else again.incidents[incident_id]
             again.give(cause, about)
         assert again.incidents == self.desk.incidents

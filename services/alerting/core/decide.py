@@ -31,6 +31,7 @@ from services.alerting.core.effects import (
     Notify,
     Purpose,
     Reason,
+    SilenceEnded,
     Withdraw,
 )
 from services.alerting.core.escalation import (
@@ -39,11 +40,13 @@ from services.alerting.core.escalation import (
     relay,
     reminder_at,
     restart,
+    start,
     take_due_step,
     tell_emergency,
 )
 from services.alerting.core.incident import Again, Closing, HandOver, Incident, LevelFrom, PoliceCall, Status, Taken
 from services.alerting.core.policy import Rules
+from services.alerting.core.silence import silence_ended
 
 
 def decide(candidates: Sequence[Incident], input: Input, *, now: datetime, rules: Rules) -> Decision:  # noqa: A002 - the word of the design
@@ -76,6 +79,8 @@ def decide(candidates: Sequence[Incident], input: Input, *, now: datetime, rules
             return _due(candidates[0], now, rules)
         case DeliveryResult():
             return _delivered(candidates[0], input, now, rules)
+        case SilenceEnded():
+            return silence_ended(candidates[0], input, now, rules)
         case _:
             assert_never(input)
 
@@ -177,7 +182,7 @@ def _hand_over(incident: Incident, click: Click, at: datetime, rules: Rules) -> 
 def _close(incident: Incident, click: Click, at: datetime) -> _Acted:
     if incident.status is Status.CLOSED:
         return incident, (), Reason.ALREADY_CLOSED
-    if click.outcome is None or click.outcome is Outcome.TEST:
+    if click.outcome is None or (click.outcome is Outcome.TEST and not incident.under_test):
         # Only an announced test may end as a test: otherwise a real press could be filed away as one.
         return incident, (), Reason.OUTCOME_REFUSED
     closed = replace(
@@ -207,6 +212,8 @@ def _due(incident: Incident, now: datetime, rules: Rules) -> Decision:
     if incident.due_at is None or incident.due_at > now:
         return Decision(incident, (), Reason.NOT_DUE)
     current = replace(incident, revision=incident.revision + 1)
+    if incident.held:
+        return Decision(*start(current, now, rules), Reason.SILENCE_ENDED)
     if incident.taken is not None and reminder_at(incident.taken) is not None and not _ran_out(incident.taken, now):
         return Decision(*_remind(current, incident.taken), Reason.REMINDED)
     if incident.status is Status.ACKNOWLEDGED:

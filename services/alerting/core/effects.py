@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from schemas.events import Event, Outcome
 from schemas.lifecycle import Change, Lifecycle
-from services.alerting.core.incident import Incident, Recipient
+from services.alerting.core.incident import HeldBack, Incident, Recipient
 
 
 class Purpose(StrEnum):
@@ -16,6 +16,7 @@ class Purpose(StrEnum):
     TAKEN_OVER = "taken_over"
     REMINDER = "reminder"
     CLOSED = "closed"
+    SILENCE_ENDED = "silence_ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,15 @@ class DeliveryResult:
     answer: Answer
 
 
-Input = Event | Deadline | Click | DeliveryResult
+@dataclass(frozen=True, slots=True)
+class SilenceEnded:
+    """A planned silence is over, by itself or early. `summary` is given for one of the incidents that it held back."""
+
+    silence_id: str
+    summary: tuple[HeldBack, ...] = ()
+
+
+Input = Event | Deadline | Click | DeliveryResult | SilenceEnded
 
 
 class Reason(StrEnum):
@@ -112,6 +121,8 @@ class Reason(StrEnum):
     REOPENED = "reopened"
     DUPLICATE = "duplicate"
     IMPORTED = "imported"
+    SUPPRESSED = "suppressed"
+    SILENCE_ENDED = "silence_ended"
     STEP_DUE = "step_due"
     REPEAT_DUE = "repeat_due"
     REMINDED = "reminded"

@@ -26,6 +26,8 @@ class Again(StrEnum):
     PRESSED = "pressed"
     GRAVER = "graver"
     RAISED = "raised"
+    REAL = "real"
+    """What looked like an announced test is more than that."""
 
 
 class LevelFrom(StrEnum):
@@ -58,6 +60,8 @@ class Report:
     reference: str | None = None
     occurred_at: datetime | None = None
     warnings: tuple[str, ...] = ()
+    announced_test: str | None = None
+    """Id of the announced test that the press belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,30 @@ class Closing:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """A planned silence kept back the mails of a harmless report; texts as they were then."""
+
+    silence_id: str
+    until: datetime
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """One incident in the summary of a silence that ended: where, how bad, what, when, how many reports."""
+
+    incident_id: str
+    site: str | None
+    location: str | None
+    danger_level: int | None
+    level_from: LevelFrom
+    category: Category | None
+    at: datetime
+    reports: int
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
     """The state; changed only by `decide`. All instants are aware and in UTC.
 
@@ -163,11 +191,25 @@ class Incident:
     imported: bool = False
     keys: tuple[str, ...] = ()
     """What a later report may share with it: see `reporting.merge_keys`."""
+    hold: Hold | None = None
+    """The silence under which it was opened, if one was; it stays when the silence is over."""
+    summary: tuple[HeldBack, ...] = ()
+    """What a silence held back altogether; kept by the first of these incidents, whose mail tells it."""
 
     @property
     def level(self) -> int:
         """The level that rules and order go by: unknown counts as 2."""
         return UNKNOWN_LEVEL_COUNTS_AS if self.danger_level is None else self.danger_level
+
+    @property
+    def held(self) -> bool:
+        """Whether a silence still keeps its mails back: nobody was told, and nobody answered."""
+        return self.hold is not None and self.status is Status.OPEN and self.step < 0
+
+    @property
+    def under_test(self) -> bool:
+        """Whether all of it belongs to an announced test; one report beside the test makes it real."""
+        return all(report.announced_test is not None for report in self.reports)
 
     @property
     def event_ids(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from services.alerting.core.incident import Incident
 from services.alerting.core.mail_html import render
 from services.alerting.core.mail_parts import Letter, Section
 from services.alerting.core.policy import Rules
+from services.alerting.core.summary import silence_ended
 from services.alerting.core.telling import Telling, many_lines, one_line
 
 SUBJECT_LIMIT = 200
@@ -53,6 +54,8 @@ def compose(incident: Incident, notify: Notify, rules: Rules, *, now: datetime, 
             letter = _reminder(telling, link, full=full)
         case Purpose.CLOSED:
             letter = _closed(telling, link, full=full)
+        case Purpose.SILENCE_ENDED:
+            letter = silence_ended(telling, link)
         case _:
             assert_never(notify.purpose)
     # Only an alarm asks for something; marking the all-clear as important would make the mark mean nothing.
@@ -81,7 +84,11 @@ def _subject(telling: Telling, purpose: Purpose) -> str:
         Purpose.REMINDER: words.subject_reminder,
         Purpose.CLOSED: words.subject_closed,
     }
+    if purpose is Purpose.SILENCE_ENDED:
+        return one_line(f"{words.subject_not_acute} {telling.short_site} · {words.subject_summary}", SUBJECT_LIMIT)
     parts = [f"{informs.get(purpose) or first_word(telling)} {telling.short_place}"]
+    if telling.incident.under_test:
+        parts.append(words.announced_test)
     if telling.category:
         parts.append(telling.category)
     if telling.exercise and purpose is not Purpose.ALARM:
@@ -115,7 +122,7 @@ def _alarm(telling: Telling, notify: Notify, link: str, *, full: bool) -> Letter
         tone=_tone(telling),
         word=first_word(telling),
         headline=_headline(telling),
-        lead=(telling.level_line, *_urging(telling, notify), *telling.context()),
+        lead=(*telling.test_line(), telling.level_line, *_urging(telling, notify), *telling.context()),
         alert=telling.police_with_name if full else telling.police,
         alert_strong=not incident.calls and (incident.police != "none" or telling.exercise),
         advice=tuple(_advice(telling)),
@@ -190,7 +197,7 @@ def _taken_over(telling: Telling, link: str, *, full: bool) -> Letter:
         tone="calm",
         word=words.subject_taken_over,
         headline=_headline(telling),
-        lead=(*lead, words.nothing_to_do),
+        lead=(*telling.test_line(), *lead, words.nothing_to_do),
         alert=telling.police_with_name if full else telling.police,
         alert_strong=telling.call_wanted or telling.exercise,
         advice=tuple(_police_facts(telling, full=full)),
@@ -231,7 +238,7 @@ def _closed(telling: Telling, link: str, *, full: bool) -> Letter:
         tone="calm",
         word=words.subject_closed,
         headline=_headline(telling),
-        lead=tuple(lead),
+        lead=(*telling.test_line(), *lead),
         alert=police,
         alert_strong=telling.exercise,
         advice=tuple(_police_facts(telling, full=full)),

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Final, Protocol
@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from schemas.configuration import Configuration, Language, Location, Policy, Rule, Site, When
 from schemas.events import Category, Kind, Mode, PoliceWish, Reported
 from services.alerting.core.incident import UNKNOWN_LEVEL_COUNTS_AS, LevelFrom, Recipient
+from services.alerting.core.plans import Plans
 
 EMERGENCY_ROLE = "emergency"
 _ROOM_WORDS = re.compile(r"^(zimmer|zi|raum|rm|room|büro|office)\b\.?\s*", re.IGNORECASE)
@@ -32,6 +33,8 @@ class Rules:
 
     configuration: Configuration
     calendar: Calendar
+    plans: Plans = field(default_factory=Plans)
+    """Announced tests and silences that are known now."""
 
     def site(self, key: str | None) -> Site | None:
         """The configured site, or None for an unknown one."""

@@ -5,15 +5,19 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from schemas.configuration import PoliceFlag
-from schemas.events import Event, Kind, PoliceWish, Reported
+from schemas.events import Event, Kind, Mode, PoliceWish, Reported
 from schemas.lifecycle import Change
 from services.alerting.core.effects import Decision, Effect, Reason
 from services.alerting.core.escalation import relay, restart, start
-from services.alerting.core.incident import Again, Incident, PoliceCall, Report, Status
+from services.alerting.core.incident import Again, Hold, Incident, PoliceCall, Report, Status
+from services.alerting.core.plans import HIGHEST_SILENCED_LEVEL, Silence
 from services.alerting.core.policy import Facts, Rules, first_match, level_of, normalise_place
 
 QUIET_AFTER_ACKNOWLEDGEMENT = timedelta(minutes=2)
 """A press at a place that somebody has just taken over alarms again only after this time."""
+
+PLANNED_SILENCE = "planned_silence"
+"""The reason in the lifecycle; what people wrote stays out of it."""
 
 _STRICTNESS = {"none": 0, "advised": 1, "urgent": 2}
 
@@ -55,6 +59,8 @@ def decide_report(
 def _joins(incident: Incident, event: Event, data: Reported, now: datetime, rules: Rules) -> bool:
     if incident.mode is not data.mode or incident.imported != event.imported:
         return False
+    if incident.status is Status.CLOSED and not incident.under_test and _test_of(event, data, now, rules):
+        return False  # trying a button opens again nothing that was real
     last = max(report.received_at for report in incident.reports)
     recent = now - (max(last, incident.closing.at) if incident.closing else last) <= rules.configuration.merge.within
     if incident.status is Status.CLOSED and not (recent and data.kind is Kind.PANIC):
@@ -72,7 +78,24 @@ def _follows(incident: Incident, data: Reported, *, recent: bool) -> bool:
     return recent and data.device_id is not None and f":device/{data.device_id}" in incident.keys
 
 
-def _report(event: Event, data: Reported, now: datetime) -> Report:
+def _test_of(event: Event, data: Reported, now: datetime, rules: Rules) -> str | None:
+    """The announced test that a press belongs to; exercises and past events belong to none."""
+    if not rules.plans.tests or data.kind is not Kind.PANIC or data.mode is not Mode.ACTUAL or event.imported:
+        return None
+    test = rules.plans.test_of(data.site, data.device_id, min(event.time, now), now)
+    return test.id if test else None
+
+
+def _silence_of(incident: Incident, data: Reported, level: int | None, now: datetime, rules: Rules) -> Silence | None:
+    """The silence that may hold a report back: only a harmless form of known level that nobody wants police for."""
+    if not rules.plans.silences or data.kind is not Kind.FORM or data.mode is not Mode.ACTUAL:
+        return None
+    if level is None or level > HIGHEST_SILENCED_LEVEL or incident.police != "none" or incident.calls:
+        return None
+    return rules.plans.silence_of(data.site, data.device_id, now)
+
+
+def _report(event: Event, data: Reported, now: datetime, rules: Rules) -> Report:
     return Report(
         event_id=event.id,
         source=event.source,
@@ -88,6 +111,7 @@ def _report(event: Event, data: Reported, now: datetime) -> Report:
         reference=data.reference,
         occurred_at=data.occurred_at,
         warnings=data.warnings,
+        announced_test=_test_of(event, data, now, rules),
     )
 
 
@@ -100,7 +124,7 @@ def _open(event: Event, data: Reported, now: datetime, rules: Rules) -> Decision
     level, level_from = level_of(data, rules, event.source)
     site = data.site if data.site in rules.configuration.sites else None
     known = rules.location(site, data.location)
-    report = _report(event, data, now)
+    report = _report(event, data, now, rules)
     incident = Incident(
         id=event.id,
         site=site,
@@ -130,6 +154,11 @@ def _open(event: Event, data: Reported, now: datetime, rules: Rules) -> Decision
     news: tuple[Effect, ...] = (relay(incident, Change.OPENED), *_police_news(incident))
     if event.imported:
         return Decision(incident, (), Reason.IMPORTED)
+    silence = _silence_of(incident, data, level, now, rules)
+    if silence is not None:
+        hold = Hold(silence.id, silence.ends_at, silence.reason, silence.by)
+        held = replace(incident, hold=hold, due_at=silence.ends_at)
+        return Decision(held, (*news, relay(held, Change.SUPPRESSED, reason=PLANNED_SILENCE)), Reason.SUPPRESSED)
     opened, effects = start(incident, now, rules)
     return Decision(opened, (*news, *effects), Reason.OPENED)
 
@@ -162,7 +191,7 @@ def _apply_rules(incident: Incident, wish: PoliceWish, now: datetime, rules: Rul
 
 
 def _merge(incident: Incident, event: Event, data: Reported, now: datetime, rules: Rules) -> Decision:
-    report = _report(event, data, now)
+    report = _report(event, data, now, rules)
     level, level_from = level_of(data, rules, event.source)
     known = incident.danger_level
     higher = level is not None and (level > incident.level or (known is None and level == incident.level))
@@ -184,11 +213,15 @@ def _merge(incident: Incident, event: Event, data: Reported, now: datetime, rule
     if incident.status is Status.CLOSED:
         again, effects = alarm_graver(replace(merged, closing=None), Again.PRESSED, now, rules, data.police)
         return Decision(again, (joined, *effects), Reason.REOPENED)
-    if _is_graver(incident, merged, data.police):
-        again, effects = alarm_graver(merged, Again.GRAVER, now, rules, data.police)
+    real = incident.under_test and not merged.under_test
+    breaks_through = incident.held and _silence_of(merged, data, level, now, rules) is None
+    if real or breaks_through or _is_graver(incident, merged, data.police):
+        again, effects = alarm_graver(merged, Again.REAL if real else Again.GRAVER, now, rules, data.police)
         called = _called_news(incident, merged)
         return Decision(again, (joined, *called, *effects), Reason.MERGED_REALARMED)
     news = (joined, *_called_news(incident, merged))
+    if merged.held:
+        return Decision(merged, (*news, relay(merged, Change.SUPPRESSED, reason=PLANNED_SILENCE)), Reason.SUPPRESSED)
     if merged.status is Status.ACKNOWLEDGED and data.kind is Kind.PANIC:
         return _pressed_while_taken(merged, report, news, now, rules)
     return Decision(merged, news, Reason.MERGED)

@@ -98,7 +98,16 @@ class Telling:
             parts.append(self.words.room_unknown)
         return ", ".join(one_line(part) for part in parts if part)
 
+    @property
+    def short_site(self) -> str:
+        """The site alone, as a lock screen can show it."""
+        return one_line(self.site.short or self.site.name, 60) if self.site else self.words.site_unknown
+
     # what
+
+    def test_line(self) -> tuple[str, ...]:
+        """That it belongs to an announced test, if it does."""
+        return (f"{self.words.announced_test}.",) if self.incident.under_test else ()
 
     @property
     def exercise(self) -> bool:
@@ -134,6 +143,10 @@ class Telling:
             hours, minutes = divmod(int(late.total_seconds() // 60), 60)
             pattern = self.words.late_by[0 if hours else 1]
             yield self.words.late.format(late=pattern.format(hours=hours, minutes=minutes))
+        hold = self.incident.hold
+        if hold is not None:
+            pattern = self.words.held if self.incident.held else self.words.was_held
+            yield pattern.format(at=self.clock(hold.until))
         occurred = reports[0].occurred_at
         if occurred is not None and abs(occurred - reports[0].at) >= timedelta(minutes=1):
             yield self.words.occurred.format(at=self.clock(occurred))
@@ -208,6 +221,8 @@ class Telling:
         """What happens if nobody takes over."""
         incident, words = self.incident, self.words
         repeat = incident.policy.repeat
+        if incident.held and incident.due_at is not None:
+            return words.told_then.format(at=self.clock(incident.due_at))
         if not incident.acute:
             due = incident.due_at
             what = words.each_opening_from.format(at=self.clock(due, bare=True)) if due else words.each_opening

@@ -20,6 +20,17 @@ class Words:
     subject_reminder: str
     subject_closed: str
     exercise_short: str
+    # announced tests and silences
+    announced_test: str
+    subject_summary: str
+    held: str
+    was_held: str
+    told_then: str
+    summary_title: str
+    summary_intro: str
+    summary_more: str
+    summary_reports: str
+    summary_next: str
     # place and time
     weekdays: tuple[str, ...]
     date: str

@@ -27,6 +27,18 @@ _CLAIM = sa.text("""
 """).columns(*outbox.c, sa.column("incident_state", sa.Text))
 
 
+_RECORD = sa.text("""
+    UPDATE outbox SET state = answered.state, answer = answered.text, answered_at = clock_timestamp(),
+                      lease = NULL, lease_until = NULL
+    FROM unnest(:ids, :leases, :states, :texts) AS answered (id, lease, state, text)
+    WHERE outbox.id = answered.id AND outbox.lease = answered.lease AND outbox.state = 'due'
+    RETURNING outbox.id
+""").bindparams(
+    *(sa.bindparam(name, type_=sa.ARRAY(sa.Uuid)) for name in ("ids", "leases")),
+    *(sa.bindparam(name, type_=sa.ARRAY(sa.Text)) for name in ("states", "texts")),
+)
+
+
 async def claim(tx: AsyncConnection, limit: int) -> list[Mail]:
     """Take up to `limit` mails that are due and that nobody else is sending."""
     rows = (await tx.execute(_CLAIM, {"limit": limit})).all()
@@ -54,16 +66,14 @@ async def claim(tx: AsyncConnection, limit: int) -> list[Mail]:
 
 async def record(tx: AsyncConnection, answers: Sequence[tuple[Mail, Answer, str]]) -> set[int]:
     """Write final answers; returns the indexes of those whose lease was still ours."""
-    ours: set[int] = set()
-    for index, (mail, answer, text) in enumerate(answers):
-        statement = (
-            sa.update(outbox)
-            .where(outbox.c.id == mail.id, outbox.c.lease == mail.lease, outbox.c.state == "due")
-            .values(state=answer.value, answer=text, answered_at=_CLOCK, lease=None, lease_until=None)
-        )
-        if (await tx.execute(statement)).rowcount == 1:
-            ours.add(index)
-    return ours
+    rows = {
+        "ids": [mail.id for mail, _, _ in answers],
+        "leases": [mail.lease for mail, _, _ in answers],
+        "states": [answer.value for _, answer, _ in answers],
+        "texts": [text for _, _, text in answers],
+    }
+    ours = set((await tx.execute(_RECORD, rows)).scalars())
+    return {index for index, (mail, _, _) in enumerate(answers) if mail.id in ours}
 
 
 async def defer(tx: AsyncConnection, mail: Mail, seconds: float, text: str) -> None:

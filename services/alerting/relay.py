@@ -21,8 +21,14 @@ from services.common.settings import Settings
 
 log = structlog.get_logger()
 
-_LOCK = 0x72656C61
 _AT_ONCE = 500
+_ALONE = sa.text("SELECT pg_try_advisory_xact_lock(x'72656C61'::int)")
+_OLDEST = sa.text(f"SELECT seq, topic, key, value, headers FROM relay ORDER BY seq LIMIT {_AT_ONCE}").columns(  # noqa: S608 - a number of ours
+    *relay.c
+)
+_PUBLISHED = sa.text("DELETE FROM relay WHERE seq = ANY(:published)").bindparams(
+    sa.bindparam("published", type_=sa.ARRAY(sa.BigInteger))
+)
 _COLLECT = 0.05
 """Seconds to let what belongs together gather, and the alarm mails go first."""
 _PUBLISH_WITHIN = 3.0
@@ -80,9 +86,9 @@ class LifecycleRelay:
         failed: list[KafkaError | TimeoutError | OSError] = []
 
         async def work(tx: AsyncConnection) -> int:
-            if not await tx.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(_LOCK))):
+            if not await tx.scalar(_ALONE):
                 return 0
-            rows = (await tx.execute(sa.select(relay).order_by(relay.c.seq).limit(_AT_ONCE))).all()
+            rows = (await tx.execute(_OLDEST)).all()
             if not rows:
                 return 0
             try:
@@ -91,7 +97,7 @@ class LifecycleRelay:
             except (KafkaError, TimeoutError, OSError) as error:
                 failed.append(error)
                 return 0
-            await tx.execute(sa.delete(relay).where(relay.c.seq.in_([row.seq for row in rows])))
+            await tx.execute(_PUBLISHED, {"published": [row.seq for row in rows]})
             return len(rows)
 
         published = await in_transaction(self._engine.database, work)

@@ -28,6 +28,7 @@ GROUP = "rufkette-alerting"
 _MAX_RECORDS = 500
 _LOOK_FOR_PARTITIONS = 30  # renewals
 _FRESH_MS = 3_000
+_SILENT_POLLS = 4  # of half a second each
 _SHOW_LAG_EVERY = 5.0
 
 
@@ -45,6 +46,7 @@ class Consumer:
         self._unchecked: dict[int, Position] = {}
         self._client: AIOKafkaConsumer | None = None
         self._astray = False
+        self._silent = 0
 
     async def run(self) -> None:
         """Read for ever; Kafka and the database may come and go."""
@@ -170,10 +172,21 @@ class Consumer:
             for partition in error.args[0]:
                 await self._diverged(client, partition.partition)
             return
-        self.outage.over()
+        self._listen(client, heard=bool(fetched))
         await asyncio.gather(
             *(self._take(client, partition.partition, records) for partition, records in fetched.items())
         )
+
+    def _listen(self, client: AIOKafkaConsumer, *, heard: bool) -> None:
+        """A broker that is away is no error to the client: polls just come back empty, and no fetch was answered."""
+        newest = max((client.last_poll_timestamp(partition) or 0 for partition in client.assignment()), default=0)
+        if heard or time.time() * 1000 - newest < _FRESH_MS:
+            self._silent = 0
+            self.outage.over()
+            return
+        self._silent += 1
+        if self._silent >= _SILENT_POLLS:
+            self.outage.noticed(TimeoutError())
 
     async def _take(self, client: AIOKafkaConsumer, number: int, records: Sequence[ConsumerRecord]) -> None:
         position = self._held.get(number)

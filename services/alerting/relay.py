@@ -31,8 +31,8 @@ _PUBLISHED = sa.text("DELETE FROM relay WHERE seq = ANY(:published)").bindparams
 )
 _COLLECT = 0.05
 """Seconds to let what belongs together gather, and the alarm mails go first."""
-_PUBLISH_WITHIN = 3.0
-"""Seconds; shorter than the database's limit on a transaction."""
+_PUBLISH_WITHIN = 1.5
+"""Seconds; shorter than the database lets a transaction stand idle, else Kafka's absence would pass for its own."""
 
 
 class LifecycleRelay:

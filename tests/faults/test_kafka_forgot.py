@@ -1,0 +1,54 @@
+"""A Kafka that lost what it had: alerting must not wait at a position that means something else now."""
+
+from schemas import topics
+from tests.support.chain import Chain
+from tests.support.database import rows
+from tests.support.office import all_mailed, assert_nothing_lost_and_nothing_doubled, start_both
+from tests.support.records import recreate
+from tests.support.waiting import eventually
+
+
+async def press(office: Chain, room: str) -> str:
+    return await office.press({"site": "bernburg", "location": room, "danger_level": 2})
+
+
+async def test_presses_after_the_topic_was_created_anew_are_heard(office: Chain) -> None:
+    before = [await press(office, f"Raum {number}") for number in range(5)]
+    await all_mailed(office, before)
+    office.alerting.stop()
+    office.ingest.stop()
+    await recreate(office.around, topics.EVENTS)
+    # Six are more than were read: from the old position on, only the last would be found.
+    await office.ingest.start()
+    after = [await press(office, f"Neuer Raum {number}") for number in range(6)]
+    await office.alerting.start()
+    await all_mailed(office, after)
+    assert office.alerting.events("log.diverged")
+    await assert_nothing_lost_and_nothing_doubled(office, before + after)
+
+
+async def test_also_when_less_is_there_than_was_read(office: Chain) -> None:
+    known = [row["id"] for row in await rows(office.database_url, "select id from incidents")]
+    office.alerting.stop()
+    office.ingest.stop()
+    await recreate(office.around, topics.EVENTS)
+    said = len(office.alerting.events("log.diverged"))
+    await start_both(office)
+
+    async def diverged() -> int:
+        return len(office.alerting.events("log.diverged")) - said
+
+    first = await press(office, "Raum danach")
+    await all_mailed(office, [first])
+    await eventually(diverged, lambda count: count > 0)
+    await assert_nothing_lost_and_nothing_doubled(office, [*known, first])
+
+
+async def test_also_while_alerting_runs(office: Chain) -> None:
+    known = [row["id"] for row in await rows(office.database_url, "select id from incidents")]
+    await recreate(office.around, topics.EVENTS)
+    office.ingest.stop()  # its answer to a topic that vanished under it is a test of its own
+    await office.ingest.start()
+    first = [await press(office, f"Raum mittendrin {number}") for number in range(3)]
+    await all_mailed(office, first, within=60)
+    await assert_nothing_lost_and_nothing_doubled(office, known + first)

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from schemas.configuration import Configuration
 from services.alerting import housekeeping
+from services.alerting.attendance import Attendance
 from services.alerting.board import Board
 from services.alerting.consumer import Consumer
 from services.alerting.core.calendar import OfficeCalendar
@@ -23,6 +24,7 @@ from services.alerting.desk.tokens import Tokens
 from services.alerting.engine import Engine, system_clock
 from services.alerting.mailer import Mailer
 from services.alerting.migrations.apply import migrate_async
+from services.alerting.notices import NoticeMailer
 from services.alerting.relay import LifecycleRelay
 from services.alerting.timers import Timers
 from services.common import configuration_file, telemetry
@@ -64,6 +66,13 @@ class Alerting:
         self.consumer = Consumer(self.engine, settings, owner, self.database_outage)
         self.relay = LifecycleRelay(self.engine, settings, self.database_outage)
         self.timers = Timers(self.engine, self.database_outage)
+        self.attendance = Attendance(self.engine, self.database_outage)
+        self.notices = NoticeMailer(
+            self.engine,
+            parse_smtp_url(settings.smtp_url.get_secret_value()),
+            settings.mail_from,
+            self.database_outage,
+        )
         self.mailer = Mailer(
             self.engine,
             parse_smtp_url(settings.smtp_url.get_secret_value()),
@@ -85,6 +94,8 @@ class Alerting:
             "lag": self.consumer.show_lag,
             "timers": self.timers.run,
             "mailer": self.mailer.run,
+            "attendance": self.attendance.run,
+            "notices": self.notices.run,
             "relay": self.relay.run,
             "housekeeping": lambda: housekeeping.run(self.engine, self.database_outage),
         }

@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.configuration import Retention
+from services.alerting import notices
 from services.alerting.core.incident import Incident, Recipient
 from services.alerting.database import in_transaction, patiently
 from services.alerting.engine import Engine
@@ -38,6 +39,7 @@ async def clean(engine: Engine) -> None:
     for event_id in await in_transaction(engine.database, lambda tx: _expire_held(tx, now)):
         log.warning("event.expired", event_id=event_id)
     await in_transaction(engine.database, lambda tx: _drop_event_ids(tx, now))
+    await in_transaction(engine.database, lambda tx: notices.forget(tx, now - retention.personal_data))
     while await in_transaction(engine.database, lambda tx: _forget(tx, now, retention)):
         pass
     while await in_transaction(engine.database, lambda tx: _delete(tx, now, retention)):

@@ -82,11 +82,22 @@ CATALOGUE: Final[dict[str, Entry]] = {
     # what happens to incidents
     "incident.opened": Entry("info", ("danger_level", "mode", "rule", "policy", "mails"), "A report opened an incident; `mails` are on their way."),
     "incident.merged": Entry("info", ("danger_level", "mode", "reason", "mails"), "A report joined an open incident at its place."),
+    "incident.suppressed": Entry("info", ("danger_level", "mode", "silence_id"), "A planned silence holds a harmless form's mails back until it ends."),
     "incident.escalated": Entry("info", ("danger_level", "mode", "reason", "step", "cycle", "repetition", "mails"), "A step was taken; the reason names why."),
     "incident.acknowledged": Entry("info", ("danger_level", "mode", "mails"), "A person took the incident over; those told are informed."),
     "incident.closed": Entry("info", ("danger_level", "mode", "outcome", "mails"), "A person closed the incident."),
     "incident.changed": Entry("debug", ("danger_level", "mode", "reason"), "Another change, or none; the reason names it."),
     "nobody.present": Entry("error", ("danger_level", "mode", "step", "cycle", "repetition", "mails"), "Nobody of the rules can be told: the emergency contacts are."),
+    # devices: `device_id` is the id without case and separators
+    "device.silent": Entry("warning", ("device_id",), "A device that must report did not for longer than `expect_every`; a mail goes to maintenance, once."),
+    "device.recovered": Entry("info", ("device_id",), "A silent device reports again."),
+    "device.battery_low": Entry("warning", ("device_id",), "The device's battery is at or below `battery_low`; a mail goes to maintenance, once."),
+    "device.battery_restored": Entry("info", ("device_id",), "The device's battery is well above `battery_low` again."),
+    # what people plan
+    "test.announced": Entry("info", ("test_id", "devices", "minutes"), "Somebody announced a test of buttons; 0 devices: all of the site."),
+    "silence.planned": Entry("info", ("silence_id", "device", "minutes"), "Somebody planned a silence for harmless forms; `device`: of one device only."),
+    "plan.ended": Entry("info", ("plan_id", "kind"), "Somebody ended a test or a silence before its time."),
+    "silence.ended": Entry("info", ("silence_id", "held_back"), "A silence is over; so many incidents that it held back are told now."),
     # mails and changes going out
     "mail.accepted": Entry("info", ("mail_id", "purpose", "role", "step", "cycle", "repetition", "attempt", "stage", "code", "duration_ms"), "A mail server took the mail."),
     "mail.deferred": Entry("warning", ("mail_id", "purpose", "role", "step", "cycle", "repetition", "attempt", "stage", "code", "duration_ms", "seconds"), "Not taken now; tried again after these seconds."),

@@ -165,7 +165,7 @@ def _deadline(device: DeviceState, every: timedelta | None) -> datetime | None:
 
 
 def _low_since(device: DeviceState, now: datetime, threshold: float) -> datetime | None:
-    if device.battery is None or device.battery >= min(1.0, threshold + HYSTERESIS):
+    if device.battery is None or device.battery >= min(1.0, round(threshold + HYSTERESIS, 3)):
         return None
     return (device.low_since or now) if device.battery <= threshold else device.low_since
 

@@ -1,0 +1,1 @@
+"""What would happen: imagined or past events played through the very code that decides about real ones."""

@@ -20,7 +20,9 @@ TARGETS = {"ratio_p50": 3.0, "ratio_p99": 1.5}
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="Benchmarks; docs/performance.md explains them."
+    )
     parser.add_argument(
         "what", nargs="?", choices=("chain", "core"), default="chain",
         help="chain (default): press until mail, beside Alertmanager; core: decisions per second on one core",

@@ -50,7 +50,10 @@ def press_many(system: System, sink: Sink, count: int, pause: float = 0.0) -> li
         while taken is not None and taken.room != room:
             taken = sink.take(_MAIL_WITHIN)
         if taken is None:
-            raise LostMailError(f"{system.name}: no mail for press {number + 1} within {_MAIL_WITHIN:.0f} s")
+            end = "\n".join(system.log.read_text(errors="replace").splitlines()[-10:])
+            raise LostMailError(
+                f"{system.name}: no mail for press {number + 1} within {_MAIL_WITHIN:.0f} s; the end of its log:\n{end}"
+            )
         presses.append(Press(id_, pressed, answered, taken.at))
         if pause:
             time.sleep(pause)

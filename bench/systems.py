@@ -18,7 +18,7 @@ import yaml
 
 from bench.http_client import HttpClient
 from services.embedded.data import DataDirectory
-from services.embedded.process import EmbeddedError, Part, free_port
+from services.embedded.process import Part, free_port
 
 _KEY = "rk_a-key-for-the-benchmark-only"
 _RECIPIENT = "wache@example.org"
@@ -32,6 +32,7 @@ class System(Protocol):
     """Something that makes a mail of a press."""
 
     name: str
+    log: Path
     client: HttpClient
 
     def press(self, room: str) -> str:
@@ -69,6 +70,7 @@ class Alertmanager:
     """Prometheus Alertmanager, alone, with one group an alert and no wait."""
 
     name: str
+    log: Path
     client: HttpClient
 
     def press(self, room: str) -> str:
@@ -125,11 +127,12 @@ def alertmanager(directory: Path, smtp_port: int) -> Iterator[Alertmanager]:
         f"--web.listen-address=127.0.0.1:{port}",
         "--cluster.listen-address=",
     ]
-    part = Part.start("Alertmanager", command, log=directory / "alertmanager.log")
+    log = directory / "alertmanager.log"
+    part = Part.start("Alertmanager", command, log=log)
     try:
         part.wait_until(lambda: _answers(f"http://127.0.0.1:{port}/-/ready"), timeout=30)
         client = HttpClient(port, "/api/v2/alerts")
-        yield Alertmanager("alertmanager", client)
+        yield Alertmanager("alertmanager", log, client)
         client.close()
     finally:
         part.stop()
@@ -171,6 +174,3 @@ def _answers(url: str) -> bool:
             return bool(response.status == 200)
     except (urllib.error.URLError, OSError):
         return False
-
-
-__all__ = ["Alertmanager", "EmbeddedError", "MissingProgramError", "Rufkette", "System", "alertmanager", "rufkette"]

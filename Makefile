@@ -43,7 +43,7 @@ check: setup ## format, lint, types, import rules
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-generate: setup ## schemas/generated and docs/logging.md anew, from the code
+generate: setup ## schemas/generated, docs/logging.md and docs/states.md anew, from the code
 	$(PY) -m services.generate
 
 lock: setup ## pin all dependencies anew, with hashes: Python packages and Kafka's jars

@@ -1,4 +1,4 @@
-"""`python -m services.generate` (`make generate`): schemas/generated/ and docs/logging.md from the code.
+"""`python -m services.generate` (`make generate`): schemas/generated/ and docs/{logging,states}.md from the code.
 
 Here and not in `schemas`, because OpenAPI and the catalogue of log events belong to the services.
 """
@@ -12,6 +12,7 @@ from schemas.configuration import Configuration
 from services.common import catalogue
 from services.common.settings import IngestSettings
 from services.ingest.app import app_for
+from services.states import table
 
 ROOT = Path(__file__).resolve().parent.parent
 _EXAMPLE = Configuration.model_validate(
@@ -40,6 +41,7 @@ def files() -> dict[Path, str]:
     documents = {generated / name: text for name, text in generate.documents(version).items()}
     documents[generated / "openapi.json"] = openapi(version)
     documents[Path("docs/logging.md")] = catalogue.document()
+    documents[Path("docs/states.md")] = table.document()
     return documents
 
 

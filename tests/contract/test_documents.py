@@ -4,12 +4,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from pydantic import BaseModel
 
 from schemas import configuration
 from services.common.catalogue import CATALOGUE
+from services.common.configuration_file import load
 from services.common.settings import AlertingSettings, IngestSettings
+from tests.support.organisation import organisation
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = (DOCS / "configuration.md").read_text()
@@ -56,3 +59,19 @@ def test_the_runbook_says_what_to_do_about_every_error() -> None:
     runbook = (DOCS / "runbook.md").read_text()
     loud = {name for name, entry in CATALOGUE.items() if entry.level in ("warning", "error", "critical")}
     assert {name for name in loud if f"`{name}`" not in runbook} == set()
+
+
+RULES = re.findall(r"```yaml\n(.*?)```", (DOCS / "rules.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(len(RULES)))
+def test_every_example_of_the_rules_is_a_good_one(number: int, tmp_path: Path) -> None:
+    """Put into an office that has everything else, it passes `check-config`."""
+    example: dict[str, Any] = yaml.safe_load(RULES[number].replace('"…"', f'"{"0" * 64}"'))
+    file = tmp_path / "office.yaml"
+    office = organisation() | {"policies": organisation()["policies"] | example.pop("policies", {})}
+    office |= example
+    if "sites" in example:
+        office["sources"] = {}
+    file.write_text(yaml.safe_dump(office))
+    load(file)

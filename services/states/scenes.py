@@ -1,0 +1,234 @@
+"""A small office, the states that an incident can be in there, and the inputs that can meet it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from schemas.configuration import Configuration
+from schemas.events import (
+    Acknowledged,
+    Closed,
+    EmergencyMailed,
+    Event,
+    HandedOver,
+    Heartbeat,
+    Kind,
+    Mode,
+    Outcome,
+    PoliceRequested,
+    PoliceWish,
+    Reported,
+)
+from services.alerting.core.calendar import OfficeCalendar
+from services.alerting.core.decide import decide
+from services.alerting.core.effects import (
+    Action,
+    Answer,
+    Click,
+    Deadline,
+    DeliveryResult,
+    Input,
+    Purpose,
+    SilenceEnded,
+)
+from services.alerting.core.incident import Incident, Status
+from services.alerting.core.plans import Plans, Silence
+from services.alerting.core.policy import Rules
+
+BEGIN: Final = datetime(2026, 1, 5, 8, 12, tzinfo=UTC)
+"""A Monday, 09:12 in Bernburg; the office is open. The next day is a public holiday in Saxony-Anhalt."""
+OFFICE: Final[dict[str, Any]] = {
+    "organisation": {"name": "Jobcenter Beispiel", "holidays": "DE-ST", "emergency": ["emergency@example.org"]},
+    "sites": {
+        "bernburg": {
+            "name": "Bernburg",
+            "opening_hours": "Mo-Fr 08:00-12:00",
+            "people": {
+                role: [f"{role}@example.org"] for role in ("house_security", "site_management", "deputy", "on_call")
+            },
+        }
+    },
+    "rules": [
+        {"name": "after the event", "when": {"kind": "form", "acute": False}, "policy": "notice"},
+        {"name": "weapon", "when": {"danger_level": 3}, "police": "urgent", "policy": "maximal"},
+        {"name": "violence", "when": {"danger_level": 2}, "police": "advised", "policy": "urgent"},
+        {"name": "everything else", "policy": "normal"},
+    ],
+    "policies": {
+        "maximal": {"steps": [{"after": "0s", "tell": ["house_security", "on_call"]}], "repeat": "2m"},
+        "urgent": {
+            "steps": [
+                {"after": "0s", "tell": ["house_security", "site_management"]},
+                {"after": "2m", "tell": ["deputy"]},
+                {"after": "5m", "tell": ["on_call"]},
+            ],
+            "repeat": "5m",
+            "acknowledged_for": "30m",
+        },
+        "normal": {"steps": [{"after": "0s", "tell": ["site_management"]}], "repeat": "15m"},
+        "notice": {"steps": [{"after": "0s", "tell": ["site_management"]}], "repeat": "next_opening"},
+    },
+    "merge": {"within": "10m"},
+}
+_SILENCE: Final = Silence("silence-1", "bernburg", None, BEGIN, BEGIN + timedelta(hours=2), "…", "…")
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """An incident (None: there is none), what time it is, and the rules."""
+
+    incident: Incident | None
+    now: datetime
+    rules: Rules
+
+    def then(self, minutes: float, *inputs: Input) -> "Scene":
+        """The scene after these inputs, so many minutes after the beginning."""
+        scene = replace(self, now=BEGIN + timedelta(minutes=minutes))
+        for what in inputs:
+            known = () if scene.incident is None else (scene.incident,)
+            scene = replace(scene, incident=decide(known, what, now=scene.now, rules=scene.rules).incident)
+        return scene
+
+
+def _office(plans: Plans | None = None) -> Rules:
+    configuration = Configuration.model_validate(OFFICE)
+    return Rules(configuration, OfficeCalendar(configuration), plans or Plans())
+
+
+def _report(now: datetime, event_id: str, **data: Any) -> Event:
+    fields: dict[str, Any] = {"kind": Kind.PANIC, "site": "bernburg", "location": "Zimmer 112"} | data
+    source = "buttons" if fields["kind"] is Kind.PANIC else "forms"
+    return Event(id=event_id, source=source, time=now, data=Reported.model_validate(fields))
+
+
+def _first(**data: Any) -> Event:
+    return _report(BEGIN, "press-1", device_id="btn-112", reference="K-17", **data)
+
+
+_DUE: Final = Deadline(BEGIN)
+_TAKE: Final = Click("A. Muster", (Action.ACKNOWLEDGE,), email="site_management@example.org")
+_CLOSE: Final = Click("A. Muster", (Action.CLOSE,), outcome=Outcome.RESOLVED)
+
+
+def states() -> dict[str, Scene]:
+    """Every state by its name; "open" and its like stem from one press of level 2 in room 112."""
+    nothing = Scene(None, BEGIN, _office())
+    pressed = nothing.then(0, _first(danger_level=2))
+    taken = pressed.then(1, _TAKE)
+    closed = pressed.then(1, _CLOSE)
+    silent = Scene(None, BEGIN, _office(Plans(silences=(_SILENCE,))))
+    form: dict[str, Any] = {"kind": Kind.FORM, "danger_level": 1}
+    return {
+        "none": nothing,
+        "held back": silent.then(0, _first(**form)).then(1),
+        "open": pressed.then(1),
+        "open, last step": pressed.then(2, _DUE).then(5, _DUE).then(6),
+        "open, an hour old": pressed.then(60, _DUE).then(63, _DUE).then(64),
+        "not acute": nothing.then(0, _first(**form, acute=False)).then(1),
+        "just taken over": taken.then(2),
+        "taken over": taken.then(4),
+        "taken over, reminded": taken.then(26, _DUE).then(27),
+        "closed": closed.then(6),
+        "closed long ago": closed.then(120),
+        "exercise": nothing.then(0, _first(danger_level=2, mode=Mode.EXERCISE)).then(1),
+    }
+
+
+Make = Callable[[Scene], "tuple[Input, Scene] | None"]
+"""The input as it meets a scene, and the scene at that moment; None where it cannot happen."""
+
+
+def _reported(**data: Any) -> Make:
+    return lambda scene: (_report(scene.now, "event-2", **data), scene)
+
+
+def _event(data: Any) -> Make:
+    def make(scene: Scene) -> tuple[Input, Scene]:
+        about = scene.incident.id if scene.incident else "unknown"
+        return Event(id="event-2", source="bus", time=scene.now, data=data, subject=about), scene
+
+    return make
+
+
+def _click(*actions: Action, **what: Any) -> Make:
+    click = Click("B. Beispiel", actions, **what)
+    return lambda scene: None if scene.incident is None else (click, scene)
+
+
+def _again(scene: Scene) -> tuple[Input, Scene] | None:
+    return None if scene.incident is None else (_first(danger_level=2), scene)
+
+
+def _due(scene: Scene) -> tuple[Input, Scene] | None:
+    if scene.incident is None:
+        return None
+    due = scene.incident.due_at or scene.now
+    return Deadline(due), replace(scene, now=max(due, scene.now))
+
+
+def _early(scene: Scene) -> tuple[Input, Scene] | None:
+    return None if scene.incident is None else (Deadline(scene.now), scene)
+
+
+def _mail(answer: Answer, purpose: Purpose = Purpose.ALARM, *, outdated: bool = False, last: bool = False) -> Make:
+    def make(scene: Scene) -> tuple[Input, Scene] | None:
+        incident = scene.incident
+        if incident is None or not incident.told:
+            return None
+        if last and incident.status is Status.OPEN:
+            incident = replace(incident, awaited=incident.awaited[:1])
+        recipient = incident.awaited[0] if incident.awaited else incident.told[0].email
+        cycle = incident.cycle - 1 if outdated else incident.cycle
+        result = DeliveryResult(recipient, purpose, cycle, incident.step + 1, incident.repetition, answer)
+        return result, replace(scene, incident=incident)
+
+    return make
+
+
+def _silence(scene: Scene) -> tuple[Input, Scene] | None:
+    return None if scene.incident is None else (SilenceEnded(_SILENCE.id), scene)
+
+
+INPUTS: Final[dict[str, Make]] = {
+    "press, same place": _reported(danger_level=2),
+    "press, same place, graver": _reported(danger_level=3),
+    "press, other place": _reported(location="Zimmer 113", danger_level=2),
+    "press, no place": _reported(location=None, danger_level=2),
+    "form, same place": _reported(kind=Kind.FORM, danger_level=1),
+    "form, same place, graver": _reported(kind=Kind.FORM, danger_level=3),
+    "form, same place, not acute": _reported(kind=Kind.FORM, danger_level=1, acute=False),
+    "form, same reference": _reported(kind=Kind.FORM, danger_level=1, location=None, reference="K-17"),
+    "form, same device": _reported(kind=Kind.FORM, danger_level=1, location=None, device_id="btn-112"),
+    "form, wants police": _reported(kind=Kind.FORM, danger_level=1, police=PoliceWish.WANTED),
+    "form, police called": _reported(kind=Kind.FORM, danger_level=1, police=PoliceWish.CALLED, reported_by="…"),
+    "press as exercise": _reported(danger_level=2, mode=Mode.EXERCISE),
+    "same event again": _again,
+    "heartbeat": lambda scene: (
+        Event(id="event-2", source="buttons", time=scene.now, data=Heartbeat(device_id="btn-112")),
+        scene,
+    ),
+    "emergency mailed": _event(EmergencyMailed(event_ids=("press-1",))),
+    "acknowledged (event)": _event(Acknowledged(by="B. Beispiel")),
+    "police requested (event)": _event(PoliceRequested(by="B. Beispiel")),
+    "handed over (event)": _event(HandedOver(by="B. Beispiel")),
+    "closed (event)": _event(Closed(by="B. Beispiel", outcome=Outcome.FALSE_ALARM)),
+    "take over": _click(Action.ACKNOWLEDGE),
+    "called 110": _click(Action.CALLED_POLICE),
+    "take over and called 110": _click(Action.ACKNOWLEDGE, Action.CALLED_POLICE),
+    "hand over": _click(Action.HAND_OVER),
+    "raise level": _click(Action.RAISE_LEVEL, danger_level=3),
+    "lower level": _click(Action.RAISE_LEVEL, danger_level=0),
+    "close": _click(Action.CLOSE, outcome=Outcome.RESOLVED),
+    "close without outcome": _click(Action.CLOSE),
+    "close as test": _click(Action.CLOSE, outcome=Outcome.TEST),
+    "due time comes": _due,
+    "due time is not yet": _early,
+    "silence ends": _silence,
+    "alarm mail accepted": _mail(Answer.ACCEPTED),
+    "older alarm mail accepted": _mail(Answer.ACCEPTED, outdated=True),
+    "other mail accepted": _mail(Answer.ACCEPTED, Purpose.TAKEN_OVER),
+    "one alarm mail refused": _mail(Answer.REFUSED),
+    "last alarm mail refused": _mail(Answer.REFUSED, last=True),
+    "older alarm mail refused": _mail(Answer.REFUSED, outdated=True),
+}

@@ -15,7 +15,8 @@ def table(timeline: Timeline) -> str:
     several = len(timeline.incidents) > 1
     rows: list[tuple[str, ...]] = [_HEAD] if timeline.entries else []
     seconds = any(entry.at.second for entry in timeline.entries)
-    rows += [_row(timeline, entry, seconds=seconds) for entry in timeline.entries]
+    codes = {incident.id: incident.code for incident in timeline.incidents.values()}
+    rows += [_row(timeline, entry, codes[entry.incident_id], seconds=seconds) for entry in timeline.entries]
     if not several:
         rows = [(*row[:2], *row[3:]) for row in rows]
     parts = columns(rows)
@@ -24,9 +25,8 @@ def table(timeline: Timeline) -> str:
     return "\n".join([*parts, *_summary(timeline)])
 
 
-def _row(timeline: Timeline, entry: Entry, *, seconds: bool) -> tuple[str, ...]:
-    incident = timeline.incidents[entry.incident_id]
-    begin = (clock(timeline.local(entry), seconds=seconds), span(timeline.after(entry)), incident.code)
+def _row(timeline: Timeline, entry: Entry, code: str, *, seconds: bool) -> tuple[str, ...]:
+    begin = (clock(timeline.local(entry), seconds=seconds), span(timeline.after(entry)), code)
     if isinstance(entry, Mail):
         return (*begin, step(entry), entry.address, entry.subject)
     return (*begin, f"· {entry.text}")

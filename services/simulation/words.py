@@ -12,11 +12,9 @@ _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 def clock(local: datetime, *, seconds: bool = False) -> str:
     """`Mon 2026-01-05 09:12`."""
-    return f"{_DAYS[local.weekday()]} {local:%Y-%m-%d %H:%M:%S}" if seconds else _minute(local)
-
-
-def _minute(local: datetime) -> str:
-    return f"{_DAYS[local.weekday()]} {local:%Y-%m-%d %H:%M}"
+    return (
+        f"{_DAYS[local.weekday()]} {local.isoformat(' ', 'seconds' if seconds else 'minutes')[: 19 if seconds else 16]}"
+    )
 
 
 def span(duration: timedelta) -> str:

@@ -4,7 +4,6 @@ An acute alarm never ends by itself: after the last step it is repeated until so
 the event is told once and reminded on opening days.
 """
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +11,7 @@ from schemas.lifecycle import Change, Lifecycle
 from services.alerting.core.effects import Effect, Notify, Purpose, Relay
 from services.alerting.core.incident import Again, Incident, Recipient, Status, Taken
 from services.alerting.core.policy import Rules
+from services.alerting.core.replacing import replace
 
 Changed = tuple[Incident, tuple[Effect, ...]]
 LATE = timedelta(seconds=30)

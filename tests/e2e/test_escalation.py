@@ -6,6 +6,7 @@ from schemas.lifecycle import Change
 from tests.support.chain import Chain
 from tests.support.mails import link_in, mails_about, press_button, to, wait_for_mails
 from tests.support.records import lifecycle_of
+from tests.support.waiting import eventually
 
 GUARD, MANAGER = "wache.stassfurt@example.org", "leitung.stassfurt@example.org"
 DEPUTY, ON_CALL = "vertretung.stassfurt@example.org", "bereitschaft@example.org"
@@ -51,7 +52,11 @@ async def test_steps_and_repeats_come_on_time_until_somebody_takes_over(office: 
     await press_button(link_in(to(again[5:], GUARD)), name="Olga Obhut", action="close", outcome="resolved")
     closed = await wait_for_mails(office.sink, event_id, 4, "closed")
     assert {mail.recipients[0] for mail in closed} == EVERYBODY
-    told = [change for change, _ in await lifecycle_of(office.around, event_id)]
+
+    async def changes() -> list[Change]:
+        return [change for change, _ in await lifecycle_of(office.around, event_id)]
+
+    told = await eventually(changes, lambda found: Change.CLOSED in found)
     assert told.count(Change.ESCALATED) == 6
     assert told[-1] is Change.CLOSED
 

@@ -8,7 +8,8 @@ from schemas import codec, topics
 from schemas.events import REPORTED
 from tests.support.chain import Chain
 from tests.support.office import all_mailed
-from tests.support.records import rejected_records, write
+from tests.support.records import records_on, write
+from tests.support.waiting import eventually
 
 SOUND = {
     "ce_specversion": b"1.0", "ce_id": b"sound-1", "ce_source": b"buttons", "ce_type": REPORTED.encode(),
@@ -71,8 +72,12 @@ async def test_it_is_set_aside_and_the_next_press_is_heard(office: Chain, case: 
 
     topic = topics.prefixed(topics.EVENTS, office.around.topic_prefix)
     where = {"rufkette_topic": topic, "rufkette_partition": str(partition), "rufkette_offset": str(offset)}
-    rejected = await rejected_records(office.around, 1)
-    (record,) = [r for r in rejected if about(r).items() >= where.items()]
+
+    async def set_aside() -> list[Any]:
+        rejected = await records_on(office.around, topics.REJECTED)
+        return [record for record in rejected if about(record).items() >= where.items()]
+
+    (record,) = await eventually(set_aside, bool)
     assert case.reason.lower() in about(record)["rufkette_reason"].lower()
     assert record.value == (case.value or b"")
     assert office.alerting.events("record.rejected", topic=topic, partition=partition, offset=offset)
@@ -94,14 +99,14 @@ async def test_several_in_one_batch_with_presses_between_them(office: Chain) -> 
 
 async def test_what_was_set_aside_can_be_read_again_as_it_was(office: Chain) -> None:
     offset = await write(office.around, b"{", event_headers("broken"), key=b"k", partition=5)
-    rejected = await rejected_records(office.around, 1)
+
+    async def set_aside() -> list[Any]:
+        return [r for r in await records_on(office.around, topics.REJECTED) if is_it(r)]
 
     def is_it(record: Any) -> bool:
-        return about(record).get("rufkette_offset") == str(offset) and record.key == b"k"
+        return about(record)["rufkette_offset"] == str(offset) and record.key == b"k"
 
-    await office.alerting.wait_for_event("record.rejected", partition=5, offset=offset)
-    (record,) = [r for r in await rejected_records(office.around, len(rejected)) if is_it(r)] or [None]
-    assert record is not None
+    (record,) = await eventually(set_aside, bool)
     assert dict(record.headers).items() >= dict(event_headers("broken")).items()
     with pytest.raises(codec.Unreadable):
         codec.decode(record.headers, record.value, arrived_at=None)  # type: ignore[arg-type]  # it has a time

@@ -45,11 +45,6 @@ async def lifecycle_of(around: Surroundings, incident_id: str) -> list[tuple[Cha
     return [(change, data) for change, data in changes if data.incident_id == incident_id]
 
 
-async def rejected_records(around: Surroundings, count: int) -> list[Any]:
-    """Wait until `count` records were set aside, and return all that were."""
-    return await eventually(lambda: records_on(around, topics.REJECTED), lambda found: len(found) >= count)
-
-
 async def write(
     around: Surroundings, value: bytes | None, headers: Written, *, key: bytes = b"bernburg", partition: int = 0
 ) -> int:

@@ -13,10 +13,17 @@ import uvicorn
 from fastapi import FastAPI
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --hide-scrollbars"
-).split()
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+]
 PHONE = (390, 844)
 OpenBrowser = Callable[..., Chrome]
 Serve = Callable[[FastAPI], str]

@@ -126,7 +126,10 @@ class Mailer:
 
     async def _deliver(self, session: SmtpSession, mail: Mail) -> None:
         started = time.perf_counter()
-        message = self._build(mail)
+        message = self._build_or_say(mail)
+        if message is None:
+            await patiently(self._database, partial(self._defer, mail, _delay(mail.attempt), "COMPOSE"))
+            return
         within = FIRST_ATTEMPT if mail.attempt == 1 else WHOLE_CONVERSATION
         answer = await session.send(self._envelope_sender, mail.notify.recipient.email, message, within)
         self._heard(reached=answer.stage != "CONNECT")
@@ -195,6 +198,14 @@ class Mailer:
             "code": answer.code,
             "duration_ms": round((time.perf_counter() - started) * 1000, 1),
         }
+
+    def _build_or_say(self, mail: Mail) -> bytes | None:
+        """The message, or None when our own code cannot write it: one such mail must not hold back all others."""
+        try:
+            return self._build(mail)
+        except Exception:
+            log.exception("mail.unwritable", incident_id=mail.incident.id, mail_id=str(mail.id), attempt=mail.attempt)
+            return None
 
     def _build(self, mail: Mail) -> bytes:
         now = self._engine.clock()

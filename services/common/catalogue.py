@@ -101,6 +101,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
     # mails and changes going out
     "mail.accepted": Entry("info", ("mail_id", "purpose", "role", "step", "cycle", "repetition", "attempt", "stage", "code", "duration_ms"), "A mail server took the mail."),
     "mail.deferred": Entry("warning", ("mail_id", "purpose", "role", "step", "cycle", "repetition", "attempt", "stage", "code", "duration_ms", "seconds"), "Not taken now; tried again after these seconds."),
+    "mail.unwritable": Entry("error", ("mail_id", "attempt"), "A bug: the mail could not be composed; tried again, others go on."),
     "mail.refused": Entry("error", ("mail_id", "purpose", "role", "step", "cycle", "repetition", "attempt", "stage", "code", "duration_ms"), "The mail server refuses this recipient or mail for good."),
     "lifecycle.relayed": Entry("debug", ("records",), "Changes were written to incidents.lifecycle."),
     "lag.unshown": Entry("debug", ("error",), "The position could not be written for lag tools; nothing else needs it."),

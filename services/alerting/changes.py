@@ -25,6 +25,7 @@ from services.alerting.core.effects import (
     Withdraw,
 )
 from services.alerting.core.incident import Incident
+from services.alerting.core.plans import Plans
 from services.alerting.core.policy import Rules
 
 MAIL_COLUMNS = (
@@ -32,6 +33,7 @@ MAIL_COLUMNS = (
     "lease",
 )  # fmt: skip
 INPUT: TypeAdapter[Input] = TypeAdapter(Input)
+PLANS: TypeAdapter[Plans] = TypeAdapter(Plans)
 
 
 def outbox_id(incident_id: str, notify: Notify) -> uuid.UUID:
@@ -135,6 +137,7 @@ class Changes:
             "by": by,
             "body": INPUT.dump_json(cause).decode(),
         }
+            "plans": PLANS.dump_json(self.rules.plans).decode() if self.rules.plans else None,
 
     def _mail(self, incident: Incident, notify: Notify) -> None:
         id_ = outbox_id(incident.id, notify)

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -13,19 +13,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from schemas import codec, topics
 from schemas.events import Event, Reported
-from services.alerting import store
+from services.alerting import plan_store, store
 from services.alerting.changes import Changes, Mail
 from services.alerting.core.devices import signs_in
-from services.alerting.core.effects import Click, Deadline, Decision, DeliveryResult, Reason
+from services.alerting.core.effects import Click, Deadline, Decision, DeliveryResult, Reason, SilenceEnded
 from services.alerting.core.incident import Incident
 from services.alerting.core.policy import Rules
 from services.alerting.core.reporting import merge_keys
+from services.alerting.core.summary import held_back
 from services.alerting.database import in_transaction
 from services.alerting.journeys import log_decision
 from services.alerting.leases import Move, Position
 from services.alerting.tables import incidents, partitions
 
 log = structlog.get_logger()
+
+OPENING = frozenset({Reason.OPENED, Reason.IMPORTED, Reason.SUPPRESSED})
+"""Reasons after which an incident may be new, so that follow-ups held for it are applied."""
 
 
 @dataclass(slots=True)
@@ -83,6 +87,7 @@ class Engine:
         self.topic_prefix = topic_prefix
         self.signals = Signals()
         self.senders: Senders | None = None
+        self.plans = plan_store.InForce()
 
     async def apply(self, batch: Batch, owner: str) -> None:
         """Apply a batch of records and move the position, in one commit.
@@ -105,6 +110,9 @@ class Engine:
         wanted = {key for of_one in keys.values() for key in of_one}
         begun = await store.begin_batch(tx, move, digests, wanted, changes.now)
         fresh = await _first_of_each(tx, events, begun.fresh)
+        if keys:
+            plans = await self.plans.look(tx, changes.now)
+            changes.rules = replace(changes.rules, plans=plans)
         changes.signs = signs_in(fresh, changes.rules.configuration, changes.now)
         subjects = [event.subject for event in fresh if event.subject]
         closed_after = changes.now - changes.rules.configuration.merge.within
@@ -114,12 +122,13 @@ class Engine:
             decision = changes.decide(_candidates(event, keys.get(event.id, ()), changes.known), event)
             if decision.reason is Reason.HELD:
                 await store.hold(tx, event, changes.now)
-            elif decision.incident is not None and decision.reason in {Reason.OPENED, Reason.IMPORTED}:
+            elif decision.incident is not None and decision.reason in OPENING:
                 opened.append(decision.incident.id)
         for event in await store.release_held(tx, opened) if begun.awaited else ():
             changes.decide([changes.known[event.subject or ""]], event)
 
     async def fire(self, limit: int = 50, *, grace: bool = True) -> int:
+        await plan_store.record_tests(tx, changes.journeys)
         """Handle incidents whose due time has come; returns how many.
 
         Rows that others hold are left to them. With `grace` a due time waits, for 10 s at most, until this
@@ -149,6 +158,34 @@ class Engine:
         """The earliest due time of all incidents."""
         async with self.database.connect() as connection:
             found: datetime | None = await connection.scalar(sa.select(sa.func.min(incidents.c.due_at)))
+    async def end_silences(self, limit: int = 100) -> bool:
+        """Tell what ended silences held back: each incident as if it opened now, and once a summary of all.
+
+        Returns:
+            Whether there is more to do than fits into one transaction.
+        """
+        ended: list[tuple[str, int]] = []
+        more = False
+
+        async def work(tx: AsyncConnection, changes: Changes) -> None:
+            nonlocal more
+            ended.clear()
+            silence_id = await plan_store.next_ended(tx, changes.now)
+            more = silence_id is not None
+            if silence_id is None:
+                return
+            waiting = await plan_store.still_held(tx, silence_id, limit)
+            for incident in waiting:
+                changes.decide([incident], SilenceEnded(silence_id))
+            if len(waiting) < limit:
+                ended.append((silence_id, await _summarise(tx, changes, silence_id)))
+                await plan_store.mark_told(tx, silence_id, changes.now)
+
+        await self._commit(work)
+        for silence_id, count in ended:
+            log.info("silence.ended", silence_id=silence_id, held_back=count)
+        return more
+
             return found
 
     async def act(self, incident_id: str, click: Click) -> Decision:
@@ -225,6 +262,16 @@ async def _first_of_each(tx: AsyncConnection, events: Sequence[Event], new: set[
     """The events that were never applied, each once, in their order; others are logged."""
     fresh: list[Event] = []
     repeated: list[Event] = []
+async def _summarise(tx: AsyncConnection, changes: Changes, silence_id: str) -> int:
+    """The first incident carries the summary of all that the silence held back; returns how many."""
+    everything = [changes.known.get(i.id, i) for i in await plan_store.held_back_by(tx, silence_id)]
+    if everything:
+        first = everything[0].id
+        changes.known = await store.load_for_update(tx, [first]) | changes.known
+        changes.decide([changes.known[first]], SilenceEnded(silence_id, tuple(map(held_back, everything))))
+    return len(everything)
+
+
     for event in events:
         (fresh if event.id in new else repeated).append(event)
         new.discard(event.id)

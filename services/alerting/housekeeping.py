@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.configuration import Retention
-from services.alerting import notices
+from services.alerting import notices, plan_store
 from services.alerting.core.incident import Incident, Recipient
 from services.alerting.database import in_transaction, patiently
 from services.alerting.engine import Engine
@@ -40,6 +40,7 @@ async def clean(engine: Engine) -> None:
         log.warning("event.expired", event_id=event_id)
     await in_transaction(engine.database, lambda tx: _drop_event_ids(tx, now))
     await in_transaction(engine.database, lambda tx: notices.forget(tx, now - retention.personal_data))
+    await in_transaction(engine.database, lambda tx: plan_store.forget(tx, now - retention.personal_data))
     while await in_transaction(engine.database, lambda tx: _forget(tx, now, retention)):
         pass
     while await in_transaction(engine.database, lambda tx: _delete(tx, now, retention)):
@@ -68,7 +69,7 @@ async def _forget(tx: AsyncConnection, now: datetime, retention: Retention) -> i
         state = to_json(without_personal_data(from_json(row.state)))
         await tx.execute(sa.update(incidents).where(incidents.c.id == row.id).values(state=state, forgotten=sa.true()))
     ids = [row.id for row in rows]
-    await tx.execute(sa.update(inputs).where(inputs.c.incident_id.in_(ids)).values(by=None, body="{}"))
+    await tx.execute(sa.update(inputs).where(inputs.c.incident_id.in_(ids)).values(by=None, body="{}", plans=None))
     await tx.execute(sa.delete(outbox).where(outbox.c.incident_id.in_(ids)))
     return len(ids)
 
@@ -96,5 +97,6 @@ def without_personal_data(incident: Incident) -> Incident:
         taken=replace(incident.taken, by=nobody) if incident.taken else None,
         calls=tuple(replace(call, by=nobody) for call in incident.calls),
         hand_overs=tuple(replace(hand_over, by=nobody) for hand_over in incident.hand_overs),
+        hold=replace(incident.hold, by=nobody, reason=nobody) if incident.hold else None,
         closing=replace(incident.closing, by=nobody, note=None) if incident.closing else None,
     )

@@ -11,7 +11,14 @@ log = structlog.get_logger()
 _OPENED = frozenset({Reason.OPENED, Reason.IMPORTED})
 _MERGED = frozenset({Reason.MERGED, Reason.MERGED_REALARMED, Reason.REOPENED})
 _ESCALATED = frozenset(
-    {Reason.STEP_DUE, Reason.REPEAT_DUE, Reason.ACKNOWLEDGEMENT_RAN_OUT, Reason.LEVEL_RAISED, Reason.NOBODY_REACHED}
+    {
+        Reason.STEP_DUE,
+        Reason.REPEAT_DUE,
+        Reason.ACKNOWLEDGEMENT_RAN_OUT,
+        Reason.LEVEL_RAISED,
+        Reason.NOBODY_REACHED,
+        Reason.SILENCE_ENDED,
+    }
 )
 
 
@@ -28,6 +35,8 @@ def log_decision(cause: Input, decision: Decision) -> None:
     reason = decision.reason
     if reason in _OPENED:
         log.info("incident.opened", **about, rule=incident.rule, policy=incident.policy_name, mails=told)
+    elif reason is Reason.SUPPRESSED and incident.hold is not None:
+        log.info("incident.suppressed", **about, silence_id=incident.hold.silence_id)
     elif reason in _MERGED:
         log.info("incident.merged", **about, reason=reason.value, mails=told)
     elif reason in _ESCALATED:

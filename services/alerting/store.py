@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -12,10 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import Event
 from services.alerting.bulk import Insert, as_json, statement
-from services.alerting.changes import INPUT, MAIL_COLUMNS, Changes
+from services.alerting.changes import INPUT, MAIL_COLUMNS, PLANS, Changes
 from services.alerting.core.decide import decide
 from services.alerting.core.effects import Decision, Purpose
 from services.alerting.core.incident import Incident, Status
+from services.alerting.core.plans import Plans
 from services.alerting.core.policy import Rules
 from services.alerting.leases import LeaseLostError, Move
 from services.alerting.tables import device_signs, events, held, incidents, inputs, outbox, relay
@@ -36,9 +37,10 @@ def from_json(state: str) -> Incident:
     return _INCIDENT.validate_json(state)
 
 
-def replay(candidates: Sequence[Incident], body: str, *, now: datetime, rules: Rules) -> Decision:
-    """Decide a stored input of the timeline again."""
-    return decide(candidates, INPUT.validate_json(body), now=now, rules=rules)
+def replay(candidates: Sequence[Incident], body: str, plans: str | None, *, now: datetime, rules: Rules) -> Decision:
+    """Decide a stored input of the timeline again, under the tests and silences of then."""
+    in_force = PLANS.validate_json(plans) if plans else Plans()
+    return decide(candidates, INPUT.validate_json(body), now=now, rules=replace(rules, plans=in_force))
 
 
 _BEGIN = sa.text("""
@@ -155,7 +157,7 @@ _FIXED = ("id", "site", "mode", "opened_at", "imported")
 _SAVE = statement(
     (
         Insert(incidents, _FIXED + _STATE, f"(id) DO UPDATE SET {', '.join(f'{n} = excluded.{n}' for n in _STATE)}"),
-        Insert(inputs, ("incident_id", "revision", "at", "reason", "by", "body")),
+        Insert(inputs, ("incident_id", "revision", "at", "reason", "by", "body", "plans")),
         Insert(
             outbox,
             MAIL_COLUMNS,

@@ -69,11 +69,19 @@ inputs = sa.Table(
     sa.Column("by", sa.Text),
     sa.Column("body", JSONB, nullable=False),
 )
-"""The timeline: every input that changed an incident, with its `now`. Replaying them gives the same state."""
+"""The timeline: every input that changed an incident, with its `now` and the tests and silences then in force.
+
+Replaying them gives the same state.
+"""
 
 outbox = sa.Table(
     "outbox",
     metadata,
+    sa.Index(
+        "incidents_held_back",
+        sa.text("(state -> 'hold' ->> 'silence_id')"),
+        postgresql_where=sa.text("state -> 'hold' ->> 'silence_id' IS NOT NULL"),
+    ),
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("incident_id", sa.Text, nullable=False, index=True),
     sa.Column("cycle", sa.Integer, nullable=False),
@@ -86,6 +94,8 @@ outbox = sa.Table(
     sa.Column("urgency", sa.SmallInteger, nullable=False),
     sa.Column("created_at", _instant, nullable=False),
     sa.Column("state", sa.Text, nullable=False, server_default="due"),
+    sa.Column("plans", JSONB),
+    sa.Index("inputs_acknowledged", "incident_id", "at", postgresql_where=sa.text("reason = 'acknowledged'")),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("attempt_at", _instant, nullable=False, server_default=sa.func.clock_timestamp()),
     sa.Column("lease", sa.Uuid),
@@ -169,3 +179,42 @@ held = sa.Table(
     sa.Column("event", JSONB, nullable=False),
 )
 """Follow-ups that came before the report of their incident."""
+
+announced_tests = sa.Table(
+    "announced_tests",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("site", sa.Text),
+    sa.Column("devices", ARRAY(sa.Text), nullable=False),
+    sa.Column("starts_at", _instant, nullable=False),
+    sa.Column("ends_at", _instant, nullable=False, index=True),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("ended_by", sa.Text),
+)
+"""Tests of buttons; `devices` are normalised ids, none of them stands for the whole site."""
+
+device_tests = sa.Table(
+    "device_tests",
+    metadata,
+    sa.Column("device_id", sa.Text, primary_key=True),
+    sa.Column("at", _instant, nullable=False),
+    sa.Column("test_id", sa.Text, nullable=False),
+    sa.Column("event_id", sa.Text, nullable=False),
+)
+"""The last press of each device within an announced test."""
+
+silences = sa.Table(
+    "silences",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("site", sa.Text),
+    sa.Column("device", sa.Text),
+    sa.Column("starts_at", _instant, nullable=False),
+    sa.Column("ends_at", _instant, nullable=False, index=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("ended_by", sa.Text),
+    sa.Column("told_at", _instant),
+    sa.Index("silences_untold", "ends_at", postgresql_where=sa.text("told_at IS NULL")),
+)
+"""Planned silences of a site or a device; `told_at`: ended, and what it held back was told."""

@@ -138,7 +138,7 @@ async def test_replaying_the_stored_inputs_gives_the_stored_state(shell: Shell) 
     assert [row.reason for row in rows] == ["opened", "merged", "step_due", "acknowledged", "acknowledgement_ran_out"]
     state: list[Incident] = []
     for row in rows:
-        decision = store.replay(state, row.body, now=row.at, rules=shell.engine.rules())
+        decision = store.replay(state, row.body, row.plans, now=row.at, rules=shell.engine.rules())
         assert decision.incident is not None
         state = [decision.incident]
     assert state == [await only(shell)]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from schemas.events import Acknowledged, Category, Event, Mode, Outcome, PoliceWish
+from schemas.events import Acknowledged, Category, Event, Mode, Outcome, PoliceRequested, PoliceWish
 from services.alerting.core.effects import Action, Notify, Purpose, Reason, Relay, SilenceEnded
 from services.alerting.core.incident import Again, Incident, Status
 from services.alerting.core.messages import compose
@@ -253,6 +253,16 @@ def test_a_level_raised_by_a_person_breaks_through() -> None:
     incident = desk.press(**HARMLESS)
     desk.click(incident, Action.RAISE_LEVEL, danger_level=2)
     assert desk.told()
+
+
+def test_a_call_to_the_police_breaks_through() -> None:
+    desk = Desk()
+    desk.silence()
+    incident = desk.press(**HARMLESS)
+    decision = desk.give(follow_up(PoliceRequested(by="A. Muster"), incident, desk.now), incident)
+    assert decision.reason is Reason.POLICE_REQUESTED
+    assert desk.told()
+    assert desk.changes == ["opened", "suppressed", "police_requested", "escalated"]
 
 
 def test_an_imported_form_is_never_held_back() -> None:

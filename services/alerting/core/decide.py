@@ -112,7 +112,7 @@ def _acted(incident: Incident, click: Click, at: datetime, *, now: datetime, rul
             case Action.ACKNOWLEDGE:
                 current, done, reason = _acknowledge(current, click, at, now, rules)
             case Action.CALLED_POLICE:
-                current, done, reason = _police_called(current, click, at)
+                current, done, reason = _police_called(current, click, at, now, rules)
             case Action.HAND_OVER:
                 current, done, reason = _hand_over(current, click, at, rules)
             case Action.RAISE_LEVEL:
@@ -165,12 +165,16 @@ def _raise_level(incident: Incident, click: Click, now: datetime, rules: Rules) 
     return after, effects, Reason.LEVEL_RAISED
 
 
-def _police_called(incident: Incident, click: Click, at: datetime) -> _Acted:
+def _police_called(incident: Incident, click: Click, at: datetime, now: datetime, rules: Rules) -> _Acted:
     first = not incident.calls
     called = replace(incident, calls=(*incident.calls, PoliceCall(click.by, at, click.reference)))
     if first:
         return called, (relay(called, Change.POLICE_REQUESTED),), Reason.POLICE_REQUESTED
     return called, (), Reason.POLICE_CALLED_AGAIN
+    if called.held:
+        # Police on their way are no matter for a silence.
+        called, effects = reporting.alarm_graver(called, Again.GRAVER, now, rules)
+        return called, (relay(called, Change.POLICE_REQUESTED), *effects), Reason.POLICE_REQUESTED
 
 
 def _hand_over(incident: Incident, click: Click, at: datetime, rules: Rules) -> _Acted:

@@ -9,6 +9,7 @@ from schemas.events import Category
 from services.alerting import store
 from services.alerting.core.effects import Action, Click
 from services.alerting.core.incident import Incident
+from services.alerting.core.policy import Rules
 from services.alerting.desk.tokens import Tokens
 from services.alerting.mailer import Mailer
 from services.alerting.tables import incidents, outbox
@@ -181,3 +182,23 @@ async def test_those_who_were_told_hear_who_took_over_and_how_it_ended(
     assert "B. Beispiel" in taken.text()
     assert taken.message["References"] == smtp_sink.accepted[0].message["References"]
     assert taken.message["Message-ID"] != smtp_sink.accepted[0].message["Message-ID"]
+
+
+async def test_a_mail_that_cannot_be_written_does_not_hold_back_the_others(
+    shell: Shell, mailer: Mailer, smtp_sink: SmtpSink
+) -> None:
+    at_night(shell)
+    sound = shell.engine.rules
+    asked: list[int] = []
+
+    def rules_with_a_bug() -> Rules:
+        asked.append(1)
+        if len(asked) == 2:  # the first question is the decision's, the second the first mail's
+            raise KeyError("a bug")
+        return sound()
+
+    shell.engine.rules = rules_with_a_bug
+    await shell.apply(report(shell.now, location="1"))
+    await shell.apply(report(shell.now, location="2"))
+    mails = await smtp_sink.wait_for(2)
+    assert sorted(mail.message["X-Rufkette-Attempt"] for mail in mails) == ["1", "2"]

@@ -136,8 +136,8 @@ class Changes:
             "reason": decision.reason.value,
             "by": by,
             "body": INPUT.dump_json(cause).decode(),
-        }
             "plans": PLANS.dump_json(self.rules.plans).decode() if self.rules.plans else None,
+        }
 
     def _mail(self, incident: Incident, notify: Notify) -> None:
         id_ = outbox_id(incident.id, notify)

@@ -124,11 +124,11 @@ class Engine:
                 await store.hold(tx, event, changes.now)
             elif decision.incident is not None and decision.reason in OPENING:
                 opened.append(decision.incident.id)
+        await plan_store.record_tests(tx, changes.journeys)
         for event in await store.release_held(tx, opened) if begun.awaited else ():
             changes.decide([changes.known[event.subject or ""]], event)
 
     async def fire(self, limit: int = 50, *, grace: bool = True) -> int:
-        await plan_store.record_tests(tx, changes.journeys)
         """Handle incidents whose due time has come; returns how many.
 
         Rows that others hold are left to them. With `grace` a due time waits, for 10 s at most, until this
@@ -154,10 +154,6 @@ class Engine:
         query = query.order_by(incidents.c.urgency, incidents.c.due_at).limit(limit).with_for_update(skip_locked=True)
         return [store.from_json(row.state) for row in await tx.execute(query)]
 
-    async def next_due(self) -> datetime | None:
-        """The earliest due time of all incidents."""
-        async with self.database.connect() as connection:
-            found: datetime | None = await connection.scalar(sa.select(sa.func.min(incidents.c.due_at)))
     async def end_silences(self, limit: int = 100) -> bool:
         """Tell what ended silences held back: each incident as if it opened now, and once a summary of all.
 
@@ -186,6 +182,10 @@ class Engine:
             log.info("silence.ended", silence_id=silence_id, held_back=count)
         return more
 
+    async def next_due(self) -> datetime | None:
+        """The earliest due time of all incidents."""
+        async with self.database.connect() as connection:
+            found: datetime | None = await connection.scalar(sa.select(sa.func.min(incidents.c.due_at)))
             return found
 
     async def act(self, incident_id: str, click: Click) -> Decision:
@@ -258,10 +258,6 @@ class Engine:
             self.signals.relay.set()
 
 
-async def _first_of_each(tx: AsyncConnection, events: Sequence[Event], new: set[str]) -> list[Event]:
-    """The events that were never applied, each once, in their order; others are logged."""
-    fresh: list[Event] = []
-    repeated: list[Event] = []
 async def _summarise(tx: AsyncConnection, changes: Changes, silence_id: str) -> int:
     """The first incident carries the summary of all that the silence held back; returns how many."""
     everything = [changes.known.get(i.id, i) for i in await plan_store.held_back_by(tx, silence_id)]
@@ -272,6 +268,10 @@ async def _summarise(tx: AsyncConnection, changes: Changes, silence_id: str) -> 
     return len(everything)
 
 
+async def _first_of_each(tx: AsyncConnection, events: Sequence[Event], new: set[str]) -> list[Event]:
+    """The events that were never applied, each once, in their order; others are logged."""
+    fresh: list[Event] = []
+    repeated: list[Event] = []
     for event in events:
         (fresh if event.id in new else repeated).append(event)
         new.discard(event.id)

@@ -56,6 +56,11 @@ incidents = sa.Table(
     # Without fastupdate, whose list of pending entries every look-up would have to read.
     sa.Index("incidents_by_key", "merge_keys", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
     sa.Index("incidents_open", "urgency", "opened_at", postgresql_where=sa.text("status <> 'closed'")),
+    sa.Index(
+        "incidents_held_back",
+        sa.text("(state -> 'hold' ->> 'silence_id')"),
+        postgresql_where=sa.text("state -> 'hold' ->> 'silence_id' IS NOT NULL"),
+    ),
     sa.Index("incidents_closed", "closed_at", postgresql_where=sa.text("status = 'closed'")),
 )
 
@@ -68,6 +73,8 @@ inputs = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("by", sa.Text),
     sa.Column("body", JSONB, nullable=False),
+    sa.Column("plans", JSONB),
+    sa.Index("inputs_acknowledged", "incident_id", "at", postgresql_where=sa.text("reason = 'acknowledged'")),
 )
 """The timeline: every input that changed an incident, with its `now` and the tests and silences then in force.
 
@@ -77,11 +84,6 @@ Replaying them gives the same state.
 outbox = sa.Table(
     "outbox",
     metadata,
-    sa.Index(
-        "incidents_held_back",
-        sa.text("(state -> 'hold' ->> 'silence_id')"),
-        postgresql_where=sa.text("state -> 'hold' ->> 'silence_id' IS NOT NULL"),
-    ),
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("incident_id", sa.Text, nullable=False, index=True),
     sa.Column("cycle", sa.Integer, nullable=False),
@@ -94,8 +96,6 @@ outbox = sa.Table(
     sa.Column("urgency", sa.SmallInteger, nullable=False),
     sa.Column("created_at", _instant, nullable=False),
     sa.Column("state", sa.Text, nullable=False, server_default="due"),
-    sa.Column("plans", JSONB),
-    sa.Index("inputs_acknowledged", "incident_id", "at", postgresql_where=sa.text("reason = 'acknowledged'")),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("attempt_at", _instant, nullable=False, server_default=sa.func.clock_timestamp()),
     sa.Column("lease", sa.Uuid),

@@ -168,13 +168,13 @@ def _raise_level(incident: Incident, click: Click, now: datetime, rules: Rules) 
 def _police_called(incident: Incident, click: Click, at: datetime, now: datetime, rules: Rules) -> _Acted:
     first = not incident.calls
     called = replace(incident, calls=(*incident.calls, PoliceCall(click.by, at, click.reference)))
-    if first:
-        return called, (relay(called, Change.POLICE_REQUESTED),), Reason.POLICE_REQUESTED
-    return called, (), Reason.POLICE_CALLED_AGAIN
     if called.held:
         # Police on their way are no matter for a silence.
         called, effects = reporting.alarm_graver(called, Again.GRAVER, now, rules)
         return called, (relay(called, Change.POLICE_REQUESTED), *effects), Reason.POLICE_REQUESTED
+    if first:
+        return called, (relay(called, Change.POLICE_REQUESTED),), Reason.POLICE_REQUESTED
+    return called, (), Reason.POLICE_CALLED_AGAIN
 
 
 def _hand_over(incident: Incident, click: Click, at: datetime, rules: Rules) -> _Acted:

@@ -8,66 +8,17 @@ import re
 from datetime import date, timedelta
 from functools import cached_property
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from schemas.configuration_values import Address, Charge, Duration, Every, EveryOrNever, Line, Sha256, Zone
 from schemas.events import Category, Kind, Mode, PoliceWish
-
-_UNITS = {"y": 365 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1}
-_ADDRESS = re.compile(r"[^\s@<>,;:\"\\()\x00-\x1f]+@[^\s@<>,;:\"\\()\x00-\x1f]+")
-
-
-def parse_duration(value: object) -> object:
-    """`0s`, `2m`, `1h30m`, `10d`, `10y` (365 days a year) as a timedelta."""
-    if not isinstance(value, str):
-        return value if isinstance(value, timedelta) else _refuse_duration(value)
-    if not re.fullmatch(r"(\d+[ydhms])+", value):
-        _refuse_duration(value)
-    return timedelta(seconds=sum(int(n) * _UNITS[u] for n, u in re.findall(r"(\d+)([ydhms])", value)))
-
-
-def _refuse_duration(value: object) -> object:
-    raise ValueError(f"{value!r} is no duration; write for example 0s, 2m, 1h30m, 10d or 10y")
-
-
-def _address(value: str) -> str:
-    if not _ADDRESS.fullmatch(value) or not value.isascii():
-        raise ValueError(f"{value!r} is no mail address; write for example leitung@example.org")
-    return value
-
-
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (KeyError, ValueError, OSError):
-        raise ValueError(f"{value!r} is no time zone; write for example Europe/Berlin") from None
-    return value
 
 
 def _as_tuple(value: object) -> object:
     return value if isinstance(value, list | tuple) else (value,)
 
 
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(parse_duration),
-    PlainSerializer(lambda duration: f"{int(duration.total_seconds())}s", return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^(\d+[ydhms])+$", "examples": ["0s", "2m", "1h30m", "10d"]}),
-]
-Address = Annotated[str, AfterValidator(_address)]
-Zone = Annotated[str, AfterValidator(_zone)]
-Line = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\r\n]*$")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Level = Annotated[int, Field(ge=0, le=3)]
 Hours = Literal["open", "closed"]
 Language = Literal["de", "en"]
@@ -158,15 +109,6 @@ class Organisation(_Model):
     maintenance: Maintenance = Maintenance()
 
 
-def _some_time(value: timedelta) -> timedelta:
-    if value <= timedelta():
-        raise ValueError("must be longer than 0s; write for example 25h")
-    return value
-
-
-Every = Annotated[Duration, AfterValidator(_some_time)]
-
-
 class Device(_Model):
     """A button or tracker; its place comes from here, never from a message.
 
@@ -176,7 +118,7 @@ class Device(_Model):
     site: str
     location: Line | None = None
     model: str | None = None
-    expect_every: Literal["never"] | Every | None = None
+    expect_every: EveryOrNever | None = None
 
 
 class _Source(_Model):
@@ -185,7 +127,7 @@ class _Source(_Model):
     key_sha256: Sha256
     devices: dict[str, Device] = {}
     expect_every: Every | None = None
-    battery_low: Annotated[float, Field(ge=0, le=0.9)] = 0.2
+    battery_low: Charge = 0.2
 
     @property
     def register(self) -> dict[str, Device]:

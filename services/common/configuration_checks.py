@@ -44,6 +44,7 @@ def check(configuration: Configuration, document: Document, rule_numbers: Sequen
     _check_sources(configuration, document)
     _check_rules(configuration, document, numbers)
     held = _check_roles(configuration, document)
+    _check_maintenance(configuration, document, held)
     check_reach(configuration, document, numbers)
     if rule_numbers is None:  # otherwise people may be missing whose entries have a wrong shape
         check_steps(configuration, document, held)
@@ -181,3 +182,27 @@ def _check_roles(configuration: Configuration, document: Document) -> set[str]:
     for role in configuration.mail.roles:
         _must_exist(document, ("mail", "roles", role), "role", role, held)
     return held
+
+
+def _check_maintenance(configuration: Configuration, document: Document, held: set[str]) -> None:
+    """Somebody must hear of silent devices, and something must be there to be expected."""
+    role = configuration.organisation.maintenance.role
+    organisation = document.data.get("organisation")
+    chosen = isinstance(organisation, dict) and "maintenance" in organisation
+    watched = {
+        device.site
+        for source in configuration.sources.values()
+        for device in source.devices.values()
+        if (device.expect_every or source.expect_every) not in {None, "never"}
+    }
+    if chosen or watched:
+        _must_exist(document, ("organisation", "maintenance", "role"), "role", role, held)
+    for key in sorted(watched & set(configuration.sites)):
+        found = configuration.sites[key].people.get(role) or configuration.roles.get(role)
+        if role in held and (found is None or not found.people):
+            noticed = f"nobody has the role `{role}`: its emergency contacts hear of its devices"
+            document.hint(("sites", key), noticed, "people in this role, here or in `roles`")
+    for key, source in configuration.sources.items():
+        if source.expect_every is not None and not source.devices:
+            noticed = "this source has no devices that could be expected to report"
+            document.hint(("sources", key, "expect_every"), noticed, "its devices under `devices`")

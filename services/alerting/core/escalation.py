@@ -5,7 +5,7 @@ the event is told once and reminded on opening days.
 """
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from schemas.lifecycle import Change, Lifecycle
 from services.alerting.core.effects import Effect, Notify, Purpose, Relay
@@ -19,10 +19,13 @@ REMIND_BEFORE = timedelta(minutes=5)
 DEFAULT_ACKNOWLEDGED_FOR = timedelta(minutes=30)
 
 
+_UNSAID: Final = {name: field.default for name, field in Lifecycle.model_fields.items() if not field.is_required()}
+
+
 def relay(incident: Incident, change: Change, *, event_ids: tuple[str, ...] | None = None, **what: Any) -> Relay:
     """A lifecycle event about the incident as it is now; imported history is never announced as news."""
     # Every value comes from a checked incident; checking it again would be a third of the cost of a decision.
-    known: dict[str, Any] = {
+    known: dict[str, Any] = _UNSAID | {
         "incident_id": incident.id,
         "event_ids": incident.event_ids if event_ids is None else event_ids,
         "source": incident.source,
@@ -70,14 +73,14 @@ def take_step(incident: Incident, index: int, now: datetime, rules: Rules) -> Ch
     for step in range(index, len(incident.policy.steps)):
         present = _present(incident, step, now, rules)
         if present:
-            return _tell(replace(incident, step=step, emergency=False), present, now, rules)
+            return _tell(incident, present, step, now, rules)
     last = len(incident.policy.steps) - 1
     return tell_emergency(replace(incident, step=last), now, rules)
 
 
 def tell_emergency(incident: Incident, now: datetime, rules: Rules) -> Changed:
     """Tell the emergency contacts because nobody else is left; the alarm is repeated all the same."""
-    return _tell(replace(incident, emergency=True), _once(rules.emergency(incident.site)), now, rules)
+    return _tell(incident, _once(rules.emergency(incident.site)), incident.step, now, rules, emergency=True)
 
 
 def _present(incident: Incident, step: int, now: datetime, rules: Rules) -> tuple[Recipient, ...]:
@@ -90,14 +93,24 @@ def _once(people: tuple[Recipient, ...]) -> tuple[Recipient, ...]:
     return tuple({person.email.casefold(): person for person in reversed(people)}.values())[::-1]
 
 
-def _tell(incident: Incident, people: tuple[Recipient, ...], now: datetime, rules: Rules) -> Changed:
+def _tell(
+    incident: Incident,
+    people: tuple[Recipient, ...],
+    step: int,
+    now: datetime,
+    rules: Rules,
+    *,
+    emergency: bool = False,
+) -> Changed:
     known = {person.email.casefold() for person in incident.told}
     told = replace(
         incident,
+        step=step,
+        emergency=emergency,
         awaited=tuple(person.email for person in people),
         reached=False,
         told=(*incident.told, *(person for person in people if person.email.casefold() not in known)),
-        due_at=_next_due(incident, now, rules),
+        due_at=_next_due(incident, step, now, rules),
     )
     effects = tuple(
         Notify(
@@ -113,13 +126,13 @@ def _tell(incident: Incident, people: tuple[Recipient, ...], now: datetime, rule
     return told, effects
 
 
-def _next_due(incident: Incident, now: datetime, rules: Rules) -> datetime:
+def _next_due(incident: Incident, step: int, now: datetime, rules: Rules) -> datetime:
     if not incident.acute:
         return rules.calendar.next_opening(incident.site, now)
     steps = incident.policy.steps
-    if incident.step + 1 < len(steps):
+    if step + 1 < len(steps):
         began = incident.cycle_started_at or now
-        this, following = steps[incident.step].after, steps[incident.step + 1].after
+        this, following = steps[step].after, steps[step + 1].after
         # After an outage the steps keep their distance: no burst of overdue mails.
         late = now - (began + this) > LATE
         return now + (following - this) if late else max(began + following, now)

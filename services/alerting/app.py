@@ -143,7 +143,9 @@ def app_for(settings: AlertingSettings, configuration: Configuration) -> FastAPI
 
     app = FastAPI(title="Rufkette alerting", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     add_operations_routes(app, alerting.readiness)
-    app.include_router(router_for(Board(alerting.engine), alerting.engine.rules, alerting.tokens, system_clock))
+    app.include_router(
+        router_for(Board(alerting.engine), alerting.attendance, alerting.engine.rules, alerting.tokens, system_clock)
+    )
     return app
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ from services.alerting.core.devices import Check, DeviceState, Input, News, Noti
 from services.alerting.core.maintenance import Notice, Snapshot, caretakers
 from services.alerting.database import in_transaction, patiently
 from services.alerting.engine import Engine
-from services.alerting.tables import device_signs, devices, partitions
+from services.alerting.tables import device_signs, device_tests, devices, partitions
 from services.common.outage import Outage
 
 log = structlog.get_logger()
@@ -103,6 +103,12 @@ class Attendance:
         """Every device as it is now, for the desk."""
         async with self._engine.database.connect() as connection:
             return [_state(row) for row in await connection.execute(sa.select(devices))]
+
+    async def last_tests(self) -> Mapping[str, datetime]:
+        """When each device was last pressed within an announced test, by normalised id."""
+        async with self._engine.database.connect() as connection:
+            rows = await connection.execute(sa.select(device_tests.c.device_id, device_tests.c.at))
+            return {row.device_id: row.at for row in rows}
 
     async def _anything(self, now: datetime) -> bool:
         due = sa.exists().where(devices.c.due_at <= now)

@@ -1,12 +1,13 @@
 """The desk over incidents kept in memory, changed by the real `decide` only."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from fastapi import FastAPI
 
 from services.alerting.core.decide import decide
+from services.alerting.core.devices import DeviceState
 from services.alerting.core.effects import Click, Decision, Input
 from services.alerting.core.incident import Incident
 from services.alerting.core.policy import Rules
@@ -57,6 +58,18 @@ class IncidentsInMemory:
 
 
 @dataclass
+class DevicesInMemory:
+    known: list[DeviceState] = field(default_factory=list)
+    tests: dict[str, datetime] = field(default_factory=dict)
+
+    async def all(self) -> Sequence[DeviceState]:
+        return self.known
+
+    async def last_tests(self) -> Mapping[str, datetime]:
+        return self.tests
+
+
+@dataclass
 class Desk:
     """The real router with a clock that tests move."""
 
@@ -66,8 +79,11 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.incidents = IncidentsInMemory(self.rules, lambda: self.now)
+        self.devices = DevicesInMemory()
         self.app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-        self.app.include_router(router_for(self.incidents, lambda: self.rules, self.tokens, lambda: self.now))
+        self.app.include_router(
+            router_for(self.incidents, self.devices, lambda: self.rules, self.tokens, lambda: self.now)
+        )
 
     def link(self, incident: Incident, email: str | None = None) -> str:
         return f"/a/{self.tokens.issue(incident.id, email or incident.told[0].email, self.now)}"

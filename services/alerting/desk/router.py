@@ -19,6 +19,7 @@ from services.alerting.core.incident import Incident
 from services.alerting.core.policy import Rules
 from services.alerting.core.telling import Telling
 from services.alerting.desk import view
+from services.alerting.desk.devices import Devices, board_lines, list_page
 from services.alerting.desk.form import BODY_LIMIT, Filled, understand
 from services.alerting.desk.incidents import Incidents
 from services.alerting.desk.pages import page, see_other
@@ -50,12 +51,18 @@ class _Opened(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class _Desk:
     incidents: Incidents
+    devices: Devices
     rules: Callable[[], Rules]
     tokens: Tokens
     clock: Callable[[], datetime]
 
     async def board(self, request: Request) -> Response:
-        return page("board.html", view.board(await self.incidents.open(), self.rules(), self.clock()))
+        values = view.board(await self.incidents.open(), self.rules(), self.clock())
+        return page("board.html", values | {"devices": board_lines(await self.devices.all(), self.rules())})
+
+    async def list_devices(self, request: Request) -> Response:
+        states, tests = await self.devices.all(), await self.devices.last_tests()
+        return page("devices.html", list_page(states, tests, self.rules(), self.clock()))
 
     async def look(self, request: Request) -> Response:
         incident = await self.incidents.find(request.path_params["incident_id"])
@@ -128,10 +135,10 @@ def _recipient(opened: _Opened) -> str | None:
 
 
 def router_for(
-    incidents: Incidents, rules: Callable[[], Rules], tokens: Tokens, clock: Callable[[], datetime]
+    incidents: Incidents, devices: Devices, rules: Callable[[], Rules], tokens: Tokens, clock: Callable[[], datetime]
 ) -> APIRouter:
-    """The routes `/`, `/incidents/{id}` and `/a/{token}`."""
-    desk = _Desk(incidents, rules, tokens, clock)
+    """The routes `/`, `/devices`, `/incidents/{id}` and `/a/{token}`."""
+    desk = _Desk(incidents, devices, rules, tokens, clock)
     router = APIRouter(include_in_schema=False)
 
     def route(path: str, methods: list[str], handle: Callable[[Request], object]) -> None:
@@ -147,6 +154,7 @@ def router_for(
         router.add_api_route(path, answer, methods=methods, response_model=None)
 
     route("/", _READ, desk.board)
+    route("/devices", _READ, desk.list_devices)
     route("/incidents/{incident_id:path}", _READ, desk.look)
     route("/a/{token}", _READ, desk.show)
     route("/a/{token}", ["POST"], desk.act)

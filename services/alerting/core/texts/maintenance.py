@@ -23,14 +23,13 @@ class MaintenanceWords:
     never_seen: str
     expected: str
     battery: str
+    last_test: str
     more: str
     every: tuple[tuple[str, str], ...]
     no_incident: str
     # the page
     title: str
-    columns: tuple[str, ...]
     state: Mapping[str, str]
-    never: str
     silent_line: tuple[str, str]
     low_line: tuple[str, str]
     nothing: str
@@ -65,11 +64,11 @@ GERMAN: Final = MaintenanceWords(
     never_seen="Hat sich noch nie gemeldet.",
     expected="Längste erlaubte Pause: {every}.",
     battery="Batterie: {percent} %.",
+    last_test="Letzter Test: {at}.",
     more="und {count} weitere",
     every=(("Tag", "Tage"), ("Std.", "Std."), ("Min.", "Min."), ("Sek.", "Sek.")),
     no_incident="Wartung, kein Vorfall. Antworten auf diese Mail liest niemand.",
     title="Geräte",
-    columns=("Gerät", "Standort", "Ort", "Zuletzt gemeldet", "Batterie", "Zustand"),
     state={
         "silent": "meldet sich nicht",
         "battery_low": "Batterie schwach",
@@ -77,7 +76,6 @@ GERMAN: Final = MaintenanceWords(
         "not_expected": "wird nicht überwacht",
         "waiting": "noch nie gemeldet",
     },
-    never="nie",
     silent_line=("1 {device} meldet sich nicht", "{count} {devices} melden sich nicht"),
     low_line=("1 {device}: Batterie schwach", "{count} {devices}: Batterie schwach"),
     nothing="In der Konfiguration stehen keine Geräte.",
@@ -112,11 +110,11 @@ ENGLISH: Final = MaintenanceWords(
     never_seen="Has never reported.",
     expected="Longest pause allowed: {every}.",
     battery="Battery: {percent}%.",
+    last_test="Last test: {at}.",
     more="and {count} more",
     every=(("day", "days"), ("h", "h"), ("min", "min"), ("s", "s")),
     no_incident="Maintenance, no incident. Nobody reads replies to this mail.",
     title="Devices",
-    columns=("Device", "Site", "Place", "Last report", "Battery", "State"),
     state={
         "silent": "does not report",
         "battery_low": "battery low",
@@ -124,7 +122,6 @@ ENGLISH: Final = MaintenanceWords(
         "not_expected": "not watched",
         "waiting": "never reported yet",
     },
-    never="never",
     silent_line=("1 {device} does not report", "{count} {devices} do not report"),
     low_line=("1 {device}: battery low", "{count} {devices}: battery low"),
     nothing="The configuration names no devices.",

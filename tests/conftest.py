@@ -1,6 +1,7 @@
 """Fixtures: one real Kafka and PostgreSQL per session; a database, topics and a mail server per test."""
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -33,9 +34,16 @@ def kafka(kafka_server: KafkaServer) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def postgres_directory() -> Iterator[Path]:
+    """Outside pytest's own directory: every other pytest that starts closes that one to PostgreSQL's user."""
+    with tempfile.TemporaryDirectory(prefix="rufkette-postgres-", ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(postgres_directory: Path) -> Iterator[PostgresServer]:
     """The session's PostgreSQL: do not stop it, take `own_postgres` for that."""
-    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
+    server = PostgresServer(postgres_directory / "shared")
     try:
         server.start()
         yield server
@@ -55,9 +63,9 @@ def own_kafka(tmp_path: Path) -> Iterator[KafkaServer]:
 
 
 @pytest.fixture
-def own_postgres(tmp_path: Path) -> Iterator[PostgresServer]:
+def own_postgres(postgres_directory: Path, tmp_path: Path) -> Iterator[PostgresServer]:
     """A started PostgreSQL that the test may stop, kill and start again."""
-    server = PostgresServer(tmp_path / "postgres")
+    server = PostgresServer(postgres_directory / tmp_path.name)
     try:
         server.start()
         yield server

@@ -1,6 +1,7 @@
 """A chain for what happens to the services, and one on servers that may be taken away."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -21,9 +22,9 @@ def frail_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServe
 
 
 @pytest.fixture(scope="package")
-def frail_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def frail_postgres(postgres_directory: Path) -> Iterator[PostgresServer]:
     """A PostgreSQL for tests that stop it; each leaves it started."""
-    server = PostgresServer(tmp_path_factory.mktemp("frail-postgres"))
+    server = PostgresServer(postgres_directory / "frail")
     try:
         server.start()
         yield server

@@ -6,7 +6,7 @@ STAMP := $(VENV)/.complete
 COMPILE := $(VENV)/bin/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 \
 	--no-header --no-emit-index-url --quiet
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check generate lock bench docker-config clean
+.PHONY: help run setup test check generate lock bench mutations docker-config clean
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ lock: setup ## pin all dependencies anew, with hashes: Python packages and Kafka
 
 bench: setup ## the benchmarks
 	$(PY) -m bench $(ARGS)
+
+mutations: setup ## change the core in one place at a time: which changes do its tests not notice? (minutes)
+	$(PY) -m tests.core.mutations $(ARGS)
 
 docker-config: ## validate docker-compose.yml, where the docker client is present
 	docker compose config --quiet

@@ -167,3 +167,15 @@ def test_press_says_what_is_wrong_in_one_line(ingest_at: tuple[str, type[Ingest]
     nothing = rufkette("press", "--site", "x", "--data-dir", str(tmp_path))
     assert nothing.stderr.startswith("no stack runs in ")
     assert {refused.returncode, away.returncode, nothing.returncode} == {1}
+
+
+def test_check_config_gives_hints_without_failing(tmp_path: Path) -> None:
+    def spare(content: dict[str, Any]) -> None:
+        content["policies"]["spare"] = content["policies"]["normal"]
+
+    file = write_configuration(tmp_path / "office.yaml", spare)
+    done = rufkette("check-config", str(file))
+    assert done.returncode == 0
+    assert done.stderr.startswith(f"hint: {file}:")
+    assert "policies.spare: no rule takes this policy" in done.stderr
+    assert "OK" in done.stdout

@@ -1,7 +1,10 @@
 """SIGHUP: both services read the configuration anew, and keep the old one when the new one has mistakes."""
 
+import asyncio
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -118,13 +121,23 @@ async def test_a_sighup_while_it_starts_does_not_end_it(chain: Chain, which: str
     await said(service, "configuration.reloaded", 1)
 
 
-async def test_both_services_refuse_to_start_on_the_same_mistakes(chain: Chain, tmp_path: Path) -> None:
+def what_can_never_come_true(content: dict[str, Any]) -> None:
+    two_mistakes(content)
+    content["sites"]["calbe"]["opening_hours"] = "off"
+    content["rules"].insert(3, {"name": "never reached", "when": {"danger_level": 3}, "policy": "urgent"})
+    content["policies"]["normal"]["steps"][0]["tell"] = ["nobody"]
+
+
+async def test_both_services_and_check_config_refuse_the_same_mistakes(chain: Chain, tmp_path: Path) -> None:
     refused: dict[str, list[str]] = {}
-    write_configuration(chain.around.configuration, two_mistakes)
+    write_configuration(chain.around.configuration, what_can_never_come_true)
     for service in (chain.ingest, chain.alerting):
         service.stop()
         service.spawn()
         assert await service.wait_for_exit() == 2
         refused[service.name] = [line for line in service.stray_lines if line.startswith(str(tmp_path))]
-    assert refused["ingest"] == refused["alerting"]
-    assert len(refused["ingest"]) == 2
+    command = [sys.executable, "-m", "services.cli", "check-config", str(chain.around.configuration)]
+    checked = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+    assert checked.returncode == 1
+    assert refused["ingest"] == refused["alerting"] == checked.stderr.splitlines()
+    assert len(refused["ingest"]) == 5

@@ -245,6 +245,8 @@ def test_what_was_closed_or_taken_over_meanwhile_is_not_told() -> None:
     assert desk.incidents[closed.id].due_at is None
     assert not desk.incidents[taken.id].held
     assert desk.mails == []
+    assert desk.wait_until_due(taken).reason is Reason.ACKNOWLEDGEMENT_RAN_OUT  # there is nobody to remind
+    assert desk.told()
 
 
 def test_a_level_raised_by_a_person_breaks_through() -> None:

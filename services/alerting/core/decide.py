@@ -142,7 +142,7 @@ def _acknowledge(incident: Incident, click: Click, at: datetime, now: datetime, 
     if incident.status is Status.ACKNOWLEDGED:
         return incident, (), Reason.ALREADY_ACKNOWLEDGED
     until = None if incident.imported else acknowledged_until(incident, now, rules)
-    by = Taken(click.by, at, until, click.email, reminded=not _is_a_while(incident))
+    by = Taken(click.by, at, until, click.email, reminded=not (incident.told and _is_a_while(incident)))
     due_at = reminder_at(by) or until
     taken = replace(incident, status=Status.ACKNOWLEDGED, taken=by, due_at=due_at, awaited=(), reached=False)
     told = _inform(taken, Purpose.TAKEN_OVER)

@@ -1,12 +1,18 @@
 """Every mistake in a configuration is named with its line, and all at once."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from schemas.events import Category
 from services.common.configuration_file import ConfigurationError, Mistake, examine, load
+from tests.support.organisation import organisation
 
 GOOD = """\
 organisation:
@@ -324,3 +330,36 @@ def test_a_missing_file(tmp_path: Path) -> None:
 def test_anchors_and_merges_work(write: Write) -> None:
     text = GOOD.replace("btn-112: {", "btn-112: &b {").replace("btn-113: {site: bernburg}", "btn-113: {<<: *b}")
     assert load(write(text)).sources["buttons"].devices["btn-113"].model == "milesight-ws101"
+
+
+WRONG: st.SearchStrategy[Any] = st.sampled_from(
+    [None, 0, -1, True, "x", "", [], ["x"], [[]], {}, {"x": 1}, {"people": None}, [{}], 3.5, [None]]
+)
+
+
+def places(data: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    inner = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return [path, *(place for key, value in inner for place in places(value, (*path, key)))]
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_whatever_is_wrong_is_said_as_mistakes(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    content = organisation()
+    for _ in range(data.draw(st.integers(1, 4))):
+        *above, last = data.draw(st.sampled_from(places(content)[1:]))
+        node: Any = content
+        for key in above:
+            node = node[key]
+        if data.draw(st.booleans()):
+            node[last] = copy.deepcopy(data.draw(WRONG))
+        else:
+            del node[last]
+        if not content:
+            return
+    file = tmp_path_factory.getbasetemp() / "any.yaml"
+    file.write_text(yaml.safe_dump(content))
+    try:
+        load(file)
+    except ConfigurationError as error:
+        assert error.mistakes  # noqa: PT017 – a good file is fine as well

@@ -1,6 +1,5 @@
 """Watches the devices that must report: takes in their signs of life, finds who is silent, and has it told once."""
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -21,6 +20,7 @@ from services.alerting.core.maintenance import Notice, Snapshot, caretakers
 from services.alerting.database import in_transaction, patiently
 from services.alerting.engine import Engine
 from services.alerting.tables import device_signs, device_tests, devices, partitions
+from services.alerting.upkeep import repeat
 from services.common.outage import Outage
 
 log = structlog.get_logger()
@@ -76,10 +76,11 @@ class Attendance:
 
     async def run(self) -> None:
         """Watch for ever."""
-        while True:
-            await patiently(self._database, self.round)
-            await patiently(self._database, self._measure)
-            await asyncio.sleep(_EVERY)
+        await repeat("attendance", self._watch, _EVERY)
+
+    async def _watch(self) -> None:
+        await patiently(self._database, self.round)
+        await patiently(self._database, self._measure)
 
     async def round(self, *, grace: bool = True) -> None:
         """Take in all signs of life, and look at every device that is due.

@@ -1,6 +1,5 @@
 """Sends mails about devices: over a connection of its own, and only while no alarm mail is waiting."""
 
-import asyncio
 import json
 import time
 import uuid
@@ -9,7 +8,7 @@ from dataclasses import asdict
 from datetime import datetime
 from email.mime.text import MIMEText
 from email.utils import format_datetime, formataddr, parseaddr
-from typing import Any
+from typing import Any, assert_never
 
 import sqlalchemy as sa
 import structlog
@@ -22,8 +21,9 @@ from services.alerting.core.incident import Recipient
 from services.alerting.core.maintenance import Notice, Snapshot, compose
 from services.alerting.database import in_transaction, patiently
 from services.alerting.engine import Engine
-from services.alerting.smtp_session import SmtpSession, Verdict
+from services.alerting.smtp_session import SmtpAnswer, SmtpSession, Verdict
 from services.alerting.tables import notices
+from services.alerting.upkeep import repeat
 from services.common.outage import Outage
 from services.common.smtp import SmtpServer
 
@@ -77,46 +77,30 @@ class NoticeMailer:
 
     async def run(self) -> None:
         """Send for ever."""
-        while True:
-            session = SmtpSession(self._server)
-            try:
-                # These mails are rare: between them no connection is held.
-                while await self._send_next(session):
-                    pass
-            finally:
-                await session.close()
-            await asyncio.sleep(_LOOK_EVERY)
+        await repeat("notices", self._send_all, _LOOK_EVERY)
+
+    async def _send_all(self) -> None:
+        session = SmtpSession(self._server)
+        try:
+            # These mails are rare: between them no connection is held.
+            while await self._send_next(session):
+                pass
+        finally:
+            await session.close()
 
     async def _send_next(self, session: SmtpSession) -> bool:
         row = await patiently(self._database, self._claim)
         if row is None:
             return False
-        started = time.perf_counter()
-        answer = await session.send(self._envelope_sender, row.recipient, self._build(row))
-        about = {
-            "mail_id": str(row.id),
-            "purpose": f"device_{row.news}",
-            "site": row.site,
-            "role": row.role,
-            "attempt": row.attempts,
-            "stage": answer.stage,
-            "code": answer.code,
-            "duration_ms": round((time.perf_counter() - started) * 1000, 1),
-        }
-        values: dict[str, Any] = {
-            "lease": None, "lease_until": None, "answer": f"{answer.stage} {answer.code or '-'} {answer.text}"[:500],
-        }  # fmt: skip
-        match answer.verdict:
-            case Verdict.ACCEPTED:
-                log.info("mail.accepted", **about)
-                values |= {"state": "accepted", "answered_at": _CLOCK}
-            case Verdict.REFUSED:
-                log.error("mail.refused", **about)
-                values |= {"state": "refused", "answered_at": _CLOCK}
-            case Verdict.DEFERRED:
-                seconds = min(_LONGEST_DELAY, 2.0 ** min(row.attempts - 1, 10))
-                log.warning("mail.deferred", **about, seconds=seconds)
-                values |= {"attempt_at": _CLOCK + sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds)}
+        try:
+            message = self._build(row)
+        except Exception:
+            log.exception("mail.unwritable", mail_id=str(row.id), attempt=row.attempts)
+            values: Mapping[str, Any] = {"answer": "COMPOSE", "attempt_at": _in(_LONGEST_DELAY)}
+        else:
+            started = time.perf_counter()
+            answer = await session.send(self._envelope_sender, row.recipient, message)
+            values = _outcome(row, answer, time.perf_counter() - started)
         await patiently(self._database, lambda: self._record(row, values))
         return True
 
@@ -127,7 +111,7 @@ class NoticeMailer:
         ours = sa.update(notices).where(notices.c.id == row.id, notices.c.lease == row.lease)
 
         async def write(tx: AsyncConnection) -> None:
-            await tx.execute(ours.values(values))
+            await tx.execute(ours.values({"lease": None, "lease_until": None, **values}))
 
         await in_transaction(self._engine.database, write)
 
@@ -150,6 +134,38 @@ class NoticeMailer:
         for name, value in headers.items():
             mime[name] = value
         return mime.as_bytes()
+
+
+def _outcome(row: sa.Row[Any], answer: SmtpAnswer, took: float) -> Mapping[str, Any]:
+    """Says what became of the mail; returns what is recorded of it."""
+    about = {
+        "mail_id": str(row.id),
+        "purpose": f"device_{row.news}",
+        "site": row.site,
+        "role": row.role,
+        "attempt": row.attempts,
+        "stage": answer.stage,
+        "code": answer.code,
+        "duration_ms": round(took * 1000, 1),
+    }
+    text = f"{answer.stage} {answer.code or '-'} {answer.text}"[:500]
+    match answer.verdict:
+        case Verdict.ACCEPTED:
+            log.info("mail.accepted", **about)
+            return {"answer": text, "state": "accepted", "answered_at": _CLOCK}
+        case Verdict.REFUSED:
+            log.error("mail.refused", **about)
+            return {"answer": text, "state": "refused", "answered_at": _CLOCK}
+        case Verdict.DEFERRED:
+            seconds = min(_LONGEST_DELAY, 2.0 ** min(row.attempts - 1, 10))
+            log.warning("mail.deferred", **about, seconds=seconds)
+            return {"answer": text, "attempt_at": _in(seconds)}
+        case _:
+            assert_never(answer.verdict)
+
+
+def _in(seconds: float) -> sa.ColumnElement[datetime]:
+    return _CLOCK + sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
 async def _claim(tx: AsyncConnection) -> sa.Row[Any] | None:

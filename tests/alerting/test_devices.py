@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from schemas.configuration import Configuration
 from schemas.events import Event, Heartbeat
-from services.alerting import housekeeping
+from services.alerting import housekeeping, upkeep
 from services.alerting.attendance import Attendance
 from services.alerting.core.calendar import OfficeCalendar
 from services.alerting.core.devices import DeviceState
@@ -309,3 +309,29 @@ async def test_alarms_go_first(office: Office, smtp_sink: SmtpSink) -> None:
     await asyncio.wait({task})
     assert all(mail.subject.startswith("WARTUNG") for mail in mails[-2:])
     assert not any(mail.subject.startswith("WARTUNG") for mail in mails[:-2])
+
+
+async def test_a_mail_that_cannot_be_written_holds_back_no_other(office: Office, smtp_sink: SmtpSink) -> None:
+    await office.look_later(61)
+    async with office.database.begin() as tx:
+        broken = sa.update(notices).where(notices.c.site == "bernburg").values(devices='[{"id": 1}]')
+        await tx.execute(broken)
+    await send(office, smtp_sink, until_states=["accepted", "due"])
+
+
+async def test_a_bug_about_devices_does_not_end_the_loop() -> None:
+    turns = 0
+    done = asyncio.Event()
+
+    async def fails() -> None:
+        nonlocal turns
+        turns += 1
+        if turns == 1:
+            raise ZeroDivisionError
+        done.set()
+
+    task = asyncio.create_task(upkeep.repeat("devices", fails, 0.01, after_a_bug=0.01))
+    async with asyncio.timeout(5):
+        await done.wait()
+    task.cancel()
+    await asyncio.wait({task})

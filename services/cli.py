@@ -214,6 +214,82 @@ def simulate(
     print(found.output)
 
 
+@app.command("import")
+def import_events(
+    events: Annotated[Path, typer.Argument(metavar="EVENTS.jsonl", help="One structured CloudEvent a line.")],
+    data_dir: DataDir = Path("var"),
+) -> None:
+    """Take past events in, through Kafka, for statistics and timeline. Nothing is mailed; importing again is safe.
+
+    Uses RUFKETTE_KAFKA_BOOTSTRAP_SERVERS and RUFKETTE_DATABASE_URL, or the stack that runs in the data directory.
+    Without a database it does not wait until alerting has taken the events.
+    """
+    import logging
+
+    from aiokafka.errors import KafkaError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from services.alerting.importing import ImportSettings, Refused, Stalled
+    from services.alerting.importing import run as take_in
+    from services.common.settings import load
+    from services.embedded.neighbour import use_stack
+
+    use_stack(data_dir)
+    settings = load(ImportSettings)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the lines below say it
+    try:
+        done = take_in(events, settings)
+    except Refused as error:
+        print(*error.mistakes, sep="\n", file=sys.stderr)
+        _fail(f"nothing was imported: {len(error.mistakes)} lines have to be corrected first", 1)
+    except Stalled as error:
+        _fail(f"{error} Everything is on Kafka and will be taken; importing again is safe.", 1)
+    except KafkaError as error:
+        _fail(f"cannot publish on {settings.kafka_bootstrap_servers}: {error}", 1)
+    except (SQLAlchemyError, OSError) as error:
+        _fail(f"cannot import {events}: {type(error).__name__}: {str(error).splitlines()[0]}", 1)
+    if done.known is None:
+        print(f"{done.events} events are on Kafka; alerting takes them when it runs")
+        return
+    print(f"{done.events} events taken, {done.known} of them were known and changed nothing")
+    if done.waiting:
+        print(f"warning: {done.waiting} events name an incident that is not known; kept for 24 hours", file=sys.stderr)
+
+
+@app.command()
+def report(
+    year: Annotated[int, typer.Argument(metavar="YEAR", help="The year to count, for example 2026.")],
+    as_of: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Count only what was recorded by the end of this day.")
+    ] = None,
+    format: Annotated[str, typer.Option(help="text, csv or json.")] = "text",  # noqa: A002 - the option's name
+    freeze: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the figures to a new file, with their SHA-256.")
+    ] = None,
+    compare: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="List what changed since the figures in this file were frozen.")
+    ] = None,
+    data_dir: DataDir = Path("var"),
+) -> None:
+    """Print the yearly report, with its definitions and the incidents behind each figure.
+
+    Uses RUFKETTE_CONFIG and RUFKETTE_DATABASE_URL, or the stack that runs in the data directory.
+    """
+    from services.common.configuration_file import ConfigurationError
+    from services.common.settings import load
+    from services.embedded.neighbour import use_stack
+    from services.report_command import ReportFailed, ReportSettings, Wish
+    from services.report_command import run as answer
+
+    use_stack(data_dir)
+    try:
+        print(answer(Wish(year, as_of, format, freeze, compare), load(ReportSettings)))
+    except ConfigurationError as error:
+        _fail("\n".join(map(str, error.mistakes)), 1)
+    except ReportFailed as error:
+        _fail(str(error), 2 if error.usage else 1)
+
+
 def main() -> None:
     """Entry point: a mistake of the operator ends in one line and exit code 2, never in a traceback."""
     from services.common.settings import SettingsError

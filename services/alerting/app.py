@@ -12,20 +12,24 @@ from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from schemas.configuration import Configuration
-from services.alerting import housekeeping
+from services.alerting import housekeeping, planning
 from services.alerting.attendance import Attendance
 from services.alerting.board import Board
 from services.alerting.consumer import Consumer
 from services.alerting.core.calendar import OfficeCalendar
 from services.alerting.core.policy import Rules
 from services.alerting.database import create_engine, patiently
+from services.alerting.desk.plans import plans_router
+from services.alerting.desk.report_page import report_router
 from services.alerting.desk.router import router_for
 from services.alerting.desk.tokens import Tokens
 from services.alerting.engine import Engine, system_clock
 from services.alerting.mailer import Mailer
 from services.alerting.migrations.apply import migrate_async
 from services.alerting.notices import NoticeMailer
+from services.alerting.planning import Planning
 from services.alerting.relay import LifecycleRelay
+from services.alerting.reports import Reporting
 from services.alerting.timers import Timers
 from services.common import configuration_file, telemetry
 from services.common.loops import Loop, cancel, run_together
@@ -61,6 +65,7 @@ class Alerting:
         self.database_outage = Outage("database")
         self.engine = Engine(self.database, lambda: self._rules, topic_prefix=settings.topic_prefix)
         self.tokens = Tokens(settings.secret_keys)
+        self.planning = Planning(self.database, self.engine.plans)
         # Unique per process: a zombie of the same host must not pass for its successor.
         owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.consumer = Consumer(self.engine, settings, owner, self.database_outage)
@@ -93,6 +98,7 @@ class Alerting:
             "leases": self.consumer.keep_leases,
             "lag": self.consumer.show_lag,
             "timers": self.timers.run,
+            "silences": lambda: planning.run(self.engine, self.database_outage),
             "mailer": self.mailer.run,
             "attendance": self.attendance.run,
             "notices": self.notices.run,
@@ -146,6 +152,8 @@ def app_for(settings: AlertingSettings, configuration: Configuration) -> FastAPI
     app.include_router(
         router_for(Board(alerting.engine), alerting.attendance, alerting.engine.rules, alerting.tokens, system_clock)
     )
+    app.include_router(report_router(lambda: Reporting(alerting.database, alerting.engine.rules())))
+    app.include_router(plans_router(alerting.planning, alerting.engine.rules, system_clock))
     return app
 
 

@@ -79,12 +79,13 @@ class Changes:
 
     def decide(self, candidates: Sequence[Incident], cause: Input) -> Decision:
         """Decide and gather; a decision that changes nothing leaves only its reason behind."""
-        decision = decide(candidates, cause, now=self.now, rules=self.rules)
+        now = min(cause.time, self.now) if isinstance(cause, Event) and cause.imported else self.now
+        decision = decide(candidates, cause, now=now, rules=self.rules)
         self.journeys.append((cause, decision))
         incident = decision.incident
         if incident is not None and not any(incident is candidate for candidate in candidates):
             self.known[incident.id] = self.changed[incident.id] = incident
-            self.timeline.append(self._timeline_row(incident, decision, cause))
+            self.timeline.append(self._timeline_row(incident, decision, cause, now))
             for effect in decision.effects:
                 match effect:
                     case Notify():
@@ -121,7 +122,7 @@ class Changes:
         id_ = str(uuid.uuid5(uuid.NAMESPACE_OID, what))
         self.publish(topics.LIFECYCLE, codec.encode_lifecycle(id_, effect.change, self.now, effect.data))
 
-    def _timeline_row(self, incident: Incident, decision: Decision, cause: Input) -> dict[str, Any]:
+    def _timeline_row(self, incident: Incident, decision: Decision, cause: Input, now: datetime) -> dict[str, Any]:
         by = (
             cause.by
             if isinstance(cause, Click)
@@ -132,7 +133,7 @@ class Changes:
         return {
             "incident_id": incident.id,
             "revision": incident.revision,
-            "at": self.now,
+            "at": now,
             "reason": decision.reason.value,
             "by": by,
             "body": INPUT.dump_json(cause).decode(),

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from schemas import codec, topics
 from schemas.events import Event, Reported
-from services.alerting import plan_store, store
+from services.alerting import past, plan_store, store
 from services.alerting.changes import Changes, Mail
 from services.alerting.core.devices import signs_in
 from services.alerting.core.effects import Click, Deadline, Decision, DeliveryResult, Reason, SilenceEnded
@@ -116,7 +116,11 @@ class Engine:
         changes.signs = signs_in(fresh, changes.rules.configuration, changes.now)
         subjects = [event.subject for event in fresh if event.subject]
         closed_after = changes.now - changes.rules.configuration.merge.within
-        changes.known = await store.load_for_update(tx, subjects, wanted, closed_after=closed_after)
+        live = {key for event in fresh if not event.imported for key in keys.get(event.id, ())}
+        changes.known = await store.load_for_update(tx, subjects, live, closed_after=closed_after)
+        if imported := [event for event in fresh if event.imported]:
+            changes.known |= await past.load_for_update(tx, imported, keys, changes.rules.configuration.merge.within)
+            await past.keep_ids(tx, [event.id for event in imported])
         opened: list[str] = []
         for event in fresh:
             decision = changes.decide(_candidates(event, keys.get(event.id, ()), changes.known), event)

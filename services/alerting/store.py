@@ -107,7 +107,8 @@ async def begin_batch(
 
 _LOAD = sa.text("""
     SELECT id, state FROM incidents
-    WHERE id = ANY(:ids) OR (merge_keys && :keys AND (status <> 'closed' OR closed_at >= :closed_after))
+    WHERE id = ANY(:ids)
+       OR (merge_keys && :keys AND NOT imported AND (status <> 'closed' OR closed_at >= :closed_after))
     ORDER BY id FOR UPDATE
 """).bindparams(
     sa.bindparam("closed_after", type_=sa.DateTime(timezone=True)),

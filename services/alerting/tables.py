@@ -1,10 +1,18 @@
 """Alerting's tables. JSON columns hold JSON text as pydantic wrote it; nothing parses it twice."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = sa.MetaData()
 _instant = sa.DateTime(timezone=True)
+
+
+def _of_state(name: str, type_: type[sa.types.TypeEngine[Any]], expression: str) -> sa.Column[Any]:
+    """A part of the state that the yearly report reads; PostgreSQL keeps it, whichever version writes the row."""
+    return sa.Column(name, type_, sa.Computed(expression, persisted=True))
+
 
 processes = sa.Table(
     "processes",
@@ -52,6 +60,16 @@ incidents = sa.Table(
     sa.Column("imported", sa.Boolean, nullable=False),
     sa.Column("forgotten", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("state", JSONB, nullable=False),
+    _of_state("source", sa.Text, "state ->> 'source'"),
+    _of_state("category", sa.Text, "state ->> 'category'"),
+    _of_state("danger_level", sa.SmallInteger, "(state ->> 'danger_level')::smallint"),
+    _of_state("outcome", sa.Text, "state #>> '{closing,outcome}'"),
+    _of_state("reported_at", JSONB, "jsonb_path_query_array(state, '$.reports[*].at')"),
+    _of_state("called_at", JSONB, "jsonb_path_query_array(state, '$.calls[*].at')"),
+    _of_state("handed_over_at", JSONB, "jsonb_path_query_array(state, '$.hand_overs[*].at')"),
+    _of_state("handed_over_on", JSONB, "jsonb_path_query_array(state, '$.hand_overs[*].on')"),
+    sa.Index("incidents_opened", "opened_at"),
+    sa.Index("incidents_handed_over", "id", postgresql_where=sa.text("handed_over_on <> '[]'")),
     sa.Index("incidents_due", "due_at", postgresql_where=sa.text("due_at IS NOT NULL")),
     # Without fastupdate, whose list of pending entries every look-up would have to read.
     sa.Index("incidents_by_key", "merge_keys", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),

@@ -65,6 +65,19 @@ class Plan:
         """The page of the mail catcher."""
         return f"http://127.0.0.1:{self.mail_port}"
 
+    def addresses(self) -> dict[str, str]:
+        """Where other commands find the stack. The user's own servers are left out: addresses may be secret."""
+        found = {
+            "ingest": self.ingest_url,
+            "alerting": self.alerting_url,
+            "configuration": str(self.configuration.resolve()),
+        }
+        if self.kafka_port is not None:
+            found["kafka"] = f"127.0.0.1:{self.kafka_port}"
+        if self.postgres_port is not None:
+            found["database"] = f"postgresql://postgres@127.0.0.1:{self.postgres_port}/rufkette"
+        return found
+
     def environment(self, inherited: Mapping[str, str], service: str) -> dict[str, str]:
         """Settings for `ingest` or `alerting`: the user's with what they left out, without what is the other's."""
         ours = {

@@ -60,7 +60,7 @@ class Stack:
         try:
             self._start_servers()
             self._start_services()
-            self._plan.data.write_addresses({"ingest": self._plan.ingest_url, "alerting": self._plan.alerting_url})
+            self._plan.data.write_addresses(self._plan.addresses())
             print(banner(self._plan, self._configuration), flush=True)
             self._output.release()
             self._up = True

@@ -70,7 +70,8 @@ def decide(candidates: Sequence[Incident], input: Input, *, now: datetime, rules
             return Decision(None, (), Reason.NOT_ABOUT_AN_INCIDENT)
         case Event():
             incident = next((c for c in candidates if c.id == input.subject), None)
-            if incident is None:
+            if incident is None or (input.imported and not incident.imported):
+                # What a file says about the past changes nothing that people are dealing with.
                 return Decision(None, (), Reason.HELD)
             return _acted(incident, *_as_click(input), now=now, rules=rules)
         case Click():
@@ -127,7 +128,7 @@ def _acted(incident: Incident, click: Click, at: datetime, *, now: datetime, rul
     changing = [reason for reason in reasons if reason not in _NO_CHANGE]
     if not changing:
         return Decision(incident, (), reasons[0])
-    return Decision(current, tuple(effects), changing[0])
+    return Decision(current, () if incident.imported else tuple(effects), changing[0])
 
 
 _NO_CHANGE = frozenset(
@@ -161,6 +162,8 @@ def _raise_level(incident: Incident, click: Click, now: datetime, rules: Rules) 
         # Never to a laxer policy: what turned out harmless is closed, not played down.
         return incident, (), Reason.LEVEL_NOT_RAISED
     raised = replace(incident, danger_level=click.danger_level, level_from=LevelFrom.PERSON)
+    if incident.imported:
+        return raised, (), Reason.LEVEL_RAISED
     after, effects = reporting.alarm_graver(raised, Again.RAISED, now, rules)
     return after, effects, Reason.LEVEL_RAISED
 
@@ -186,8 +189,10 @@ def _hand_over(incident: Incident, click: Click, at: datetime, rules: Rules) -> 
 def _close(incident: Incident, click: Click, at: datetime) -> _Acted:
     if incident.status is Status.CLOSED:
         return incident, (), Reason.ALREADY_CLOSED
-    if click.outcome is None or (click.outcome is Outcome.TEST and not incident.under_test):
-        # Only an announced test may end as a test: otherwise a real press could be filed away as one.
+    may_be_test = incident.under_test or incident.imported
+    if click.outcome is None or (click.outcome is Outcome.TEST and not may_be_test):
+        # Only an announced test may end as a test: otherwise a real press could be filed away as one. What was
+        # announced before there was this system is not known; a file about the past is believed.
         return incident, (), Reason.OUTCOME_REFUSED
     closed = replace(
         incident,

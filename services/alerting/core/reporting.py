@@ -61,10 +61,26 @@ def _joins(incident: Incident, event: Event, data: Reported, now: datetime, rule
         return False
     if incident.status is Status.CLOSED and not incident.under_test and _test_of(event, data, now, rules):
         return False  # trying a button opens again nothing that was real
+    if event.imported:
+        return _joined_then(incident, data, now, rules)
     last = max(report.received_at for report in incident.reports)
     recent = now - (max(last, incident.closing.at) if incident.closing else last) <= rules.configuration.merge.within
     if incident.status is Status.CLOSED and not (recent and data.kind is Kind.PANIC):
         return False  # only a new press opens again what was closed
+    key = place_key(data, rules)
+    if key is not None and incident.place_key == key:
+        return recent
+    return data.kind is not Kind.PANIC and _follows(incident, data, recent=recent)
+
+
+def _joined_then(incident: Incident, data: Reported, now: datetime, rules: Rules) -> bool:
+    """As for live reports, at the event's own time; the file may name events in another order than they happened."""
+    within = rules.configuration.merge.within
+    begin, end = min(r.at for r in incident.reports), max(r.at for r in incident.reports)
+    closed = incident.closing.at if incident.closing else None
+    if closed is not None and now > closed and data.kind is not Kind.PANIC:
+        return False
+    recent = begin - within <= now <= max(end, closed or end) + within
     key = place_key(data, rules)
     if key is not None and incident.place_key == key:
         return recent
@@ -209,6 +225,8 @@ def _merge(incident: Incident, event: Event, data: Reported, now: datetime, rule
     )
     joined = relay(merged, Change.MERGED, event_ids=(event.id,), source=event.source)
     if event.imported:
+        if merged.closing is not None and now > merged.closing.at:
+            return Decision(replace(merged, status=Status.OPEN, taken=None, closing=None), (), Reason.REOPENED)
         return Decision(merged, (), Reason.MERGED)
     if incident.status is Status.CLOSED:
         again, effects = alarm_graver(replace(merged, closing=None), Again.PRESSED, now, rules, data.police)

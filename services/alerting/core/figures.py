@@ -1,0 +1,185 @@
+"""The yearly figures, from facts with their times. Definitions: `services/alerting/report_words.py` prints them."""
+
+import math
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from statistics import median
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from schemas.events import Mode
+
+EXCLUDED: Final = ("exercise", "false_alarm", "not_relevant", "test")
+"""Why an incident is not counted, in the order in which the report shows it."""
+FEWEST: Final = 5
+"""Times to acknowledgement are shown over so many incidents at least: fewer would point at persons."""
+UNASSIGNED: Final = "unassigned"
+UNKNOWN: Final = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What the report needs to know of one incident. Instants are aware; `hand_overs` are (recorded at, local date)."""
+
+    id: str
+    site: str | None
+    source: str
+    imported: bool
+    mode: str
+    danger_level: int | None
+    category: str | None
+    reports: Sequence[datetime]
+    calls: Sequence[datetime] = ()
+    hand_overs: Sequence[tuple[datetime, date]] = ()
+    closed_at: datetime | None = None
+    outcome: str | None = None
+    acknowledged_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class Waits:
+    """Seconds from the first report to the first acknowledgement; None where too few were acknowledged."""
+
+    incidents: int
+    median: float | None
+    p90: float | None
+
+
+@dataclass(slots=True)
+class Figures:
+    """One year. Keys of `by_month` are `2018-01`; each `by_…` adds up to `len(incidents)`."""
+
+    year: int
+    as_of: date | None
+    incidents: list[str] = field(default_factory=list)
+    still_open: list[str] = field(default_factory=list)
+    police_requested: list[str] = field(default_factory=list)
+    police_calls: int = 0
+    handed_over: list[str] = field(default_factory=list)
+    handed_over_in_year: int = 0
+    handed_over_in_year_ids: list[str] = field(default_factory=list)
+    excluded: dict[str, list[str]] = field(default_factory=lambda: {reason: [] for reason in EXCLUDED})
+    by_site: Counter[str] = field(default_factory=Counter)
+    requested_by_site: Counter[str] = field(default_factory=Counter)
+    handed_over_by_site: Counter[str] = field(default_factory=Counter)
+    by_month: Counter[str] = field(default_factory=Counter)
+    by_level: Counter[str] = field(default_factory=Counter)
+    by_category: Counter[str] = field(default_factory=Counter)
+    imported: Counter[str] = field(default_factory=Counter)
+    """How many of the counted incidents came from files, by source."""
+    waits: Waits = field(default_factory=lambda: Waits(0, None, None))
+
+
+def end_of(day: date, zone: ZoneInfo) -> datetime:
+    """The instant at which a local day is over."""
+    return datetime.combine(day + timedelta(days=1), time(), zone).astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Year:
+    """A year as one zone knows it: `months` are the beginnings of its months and of the next year."""
+
+    months: list[datetime]
+    known_before: datetime | None
+
+    @classmethod
+    def of(cls, year: int, as_of: date | None, zone: ZoneInfo) -> "_Year":
+        starts = [datetime(year + month // 12, month % 12 + 1, 1, tzinfo=zone).astimezone(UTC) for month in range(13)]
+        return cls(starts, None if as_of is None else end_of(as_of, zone))
+
+    def month(self, instant: datetime) -> int | None:
+        number = bisect_right(self.months, instant)
+        return number if 1 <= number <= 12 else None
+
+    def knows(self, instant: datetime) -> bool:
+        return self.known_before is None or instant < self.known_before
+
+
+def figures(
+    cases: Iterable[Case],
+    year: int,
+    *,
+    zone_of: Callable[[str | None], ZoneInfo],
+    sites: Iterable[str],
+    as_of: date | None = None,
+) -> Figures:
+    """Count a year.
+
+    Args:
+        cases: incidents reported in the year; others, and others' hand-overs in the year, are told apart here.
+        year: local dates decide, in the zone of the incident's site.
+        zone_of: local time of a site's key.
+        sites: keys of the configured sites, which are shown even with nothing.
+        as_of: facts after the end of this local day are not known yet; None: everything is.
+    """
+    counted = Figures(year, as_of)
+    years: dict[str | None, _Year] = {}
+    waits: list[float] = []
+    for case in cases:
+        local = years.get(case.site)
+        if local is None:
+            local = years[case.site] = _Year.of(year, as_of, zone_of(case.site))
+        first = min(case.reports)
+        if local.knows(first):
+            _count(counted, case, first, local, waits)
+    for site in sites:
+        counted.by_site.setdefault(site, 0)
+    counted.waits = _waits(waits)
+    for ids in (counted.incidents, counted.still_open, counted.police_requested, counted.handed_over):
+        ids.sort()
+    counted.handed_over_in_year_ids = sorted(set(counted.handed_over_in_year_ids))
+    return counted
+
+
+def _count(counted: Figures, case: Case, first: datetime, local: _Year, waits: list[float]) -> None:
+    month = local.month(first)
+    closed = case.closed_at is not None and local.knows(case.closed_at)
+    excluded = _excluded(case, closed=closed)
+    if excluded is not None:
+        if month is not None:
+            counted.excluded[excluded].append(case.id)
+        return
+    handed_over = [on for at, on in case.hand_overs if local.knows(at)]
+    in_year = sum(on.year == counted.year for on in handed_over)
+    if in_year:
+        counted.handed_over_in_year += in_year
+        counted.handed_over_in_year_ids.append(case.id)
+    if month is None:
+        return
+    site = case.site or UNASSIGNED
+    counted.incidents.append(case.id)
+    counted.by_site[site] += 1
+    counted.by_month[f"{counted.year}-{month:02}"] += 1
+    counted.by_level[UNKNOWN if case.danger_level is None else str(case.danger_level)] += 1
+    counted.by_category[case.category or UNKNOWN] += 1
+    if case.imported:
+        counted.imported[case.source] += 1
+    if not closed:
+        counted.still_open.append(case.id)
+    calls = sum(local.knows(at) for at in case.calls)
+    if calls:
+        counted.police_calls += calls
+        counted.police_requested.append(case.id)
+        counted.requested_by_site[site] += 1
+    if handed_over:
+        counted.handed_over.append(case.id)
+        counted.handed_over_by_site[site] += 1
+    if case.acknowledged_at is not None and local.knows(case.acknowledged_at):
+        waits.append(max(0.0, (case.acknowledged_at - first).total_seconds()))
+
+
+def _excluded(case: Case, *, closed: bool) -> str | None:
+    if case.mode != Mode.ACTUAL.value:
+        return "exercise"
+    return case.outcome if closed and case.outcome in EXCLUDED else None
+
+
+def _waits(seconds: list[float]) -> Waits:
+    if len(seconds) < FEWEST:
+        return Waits(len(seconds), None, None)
+    ordered = sorted(seconds)
+    # The smallest time within which nine of ten were taken over: a time that did occur, not one between two.
+    return Waits(len(seconds), median(ordered), ordered[math.ceil(0.9 * len(ordered)) - 1])

@@ -1,0 +1,99 @@
+"""The yearly report from the database: one query, counted by the core."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.alerting.core.calendar import OfficeCalendar
+from services.alerting.core.figures import Case, Figures, figures
+from services.alerting.core.policy import Rules
+from services.alerting.database import create_engine
+from services.common import configuration_file
+from services.common.settings import DatabaseSettings
+
+FIRST_YEAR: Final = 1970
+LAST_YEAR: Final = 9990
+"""Beyond, local time cannot be reckoned."""
+
+# An incident can be known first by a report that came late and joined, so `opened_at` is looked up with a margin;
+# hand-overs of other years' incidents are found by their own index.
+_QUERY = sa.text("""
+    SELECT i.id, i.site, i.source, i.imported, i.mode, i.danger_level, i.category, i.opened_at, i.closed_at, i.outcome,
+        CASE WHEN jsonb_array_length(i.reported_at) > 1 THEN i.reported_at::text END,
+        CASE WHEN i.called_at <> '[]' THEN i.called_at::text END,
+        CASE WHEN i.handed_over_at <> '[]' THEN i.handed_over_at::text END,
+        CASE WHEN i.handed_over_on <> '[]' THEN i.handed_over_on::text END,
+        a.at
+    FROM incidents i
+    LEFT JOIN (SELECT incident_id, min(at) AS at FROM inputs WHERE reason = 'acknowledged' GROUP BY incident_id) a
+        ON a.incident_id = i.id
+    WHERE i.opened_at >= :since AND i.opened_at < :until
+    OR i.handed_over_on <> '[]' AND jsonb_path_exists(
+        i.handed_over_on, '$[*] ? (@ starts with $year)', jsonb_build_object('year', CAST(:prefix AS text)))
+""").bindparams(
+    sa.bindparam("since", type_=sa.DateTime(timezone=True)), sa.bindparam("until", type_=sa.DateTime(timezone=True))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reporting:
+    """Reads reports by the definitions of the office's configuration."""
+
+    database: AsyncEngine
+    rules: Rules
+
+    async def year(self, year: int, as_of: date | None = None) -> Figures:
+        """The figures of a year.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError, OSError: the database cannot be reached or refuses.
+        """
+        async with self.database.connect() as connection:
+            cases = await _cases(connection, year)
+        sites = self.rules.configuration.sites
+        return figures(cases, year, zone_of=self.rules.zone, sites=sites, as_of=as_of)
+
+
+async def _cases(connection: AsyncConnection, year: int) -> list[Case]:
+    wanted = {
+        "since": datetime(year - 1, 12, 1, tzinfo=UTC),
+        "until": datetime(year + 1, 2, 1, tzinfo=UTC),
+        "prefix": f"{year:04}-",
+    }
+    return [_case(row) for row in await connection.execute(_QUERY, wanted)]
+
+
+def _case(row: sa.Row[Any]) -> Case:
+    (id_, site, source, imported, mode, level, category, opened_at, closed_at, outcome, reported, called,
+     handed_over, on, acknowledged_at) = tuple(row)  # fmt: skip
+    hand_overs = zip(_instants(handed_over), map(date.fromisoformat, json.loads(on)), strict=True) if on else ()
+    return Case(
+        id_, site, source, imported, mode, level, category,
+        _instants(reported) or (opened_at,), _instants(called), tuple(hand_overs),
+        closed_at, outcome, acknowledged_at,
+    )  # fmt: skip
+
+
+def _instants(text: str | None) -> tuple[datetime, ...]:
+    return tuple(map(datetime.fromisoformat, json.loads(text))) if text else ()
+
+
+@asynccontextmanager
+async def open_reporting(settings: DatabaseSettings) -> AsyncIterator[Reporting]:
+    """For a command: its own connection, closed at the end.
+
+    Raises:
+        services.common.configuration_file.ConfigurationError: the configuration has mistakes.
+    """
+    configuration = configuration_file.load(settings.config)
+    database = create_engine(settings.database_url.get_secret_value())
+    try:
+        yield Reporting(database, Rules(configuration, OfficeCalendar(configuration)))
+    finally:
+        await database.dispose()

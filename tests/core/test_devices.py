@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.configuration import Configuration
-from schemas.events import Acknowledged, Event, Heartbeat, Reported
+from schemas.events import Acknowledged, Event, Heartbeat, Mode, Reported
 from services.alerting.core.devices import (
     Check,
     DeviceState,
@@ -203,6 +203,7 @@ def test_what_counts_as_a_sign_of_life() -> None:
     none = [
         event(Heartbeat(device_id="unknown")),
         event(Reported(device_id="btn-112"), "forms"),  # a form that follows a press names it, too
+        event(Reported(device_id="btn-112", mode=Mode.EXERCISE)),
         event(Reported()),
         event(Acknowledged(by="A")),
         event(Heartbeat(device_id="btn-112"), imported=True),

@@ -208,3 +208,8 @@ def _is_press(example: dict[str, Any]) -> bool:
         or data.get("eventType") == "SOS_MODE_START"
         or data.get("sosFlag") == 1
     )
+
+
+def test_what_the_console_simulates_is_no_sign_of_life() -> None:
+    body = uplink({"battery": 90}) | {"simulated": True}
+    assert parse(body, lorawan(), received_at=NOW) == Ignored("simulated")

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final, assert_never
 
 from schemas.configuration import Configuration, Device, Source, normalise_device_id
-from schemas.events import Event, Heartbeat, Reported
+from schemas.events import Event, Heartbeat, Mode, Reported
 
 HYSTERESIS: Final = 0.1
 """How far above `battery_low` a battery must be to count as restored: a figure that wavers tells nothing twice."""
@@ -210,14 +210,15 @@ def look_up(configuration: Configuration, device_id: str) -> Known | None:
 def signs_in(events: Iterable[Event], configuration: Configuration, now: datetime) -> list[Sign]:
     """The signs of life in events: any heartbeat of a device in the register, and what its own source reports.
 
-    A form of another source may name a device, too: that is no sign of the device's life. Imported events are past.
+    No signs of the device's own life: a form of another source that names it, an exercise (which a network's console
+    can simulate), and what is imported.
     """
     signs = []
     for event in events:
         match event.data:
             case Heartbeat(device_id=device_id, battery=battery):
                 found = look_up(configuration, device_id)
-            case Reported(device_id=str(device_id)):
+            case Reported(device_id=str(device_id), mode=Mode.ACTUAL):
                 found, battery = look_up(configuration, device_id), None
                 found = found if found is not None and found.source_key == event.source else None
             case _:

@@ -127,6 +127,8 @@ def parse(
         meaning = Meaning(other="empty frame")
     identity = event_id(sender.name, _external_id(body, uplink))
     if meaning.other is not None:
+        if body.get("simulated") is True:
+            return Ignored("simulated")  # the console sent it, which proves nothing about the device
         return _sign_of_life(meaning, battery, device, identity, sender, received_at)
     if device.known is None:
         _doubt(device, sender, findings)

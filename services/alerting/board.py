@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from services.alerting import store
+from services.alerting import plan_store, store
 from services.alerting.core.effects import Click, Decision
 from services.alerting.core.incident import Incident
+from services.alerting.core.plans import Plans
 from services.alerting.desk.incidents import TimelineEntry
 from services.alerting.engine import Engine
 from services.alerting.tables import inputs
@@ -38,3 +39,8 @@ class Board:
         """What is not closed, worst first, then what was closed in the last 24 hours."""
         async with self._engine.database.connect() as connection:
             return await store.on_board(connection, self._engine.clock())
+
+    async def plans(self) -> Plans:
+        """Announced tests and planned silences that are not over."""
+        async with self._engine.database.connect() as connection:
+            return (await plan_store.planned(connection, self._engine.clock())).plans

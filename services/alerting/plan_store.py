@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +14,7 @@ from schemas.events import Event, Reported
 from services.alerting.core.effects import Decision, Input
 from services.alerting.core.incident import Incident
 from services.alerting.core.plans import AnnouncedTest, Plans, Silence
+from services.alerting.desk.planning import Planned
 from services.alerting.store import from_json
 from services.alerting.tables import announced_tests, device_tests, incidents, silences
 
@@ -136,16 +136,6 @@ async def end(tx: AsyncConnection, plan_id: str, by: str, now: datetime) -> str 
         if ended.rowcount:
             return kind
     return None
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """What is running or to come, and when each device was last tried."""
-
-    plans: Plans
-    held_back: dict[str, tuple[str, ...]]
-    """Ids of the incidents that a silence holds back so far."""
-    last_tests: dict[str, datetime]
 
 
 async def planned(tx: AsyncConnection, now: datetime) -> Planned:

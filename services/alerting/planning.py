@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.alerting import plan_store
 from services.alerting.core.plans import AnnouncedTest, Silence
 from services.alerting.database import in_transaction, patiently
+from services.alerting.desk.planning import Planned
 from services.alerting.engine import Engine, system_clock
-from services.alerting.plan_store import InForce, Planned
+from services.alerting.plan_store import InForce
 from services.common.outage import Outage
 
 log = structlog.get_logger()

@@ -10,6 +10,7 @@ from services.alerting.core.decide import decide
 from services.alerting.core.devices import DeviceState
 from services.alerting.core.effects import Click, Decision, Input
 from services.alerting.core.incident import Incident
+from services.alerting.core.plans import Plans
 from services.alerting.core.policy import Rules
 from services.alerting.desk.incidents import TimelineEntry
 from services.alerting.desk.router import router_for
@@ -55,6 +56,9 @@ class IncidentsInMemory:
 
     async def open(self) -> Sequence[Incident]:
         return list(self.known.values())
+
+    async def plans(self) -> Plans:
+        return self.rules.plans
 
 
 @dataclass

@@ -105,6 +105,14 @@ class Telling:
 
     # what
 
+    def hold_line(self) -> tuple[str, ...]:
+        """That a silence holds it back, or did."""
+        hold = self.incident.hold
+        if hold is None:
+            return ()
+        pattern = self.words.held if self.incident.held else self.words.was_held
+        return (pattern.format(at=self.clock(hold.until)),)
+
     def test_line(self) -> tuple[str, ...]:
         """That it belongs to an announced test, if it does."""
         return (f"{self.words.announced_test}.",) if self.incident.under_test else ()
@@ -143,10 +151,7 @@ class Telling:
             hours, minutes = divmod(int(late.total_seconds() // 60), 60)
             pattern = self.words.late_by[0 if hours else 1]
             yield self.words.late.format(late=pattern.format(hours=hours, minutes=minutes))
-        hold = self.incident.hold
-        if hold is not None:
-            pattern = self.words.held if self.incident.held else self.words.was_held
-            yield pattern.format(at=self.clock(hold.until))
+        yield from self.hold_line()
         occurred = reports[0].occurred_at
         if occurred is not None and abs(occurred - reports[0].at) >= timedelta(minutes=1):
             yield self.words.occurred.format(at=self.clock(occurred))

@@ -76,7 +76,9 @@ class Filled:
         return self.name or self.person
 
 
-def understand(filled: Filled, words: PageWords, *, today: date, exercise: bool) -> tuple[Click | None, list[str]]:
+def understand(
+    filled: Filled, words: PageWords, *, today: date, exercise: bool, under_test: bool
+) -> tuple[Click | None, list[str]]:
     """The click, or what is missing or wrong in the words of the page."""
     actions = ACTIONS.get(filled.action)
     if actions is None or (exercise and Action.CALLED_POLICE in actions):
@@ -85,7 +87,7 @@ def understand(filled: Filled, words: PageWords, *, today: date, exercise: bool)
     outcome: Outcome | None = None
     on: date | None = None
     if Action.CLOSE in actions:
-        outcome, wrong = _outcome(filled, words)
+        outcome, wrong = _outcome(filled, words, under_test=under_test)
         mistakes += [*wrong, *_too_long(words, (words.note, filled.note, NOTE_LIMIT))]
         mistakes += _too_long(words, (words.other_measure, filled.measure, LINE_LIMIT))
     if Action.HAND_OVER in actions:
@@ -119,10 +121,10 @@ def _too_long(words: PageWords, *fields: tuple[str, str, int]) -> list[str]:
     return [words.too_long.format(field=label, limit=limit) for label, text, limit in fields if len(text) > limit]
 
 
-def _outcome(filled: Filled, words: PageWords) -> tuple[Outcome | None, list[str]]:
-    if filled.outcome == Outcome.TEST:
+def _outcome(filled: Filled, words: PageWords, *, under_test: bool) -> tuple[Outcome | None, list[str]]:
+    if filled.outcome == Outcome.TEST and not under_test:
         return None, [words.outcome_test]
-    if filled.outcome not in OUTCOMES:
+    if filled.outcome not in (*OUTCOMES, Outcome.TEST):
         return None, [words.outcome_missing]
     return Outcome(filled.outcome), []
 

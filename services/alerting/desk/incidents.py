@@ -7,6 +7,7 @@ from typing import Protocol
 
 from services.alerting.core.effects import Click, Decision
 from services.alerting.core.incident import Incident
+from services.alerting.core.plans import Plans
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +37,6 @@ class Incidents(Protocol):
 
     async def open(self) -> Sequence[Incident]:
         """Incidents that are not closed, and those closed in the last 24 hours."""
+
+    async def plans(self) -> Plans:
+        """Announced tests and planned silences that are not over."""

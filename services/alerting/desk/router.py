@@ -23,6 +23,8 @@ from services.alerting.desk.devices import Devices, board_lines, list_page
 from services.alerting.desk.form import BODY_LIMIT, Filled, understand
 from services.alerting.desk.incidents import Incidents
 from services.alerting.desk.pages import page, see_other
+from services.alerting.desk.plans_view import board_lines as plan_lines
+from services.alerting.desk.texts.plans import PLAN_WORDS
 from services.alerting.desk.tokens import Access, ForgedToken, Tokens
 
 log = structlog.get_logger()
@@ -58,6 +60,9 @@ class _Desk:
 
     async def board(self, request: Request) -> Response:
         values = view.board(await self.incidents.open(), self.rules(), self.clock())
+        now, rules = self.clock(), self.rules()
+        values["plans"] = plan_lines(await self.incidents.plans(), rules, now)
+        values["to_plans"] = PLAN_WORDS[rules.configuration.organisation.language].board_link
         return page("board.html", values | {"devices": board_lines(await self.devices.all(), self.rules())})
 
     async def list_devices(self, request: Request) -> Response:
@@ -80,7 +85,9 @@ class _Desk:
         filled = await _filled(request)
         words = view.PAGE_WORDS[opened.telling.words.code]
         today = opened.telling.now.astimezone(opened.telling.zone).date()
-        click, mistakes = understand(filled, words, today=today, exercise=opened.telling.exercise)
+        click, mistakes = understand(
+            filled, words, today=today, exercise=opened.telling.exercise, under_test=opened.incident.under_test
+        )
         if click is None:
             return await self._page(opened, filled=filled, mistakes=mistakes)
         try:

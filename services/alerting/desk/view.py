@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from schemas.events import Outcome
 from services.alerting.core.incident import Incident, LevelFrom, Recipient, Status
 from services.alerting.core.messages import first_word
 from services.alerting.core.policy import Rules
@@ -53,7 +54,7 @@ def incident_page(telling: Telling, timeline: Sequence[TimelineEntry]) -> dict[s
         "word": first_word(telling),
         "headline": telling.place,
         "reported_at": telling.clock(incident.opened_at),
-        "lead": (telling.level_line, *filter(None, (telling.again(),)), *telling.context()),
+        "lead": (*telling.test_line(), telling.level_line, *filter(None, (telling.again(),)), *telling.context()),
         "level_means": words.level_means[level] if level is not None else None,
         "police": telling.police,
         "police_strong": telling.call_wanted or telling.exercise,
@@ -95,12 +96,17 @@ def acting_page(
             else None
         ),
         "higher_levels": [(n, words.level_means[n]) for n in range(telling.incident.level + 1, 4)],
-        "outcomes": [(outcome.value, words.outcomes[outcome.value]) for outcome in OUTCOMES],
+        "outcomes": [(outcome.value, words.outcomes[outcome.value]) for outcome in _outcomes(incident)],
         "today": telling.now.astimezone(telling.zone).date().isoformat(),
         "filled": filled or Filled(),
         "mistakes": mistakes,
         "limits": {"name": NAME_LIMIT, "note": NOTE_LIMIT},
     }
+
+
+def _outcomes(incident: Incident) -> tuple[Outcome, ...]:
+    """What was under an announced test may end as one; that stands first."""
+    return (Outcome.TEST, *OUTCOMES) if incident.under_test else OUTCOMES
 
 
 def confirmation(telling: Telling, done: str) -> str | None:
@@ -153,6 +159,7 @@ def board(incidents: Sequence[Incident], rules: Rules, now: datetime) -> dict[st
                 "word": first_word(told),
                 "place": told.short_place,
                 "level": told.level,
+                "notes": (*told.test_line(), *told.hold_line()),
                 "category": told.category,
                 "police": None if incident.status is Status.CLOSED else told.police,
                 "status": own.status_since.format(status=own.status[incident.status], at=told.clock(since(incident))),

@@ -1,13 +1,17 @@
 """The edges of rules, one by one: each of these tests is here because `make mutations` showed what others miss."""
 
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from schemas.events import Category, Reported
+from schemas.lifecycle import Change, Lifecycle
+from services.alerting.core.effects import Action, Answer, Decision, Effect, Notify, Reason, Relay
 from services.alerting.core.incident import LevelFrom
-from services.alerting.core.policy import level_of
-from tests.core.office import BERLIN, CONFIGURATION, rules
+from services.alerting.core.policy import Rules, level_of
+from tests.core.office import BERLIN, CONFIGURATION, MONDAY, Desk, minutes, report, rules
 
 
 @pytest.mark.parametrize(
@@ -53,6 +57,112 @@ def test_a_site_may_have_its_own_language_and_time_zone() -> None:
     ours = rules(sites=_site(language="en", timezone="Europe/Lisbon"))
     assert (ours.language("bernburg"), ours.zone("bernburg").key) == ("en", "Europe/Lisbon")
     assert (ours.language("elsewhere"), ours.zone("elsewhere")) == ("de", BERLIN)
+
+
+# mails and news name the step that they belong to
+
+
+def steps_of(effects: Iterable[Effect]) -> list[tuple[int, int, int]]:
+    return [(e.cycle, e.step, e.repetition) for e in effects if isinstance(e, Notify)]
+
+
+def news_of(decision: Decision, change: Change) -> Lifecycle:
+    (found,) = [e.data for e in decision.effects if isinstance(e, Relay) and e.change is change]
+    return found
+
+
+def test_each_mail_names_its_cycle_step_and_repetition() -> None:
+    desk = Desk()
+    opened = desk.give(report())
+    incident = opened.incident
+    assert incident is not None
+    assert steps_of(opened.effects) == [(0, 1, 0)] * 2
+    for expected in ((0, 2, 0), (0, 3, 0), (0, 3, 1), (0, 3, 2)):
+        decision = desk.wait_until_due(incident)
+        assert steps_of(decision.effects) == [expected]
+        told = news_of(decision, Change.ESCALATED)
+        assert (told.cycle, told.step, told.repetition) == expected
+    desk.click(incident, Action.ACKNOWLEDGE)
+    desk.wait_until_due(incident)
+    decision = desk.wait_until_due(incident)
+    assert steps_of(decision.effects) == [(1, 1, 0)] * 2  # counted from the beginning
+    told = news_of(decision, Change.ESCALATED)
+    assert (told.cycle, told.step) == (1, 1)
+
+
+def test_mails_to_the_emergency_contacts_name_no_step() -> None:
+    desk = Desk(rules(roles={"on_call": []}))
+    decision = desk.give(report(site="kiosk"))
+    assert decision.incident is not None
+    assert steps_of(decision.effects) == [(0, 0, 0)]
+    assert decision.incident.step == 2  # all steps were tried
+    assert steps_of(desk.wait_until_due(decision.incident).effects) == [(0, 0, 1)]
+
+
+def test_news_of_a_merger_name_the_event_that_joined_and_others_name_all() -> None:
+    desk = Desk()
+    first = desk.give(report(id="a"))
+    assert news_of(first, Change.OPENED).event_ids == ("a",)
+    joined = desk.give(report(id="b"))
+    assert news_of(joined, Change.MERGED).event_ids == ("b",)
+    assert joined.incident is not None
+    taken = desk.click(joined.incident, Action.ACKNOWLEDGE)
+    assert news_of(taken, Change.ACKNOWLEDGED).event_ids == ("a", "b")
+
+
+# times
+
+
+def test_a_reached_step_says_nothing_about_the_next_one() -> None:
+    desk = Desk()
+    incident = desk.press()
+    desk.deliver(incident, Answer.ACCEPTED)
+    desk.wait_until_due(incident)
+    (decision,) = desk.deliver(incident, Answer.REFUSED)
+    assert decision.reason is Reason.NOBODY_REACHED
+
+
+@pytest.mark.parametrize(("late", "next_after"), [(0, 180), (30, 150), (31, 180)])
+def test_steps_keep_their_distance_only_after_more_than_half_a_minute(late: int, next_after: int) -> None:
+    desk = Desk()
+    incident = desk.press()
+    desk.now = MONDAY + minutes(2) + timedelta(seconds=late)
+    desk.wait_until_due(incident)
+    assert desk.incidents[incident.id].due_at == desk.now + timedelta(seconds=next_after)
+
+
+def policy(**changes: Any) -> Rules:
+    only = {"steps": [{"after": "0s", "tell": ["site_management"]}], "repeat": "15m"} | changes
+    return rules(rules=[{"name": "all", "policy": "only"}], policies={"only": only})
+
+
+NEXT_OPENING = datetime(2026, 1, 9, 8, tzinfo=BERLIN)  # Friday: Tuesday is a holiday
+
+
+@pytest.mark.parametrize(
+    ("changes", "acute", "until"),
+    [
+        ({}, True, MONDAY + minutes(30)),
+        ({"acknowledged_for": "2h"}, True, MONDAY + minutes(120)),
+        ({"acknowledged_for": "2h"}, False, MONDAY + minutes(120)),
+        ({"repeat": "next_opening"}, True, NEXT_OPENING),
+        ({}, False, NEXT_OPENING),
+    ],
+)
+def test_how_long_taking_over_lasts(changes: dict[str, Any], acute: bool, until: datetime) -> None:
+    desk = Desk(policy(**changes))
+    taken = desk.click(desk.press(kind="form", acute=acute), Action.ACKNOWLEDGE).incident
+    assert taken is not None
+    assert taken.taken is not None
+    assert taken.taken.until == until
+
+
+@pytest.mark.parametrize(("lasts", "reminded"), [("6m", 4), ("15m", 10), ("16m", 11), ("2h", 115)])
+def test_the_reminder_comes_five_minutes_or_a_third_before(lasts: str, reminded: float) -> None:
+    desk = Desk(policy(acknowledged_for=lasts))
+    taken = desk.click(desk.press(), Action.ACKNOWLEDGE).incident
+    assert taken is not None
+    assert taken.due_at == MONDAY + minutes(reminded)
 
 
 def _site(**more: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from services.alerting.core.effects import Purpose
+from services.alerting.core.incident import Incident
 from services.simulation.as_json import entry_data
 from services.simulation.timeline import Mail, Timeline
 from services.simulation.words import columns, count, span, step
@@ -123,7 +124,7 @@ def _incidents(comparison: Comparison) -> Iterator[str]:
 
 
 def comparison_data(comparison: Comparison) -> dict[str, Any]:
-    """`differences` with `before` and `after` as in a timeline (null: not there), and `unchanged`."""
+    """`differences` with `before` and `after` as in a timeline, and incidents judged otherwise (null: not there)."""
     sides = (comparison.before, comparison.after)
     return {
         "differences": [
@@ -136,16 +137,22 @@ def comparison_data(comparison: Comparison) -> dict[str, Any]:
             }
             for difference in comparison.differences
         ],
-        "incidents": [_judgements(comparison, incident_id) for incident_id in sides[0].incidents | sides[1].incidents],
+        "incidents": _judged_otherwise(comparison),
         "unchanged": comparison.unchanged,
     }
 
 
-def _judgements(comparison: Comparison, incident_id: str) -> dict[str, Any]:
-    def of(timeline: Timeline) -> dict[str, Any] | None:
-        found = timeline.incidents.get(incident_id)
-        if found is None:
-            return None
-        return {"rule": found.rule, "policy": found.policy_name, "police": found.police}
+def _judged_otherwise(comparison: Comparison) -> list[dict[str, Any]]:
+    sides = (comparison.before.incidents, comparison.after.incidents)
+    found = []
+    for incident_id in sides[0] | sides[1]:
+        before, after = (_judgement(side.get(incident_id)) for side in sides)
+        if before != after:
+            found.append({"id": incident_id, "before": before, "after": after})
+    return found
 
-    return {"id": incident_id, "before": of(comparison.before), "after": of(comparison.after)}
+
+def _judgement(incident: Incident | None) -> dict[str, str] | None:
+    if incident is None:
+        return None
+    return {"rule": incident.rule, "policy": incident.policy_name, "police": incident.police}

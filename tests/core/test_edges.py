@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from schemas.events import Category, Reported
+from schemas.events import Acknowledged, Category, Outcome, Reported
 from schemas.lifecycle import Change, Lifecycle
 from services.alerting.core.effects import Action, Answer, Decision, Effect, Notify, Reason, Relay
-from services.alerting.core.incident import LevelFrom
+from services.alerting.core.incident import Again, Closing, LevelFrom
 from services.alerting.core.policy import Rules, level_of
-from tests.core.office import BERLIN, CONFIGURATION, MONDAY, Desk, minutes, report, rules
+from tests.core.office import BERLIN, CONFIGURATION, MONDAY, Desk, follow_up, minutes, report, rules
 
 
 @pytest.mark.parametrize(
@@ -167,3 +167,152 @@ def test_the_reminder_comes_five_minutes_or_a_third_before(lasts: str, reminded:
 
 def _site(**more: Any) -> dict[str, Any]:
     return {"bernburg": CONFIGURATION["sites"]["bernburg"] | more}
+
+
+# what people do
+
+
+def test_an_event_keeps_its_own_time_but_none_in_the_future() -> None:
+    for shift, expected in ((-3, -3), (3, 0)):
+        desk = Desk()
+        incident = desk.press()
+        event = follow_up(Acknowledged(by="A. Muster"), incident, MONDAY + minutes(shift))
+        taken = desk.give(event, incident).incident
+        assert taken is not None
+        assert taken.taken is not None
+        assert taken.taken.at == MONDAY + minutes(expected)
+
+
+def test_each_change_raises_the_revision_by_one() -> None:
+    desk = Desk()
+    incident = desk.press()
+    revisions = [incident.revision]
+
+    def note() -> None:
+        revisions.append(desk.incidents[incident.id].revision)
+
+    for answer in (Answer.ACCEPTED, Answer.REFUSED):
+        desk.deliver(incident, answer, desk.incidents[incident.id].awaited[0])
+        note()
+    desk.wait_until_due(incident)
+    note()
+    desk.click(incident, Action.ACKNOWLEDGE, Action.CALLED_POLICE)
+    note()
+    desk.press()
+    note()
+    desk.click(incident, Action.CLOSE, outcome=Outcome.RESOLVED)
+    note()
+    assert revisions == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_the_level_of_a_person_says_so_and_the_same_level_is_none() -> None:
+    desk = Desk()
+    incident = desk.press(danger_level=2)
+    assert desk.click(incident, Action.RAISE_LEVEL, danger_level=2).reason is Reason.LEVEL_NOT_RAISED
+    desk.click(incident, Action.RAISE_LEVEL, danger_level=3)
+    assert desk.incidents[incident.id].level_from is LevelFrom.PERSON
+
+
+def test_what_was_said_at_closing_is_kept_and_nothing_is_awaited() -> None:
+    desk = Desk()
+    incident = desk.press()
+    desk.deliver(incident, Answer.ACCEPTED)
+    said = {"outcome": Outcome.RESOLVED, "note": "…", "measures": ("house ban",)}
+    closed = desk.click(incident, Action.CLOSE, by="B", **said).incident
+    assert closed is not None
+    assert closed.closing == Closing("B", MONDAY, Outcome.RESOLVED, "…", ("house ban",))
+    assert (closed.awaited, closed.reached) == ((), False)
+
+
+def test_every_hand_over_is_kept() -> None:
+    desk = Desk()
+    incident = desk.press()
+    for by in "AB":
+        desk.click(incident, Action.HAND_OVER, by=by)
+    assert [handed.by for handed in desk.incidents[incident.id].hand_overs] == ["A", "B"]
+
+
+def test_mails_about_a_takeover_name_the_step_that_was_reached() -> None:
+    desk = Desk()
+    incident = desk.press()
+    desk.wait_until_due(incident)
+    decision = desk.click(incident, Action.ACKNOWLEDGE)
+    assert set(steps_of(decision.effects)) == {(0, 2, 0)}
+    assert decision.incident is not None
+    assert not decision.incident.reached
+
+
+@pytest.mark.parametrize(
+    ("changes", "acute", "first"),
+    [
+        ({}, True, Reason.REMINDED),
+        ({"repeat": "next_opening", "acknowledged_for": "2h"}, True, Reason.REMINDED),
+        # the next opening is a reminder itself
+        ({"repeat": "next_opening"}, True, Reason.ACKNOWLEDGEMENT_RAN_OUT),
+        ({}, False, Reason.ACKNOWLEDGEMENT_RAN_OUT),
+        ({"acknowledged_for": "2h"}, False, Reason.ACKNOWLEDGEMENT_RAN_OUT),
+    ],
+)
+def test_who_is_reminded(changes: dict[str, Any], acute: bool, first: Reason) -> None:
+    desk = Desk(policy(**changes))
+    incident = desk.press(kind="form", acute=acute)
+    desk.click(incident, Action.ACKNOWLEDGE)
+    assert desk.wait_until_due(incident).reason is first
+
+
+@pytest.mark.parametrize(
+    ("before", "reason"),
+    [(1, Reason.REMINDED), (0, Reason.ACKNOWLEDGEMENT_RAN_OUT), (-1, Reason.ACKNOWLEDGEMENT_RAN_OUT)],
+)
+def test_a_reminder_that_comes_too_late_is_an_alarm(before: int, reason: Reason) -> None:
+    desk = Desk()
+    incident = desk.press()
+    desk.click(incident, Action.ACKNOWLEDGE)
+    desk.now = MONDAY + minutes(30) - timedelta(seconds=before)
+    decision = desk.wait_until_due(incident)
+    assert decision.reason is reason
+    assert decision.incident is not None
+    assert decision.incident.taken is None or decision.incident.taken.reminded
+
+
+def test_even_the_emergency_contacts_may_be_out_of_reach() -> None:
+    desk = Desk(rules(roles={"on_call": []}))
+    incident = desk.press(site="kiosk")
+    (decision,) = desk.deliver(incident, Answer.REFUSED)
+    assert decision.reason is Reason.NOBODY_REACHED
+    assert not [effect for effect in decision.effects if isinstance(effect, Notify)]
+    assert desk.incidents[incident.id].due_at is not None  # the repeat tries again
+
+
+@pytest.mark.parametrize(
+    ("at", "kind", "why"),
+    [
+        (None, "", Again.RAN_OUT),
+        (0.5, "panic", Again.RAN_OUT),  # pressed again before anybody took over
+        (1.5, "panic", Again.PRESSED),
+        (1, "panic", Again.PRESSED),  # in the same moment
+        (1.5, "form", Again.RAN_OUT),
+    ],
+)
+def test_why_it_alarms_again_after_a_takeover(at: float | None, kind: str, why: Again) -> None:
+    desk = Desk()
+    incident = desk.press()
+    if at is not None and at < 1:
+        desk.now = MONDAY + minutes(at)
+        desk.press(kind=kind)
+    desk.now = MONDAY + minutes(1)
+    desk.click(incident, Action.ACKNOWLEDGE)
+    if at is not None and at >= 1:
+        desk.now = MONDAY + minutes(at)
+        desk.press(kind=kind, danger_level=1)
+    while desk.incidents[incident.id].cycle == 0:
+        desk.wait_until_due(incident)
+    assert desk.incidents[incident.id].again is why
+
+
+def test_a_file_about_the_past_changes_nothing_that_is_alive() -> None:
+    desk = Desk()
+    incident = desk.press()
+    event = follow_up(Acknowledged(by="A"), incident, MONDAY)
+    assert desk.give(event.model_copy(update={"imported": True}), incident).reason is Reason.HELD
+    assert desk.give(event, incident).reason is Reason.ACKNOWLEDGED

@@ -37,7 +37,7 @@ def data(*arguments: str | Path, config: Path = EXAMPLE) -> dict[str, Any]:
 
 @pytest.fixture
 def other(tmp_path: Path) -> Path:
-    """Another configuration: the deputy a minute later and with the staff unit, and another address of house security."""
+    """Another configuration: the deputy a minute later and with the staff unit; another house security."""
     text = EXAMPLE.read_text().replace("{after: 2m, tell: [deputy]}", "{after: 3m, tell: [deputy, staff_unit]}")
     file = tmp_path / "other.yaml"
     file.write_text(text.replace("wache.bernburg@", "pforte.bernburg@"))
@@ -60,10 +60,10 @@ def events(tmp_path: Path) -> Path:
 def test_the_table_can_be_read_from_left_to_right() -> None:
     done = simulate(*DESCRIBED)
     assert (done.returncode, done.stderr) == (0, "")
+    judged = 'rule "violence or threat", policy urgent, police advised'
     assert done.stdout.splitlines() == [
         "TIME                  AFTER  STEP     TO                               SUBJECT",
-        "Mon 2026-01-05 09:12  0m     · opened: level 2 (manual), "
-        'rule "violence or threat", policy urgent, police advised',
+        f"Mon 2026-01-05 09:12  0m     · opened: level 2 (manual), {judged}",
         "Mon 2026-01-05 09:12  0m     1        wache.bernburg@example.org       ALARM Zi. 112 Bernburg · 110",
         "Mon 2026-01-05 09:12  0m     1        leitung.bernburg@example.org     ALARM Zi. 112 Bernburg · 110",
         "Mon 2026-01-05 09:14  2m     2        vertretung.bernburg@example.org  ALARM Zi. 112 Bernburg · 110",

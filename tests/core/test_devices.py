@@ -109,6 +109,13 @@ def test_a_device_that_need_not_report_is_never_silent() -> None:
         assert device.state.due_at is None
 
 
+def test_silence_has_the_time_at_which_it_was_noticed() -> None:
+    device = Watched()
+    device.until(hours(3))
+    device.give(Check(), hours(4))
+    assert device.state.silent_since == hours(1)
+
+
 def test_its_own_time_counts_before_that_of_its_source() -> None:
     assert known(expect_every="1h", device={"expect_every": "25h"}).every == timedelta(hours=25)
 

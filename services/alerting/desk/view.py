@@ -20,7 +20,7 @@ from services.alerting.desk.tokens import Access
 PAGE_WORDS: Final = {"de": GERMAN, "en": ENGLISH}
 _WHOLE_TEXT: Final = 20_000
 _OF_INTEREST_TO_NOBODY: Final = frozenset({"duplicate", "not_due", "already_acknowledged", "already_closed"})
-_PERSONS_DID: Final = {"police_requested", "police_called_again", "acknowledged"}
+_CALL_COUNTED: Final = frozenset({"police_requested", "police_called_again"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def confirmation(telling: Telling, done: str) -> str | None:
     sentences = [words.done[reason].format(by=one_line(by, NAME_LIMIT), at=telling.clock(at))]
     if called and reason == "acknowledged" and incident.calls:
         sentences.append(words.done_called_too)
-    elif called and reason in _PERSONS_DID and incident.taken:
+    elif called and reason in _CALL_COUNTED and incident.taken:
         sentences.append(words.done_already.format(by=one_line(incident.taken.by, NAME_LIMIT)))
     return " ".join(sentences)
 

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from services import simulate_cli
+from services import plan_cli, simulate_cli
 
 app = typer.Typer(
     name="rufkette",
@@ -242,6 +242,8 @@ def report(
         _fail(str(error), 2 if error.usage else 1)
 
 
+app.command()(plan_cli.announce_test)
+app.command()(plan_cli.silence)
 app.command()(simulate_cli.simulate)
 
 

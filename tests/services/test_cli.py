@@ -29,7 +29,18 @@ def rufkette(*arguments: str, **environment: str) -> subprocess.CompletedProcess
 def test_help_names_every_command() -> None:
     done = rufkette("--help")
     assert done.returncode == 0
-    for command in ("run", "ingest", "alerting", "migrate", "topics", "press", "new-key", "check-config"):
+    for command in (
+        "announce-test",
+        "silence",
+        "run",
+        "ingest",
+        "alerting",
+        "migrate",
+        "topics",
+        "press",
+        "new-key",
+        "check-config",
+    ):
         assert re.search(rf"^  {command} ", done.stdout, re.MULTILINE), command
         assert rufkette(command, "--help").returncode == 0
 

@@ -24,7 +24,7 @@ FILES = [
 DOCUMENTS = [file for file in FILES if file.suffix == ".md"]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 COMMANDS = {
-    (command.name or command.callback.__name__).replace("-", "_")
+    (command.name or command.callback.__name__).replace("_", "-")
     for command in app.registered_commands
     if command.callback
 }

@@ -236,6 +236,7 @@ def test_mails_about_a_takeover_name_the_step_that_was_reached() -> None:
     desk = Desk()
     incident = desk.press()
     desk.wait_until_due(incident)
+    desk.deliver(incident, Answer.ACCEPTED)
     decision = desk.click(incident, Action.ACKNOWLEDGE)
     assert set(steps_of(decision.effects)) == {(0, 2, 0)}
     assert decision.incident is not None

@@ -21,13 +21,15 @@ class Table(NamedTuple):
 
 
 def headline(report: Document, words: ReportWords) -> list[tuple[str, int]]:
-    """The figures that are published, in order."""
+    """The figures that are published, in order; a star leads to the note that says what a zero means."""
+    call = " *" if words.no_call_known in report["notes"] else ""
+    hand_over = " *" if words.no_hand_over_known in report["notes"] else ""
     return [
         (words.incidents, report["incidents"]),
         (words.still_open, report["open"]),
-        (words.requested, report["police_requested"]),
-        (words.calls, report["police_calls"]),
-        (words.handed_over, report["handed_over"]),
+        (words.requested + call, report["police_requested"]),
+        (words.calls + call, report["police_calls"]),
+        (words.handed_over + hand_over, report["handed_over"]),
         (words.handed_over_in_year, report["handed_over_in_year"]),
     ]
 
@@ -59,8 +61,8 @@ def tables(report: Document, words: ReportWords, site_names: Mapping[str, str]) 
         Table(words.by_month, list(zip(words.months, report["by_month"].values(), strict=True))),
         Table(words.by_level, [(level(key), count) for key, count in report["by_level"].items()]),
         Table(words.by_category, [(category(key), count) for key, count in report["by_category"].items()]),
-        Table(f"{words.requested}, {words.by_site}", by_site("police_requested_by_site")),
-        Table(f"{words.handed_over}, {words.by_site}", by_site("handed_over_by_site")),
+        Table(f"{words.requested} – {words.by_site}", by_site("police_requested_by_site")),
+        Table(f"{words.handed_over} – {words.by_site}", by_site("handed_over_by_site")),
     ]
 
 

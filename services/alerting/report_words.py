@@ -125,10 +125,10 @@ GERMAN: Final = ReportWords(
     },
     notes="Hinweise",
     imported="{count} von {all} Vorfällen wurden aus einer Datei übernommen (Quelle „{source}“).",
-    no_hand_over_known="Die übernommenen Daten enthalten keine Übergabe an die Polizei. Das heißt „nicht bekannt oder "
-    "nicht veröffentlicht“, nicht „keine“.",
-    no_call_known="Die übernommenen Daten enthalten keinen Anruf bei der Polizei. Das heißt „nicht bekannt oder nicht "
-    "veröffentlicht“, nicht „keiner“.",
+    no_hand_over_known="* Die übernommenen Daten enthalten keine Übergabe an die Polizei. Das heißt „nicht bekannt "
+    "oder nicht veröffentlicht“, nicht „keine“.",
+    no_call_known="* Die übernommenen Daten enthalten keinen Anruf bei der Polizei. Das heißt „nicht bekannt oder "
+    "nicht veröffentlicht“, nicht „keiner“.",
     ids="Vorgänge hinter den Zahlen",
     changes="Änderungen seit dem festgehaltenen Stand",
     unchanged="Seit dem festgehaltenen Stand hat sich nichts geändert. Die Prüfsumme stimmt.",
@@ -214,9 +214,9 @@ ENGLISH: Final = ReportWords(
     },
     notes="Notes",
     imported="{count} of {all} incidents were taken from a file (source “{source}”).",
-    no_hand_over_known="The imported data contain no hand-over to the police. That means “not known or not published”, "
-    "not “none”.",
-    no_call_known="The imported data contain no call to the police. That means “not known or not published”, not "
+    no_hand_over_known="* The imported data contain no hand-over to the police. That means “not known or not "
+    "published”, not “none”.",
+    no_call_known="* The imported data contain no call to the police. That means “not known or not published”, not "
     "“none”.",
     ids="Incidents behind the figures",
     changes="Changes since the frozen figures",

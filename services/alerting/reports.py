@@ -1,7 +1,8 @@
 """The yearly report from the database: one query, counted by the core."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -24,12 +25,12 @@ LAST_YEAR: Final = 9990
 # An incident can be known first by a report that came late and joined, so `opened_at` is looked up with a margin;
 # hand-overs of other years' incidents are found by their own index.
 _QUERY = sa.text("""
-    SELECT i.id, i.site, i.source, i.imported, i.mode, i.danger_level, i.category, i.opened_at, i.closed_at, i.outcome,
+    SELECT i.id, i.site, i.source, i.imported, i.mode, i.danger_level, i.category, i.opened_at,
         CASE WHEN jsonb_array_length(i.reported_at) > 1 THEN i.reported_at::text END,
         CASE WHEN i.called_at <> '[]' THEN i.called_at::text END,
         CASE WHEN i.handed_over_at <> '[]' THEN i.handed_over_at::text END,
         CASE WHEN i.handed_over_on <> '[]' THEN i.handed_over_on::text END,
-        a.at
+        i.closed_at, i.outcome, a.at
     FROM incidents i
     LEFT JOIN (SELECT incident_id, min(at) AS at FROM inputs WHERE reason = 'acknowledged' GROUP BY incident_id) a
         ON a.incident_id = i.id
@@ -55,33 +56,36 @@ class Reporting:
             sqlalchemy.exc.DBAPIError, OSError: the database cannot be reached or refuses.
         """
         async with self.database.connect() as connection:
-            cases = await _cases(connection, year)
+            rows = await _rows(connection, year)
+        # In a thread, because beside the desk's page there are alarms to be sent.
+        return await asyncio.to_thread(self._count, rows, year, as_of)
+
+    def _count(self, rows: Sequence[sa.Row[Any]], year: int, as_of: date | None) -> Figures:
         sites = self.rules.configuration.sites
-        return figures(cases, year, zone_of=self.rules.zone, sites=sites, as_of=as_of)
+        return figures(map(_case, rows), year, zone_of=self.rules.zone, sites=sites, as_of=as_of)
 
 
-async def _cases(connection: AsyncConnection, year: int) -> list[Case]:
+async def _rows(connection: AsyncConnection, year: int) -> Sequence[sa.Row[Any]]:
     wanted = {
         "since": datetime(year - 1, 12, 1, tzinfo=UTC),
         "until": datetime(year + 1, 2, 1, tzinfo=UTC),
         "prefix": f"{year:04}-",
     }
-    return [_case(row) for row in await connection.execute(_QUERY, wanted)]
+    return (await connection.execute(_QUERY, wanted)).all()
 
 
 def _case(row: sa.Row[Any]) -> Case:
-    (id_, site, source, imported, mode, level, category, opened_at, closed_at, outcome, reported, called,
-     handed_over, on, acknowledged_at) = tuple(row)  # fmt: skip
-    hand_overs = zip(_instants(handed_over), map(date.fromisoformat, json.loads(on)), strict=True) if on else ()
-    return Case(
-        id_, site, source, imported, mode, level, category,
-        _instants(reported) or (opened_at,), _instants(called), tuple(hand_overs),
-        closed_at, outcome, acknowledged_at,
-    )  # fmt: skip
+    values: list[Any] = list(row)
+    about, ended = values[:7], values[12:]
+    opened_at, reported, called, handed_over, on = values[7:12]
+    reports = _instants(reported) if reported else (opened_at,)
+    calls = _instants(called) if called else ()
+    hand_overs = tuple(zip(_instants(handed_over), map(date.fromisoformat, json.loads(on)), strict=True)) if on else ()
+    return Case._make((*about, reports, calls, hand_overs, *ended))
 
 
-def _instants(text: str | None) -> tuple[datetime, ...]:
-    return tuple(map(datetime.fromisoformat, json.loads(text))) if text else ()
+def _instants(text: str) -> tuple[datetime, ...]:
+    return tuple(map(datetime.fromisoformat, json.loads(text)))
 
 
 @asynccontextmanager

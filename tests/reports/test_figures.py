@@ -1,6 +1,5 @@
 """The definitions of the yearly report, one case each, without a database."""
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,6 +18,10 @@ def local(text: str) -> datetime:
 
 NOON = local("2018-03-05T12:00")
 PLAIN = Case("a", "bernburg", "forms", False, "actual", 2, "threat", (NOON,))
+
+
+def replace(case: Case, **change: Any) -> Case:
+    return case._replace(**change)
 
 
 def count(*cases: Case, year: int = 2018, as_of: str | None = None) -> Figures:

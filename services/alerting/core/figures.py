@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from statistics import median
-from typing import Final
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from schemas.events import Mode
@@ -18,11 +18,17 @@ FEWEST: Final = 5
 """Times to acknowledgement are shown over so many incidents at least: fewer would point at persons."""
 UNASSIGNED: Final = "unassigned"
 UNKNOWN: Final = "unknown"
+_ACTUAL: Final = Mode.ACTUAL.value
+_ALWAYS: Final = datetime.max.replace(tzinfo=UTC)
+_Cell = tuple[str | None, int, int | None, str | None]
+"""Site, month from 1, level, category: counted once per incident, and taken apart at the end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What the report needs to know of one incident. Instants are aware; `hand_overs` are (recorded at, local date)."""
+class Case(NamedTuple):
+    """What the report needs to know of one incident. Instants are aware; `hand_overs` are (recorded at, local date).
+
+    A tuple, because there are 100,000 of them.
+    """
 
     id: str
     site: str | None
@@ -83,19 +89,15 @@ class _Year:
     """A year as one zone knows it: `months` are the beginnings of its months and of the next year."""
 
     months: list[datetime]
-    known_before: datetime | None
+    known_before: datetime
 
     @classmethod
     def of(cls, year: int, as_of: date | None, zone: ZoneInfo) -> "_Year":
         starts = [datetime(year + month // 12, month % 12 + 1, 1, tzinfo=zone).astimezone(UTC) for month in range(13)]
-        return cls(starts, None if as_of is None else end_of(as_of, zone))
-
-    def month(self, instant: datetime) -> int | None:
-        number = bisect_right(self.months, instant)
-        return number if 1 <= number <= 12 else None
+        return cls(starts, _ALWAYS if as_of is None else end_of(as_of, zone))
 
     def knows(self, instant: datetime) -> bool:
-        return self.known_before is None or instant < self.known_before
+        return instant < self.known_before
 
 
 def figures(
@@ -118,15 +120,17 @@ def figures(
     counted = Figures(year, as_of)
     years: dict[str | None, _Year] = {}
     waits: list[float] = []
+    cells: Counter[_Cell] = Counter()
     for case in cases:
         local = years.get(case.site)
         if local is None:
             local = years[case.site] = _Year.of(year, as_of, zone_of(case.site))
-        first = min(case.reports)
-        if local.knows(first):
-            _count(counted, case, first, local, waits)
-    for site in sites:
-        counted.by_site.setdefault(site, 0)
+        reports = case.reports
+        first = reports[0] if len(reports) == 1 else min(reports)
+        if first < local.known_before:
+            _count(counted, case, first, local, waits, cells)
+    counted.by_site.update(dict.fromkeys(sites, 0))
+    _take_apart(cells, counted)
     counted.waits = _waits(waits)
     for ids in (counted.incidents, counted.still_open, counted.police_requested, counted.handed_over):
         ids.sort()
@@ -134,45 +138,50 @@ def figures(
     return counted
 
 
-def _count(counted: Figures, case: Case, first: datetime, local: _Year, waits: list[float]) -> None:
-    month = local.month(first)
+def _count(
+    counted: Figures, case: Case, first: datetime, local: _Year, waits: list[float], cells: Counter[_Cell]
+) -> None:
+    month = bisect_right(local.months, first)
+    in_year = 1 <= month <= 12
     closed = case.closed_at is not None and local.knows(case.closed_at)
     excluded = _excluded(case, closed=closed)
     if excluded is not None:
-        if month is not None:
+        if in_year:
             counted.excluded[excluded].append(case.id)
         return
     handed_over = [on for at, on in case.hand_overs if local.knows(at)]
-    in_year = sum(on.year == counted.year for on in handed_over)
-    if in_year:
-        counted.handed_over_in_year += in_year
+    if dated := sum(on.year == counted.year for on in handed_over):
+        counted.handed_over_in_year += dated
         counted.handed_over_in_year_ids.append(case.id)
-    if month is None:
+    if not in_year:
         return
-    site = case.site or UNASSIGNED
     counted.incidents.append(case.id)
-    counted.by_site[site] += 1
-    counted.by_month[f"{counted.year}-{month:02}"] += 1
-    counted.by_level[UNKNOWN if case.danger_level is None else str(case.danger_level)] += 1
-    counted.by_category[case.category or UNKNOWN] += 1
+    cells[case.site, month, case.danger_level, case.category] += 1
     if case.imported:
         counted.imported[case.source] += 1
     if not closed:
         counted.still_open.append(case.id)
-    calls = sum(local.knows(at) for at in case.calls)
-    if calls:
+    if case.calls and (calls := sum(map(local.knows, case.calls))):
         counted.police_calls += calls
         counted.police_requested.append(case.id)
-        counted.requested_by_site[site] += 1
+        counted.requested_by_site[case.site or UNASSIGNED] += 1
     if handed_over:
         counted.handed_over.append(case.id)
-        counted.handed_over_by_site[site] += 1
+        counted.handed_over_by_site[case.site or UNASSIGNED] += 1
     if case.acknowledged_at is not None and local.knows(case.acknowledged_at):
         waits.append(max(0.0, (case.acknowledged_at - first).total_seconds()))
 
 
+def _take_apart(cells: Counter[_Cell], counted: Figures) -> None:
+    for (site, month, level, category), count in cells.items():
+        counted.by_site[site or UNASSIGNED] += count
+        counted.by_month[f"{counted.year}-{month:02}"] += count
+        counted.by_level[UNKNOWN if level is None else str(level)] += count
+        counted.by_category[category or UNKNOWN] += count
+
+
 def _excluded(case: Case, *, closed: bool) -> str | None:
-    if case.mode != Mode.ACTUAL.value:
+    if case.mode != _ACTUAL:
         return "exercise"
     return case.outcome if closed and case.outcome in EXCLUDED else None
 

@@ -47,7 +47,7 @@ class OfficeCalendar:
         return False
 
     def next_opening(self, site: str | None, now: datetime) -> datetime:
-        """The next instant after `now` at which the office opens, in UTC.
+        """When the office opens on its next opening day after today, in UTC: one day, one reminder, lunch or not.
 
         An office without a next change (24/7, or no hours at all) is taken to open at 08:00 on its next day
         that is neither weekend nor holiday.
@@ -55,7 +55,7 @@ class OfficeCalendar:
         zone = self._zone(site)
         local = now.astimezone(zone).replace(tzinfo=None)
         for start in self._openings(site, local):
-            if start > local and not self._closed_on(site, start.date()):
+            if start.date() > local.date() and not self._closed_on(site, start.date()):
                 return start.replace(tzinfo=zone).astimezone(UTC)
         day = local.date() + timedelta(days=1)
         while day.weekday() >= 5 or self._closed_on(site, day):

@@ -24,7 +24,7 @@ class Calendar(Protocol):
         """Whether the office is open at `now`; a site without opening hours (or unknown) counts as open."""
 
     def next_opening(self, site: str | None, now: datetime) -> datetime:
-        """The next instant after `now` at which the office opens."""
+        """When the office opens on its next opening day after today."""
 
 
 @dataclass(frozen=True, slots=True)

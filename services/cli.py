@@ -242,8 +242,8 @@ def report(
         _fail(str(error), 2 if error.usage else 1)
 
 
-app.command()(plan_cli.announce_test)
-app.command()(plan_cli.silence)
+app.command("announce-test")(plan_cli.announce_test)
+app.command("silence")(plan_cli.silence)
 app.command()(simulate_cli.simulate)
 
 

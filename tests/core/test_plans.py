@@ -9,7 +9,7 @@ from services.alerting.core.effects import Action, Notify, Purpose, Reason, Rela
 from services.alerting.core.incident import Again, Incident, Status
 from services.alerting.core.messages import compose
 from services.alerting.core.summary import held_back
-from tests.core.office import MONDAY, Desk, follow_up, minutes, report
+from tests.core.office import MONDAY, Desk, follow_up, minutes, report, rules
 
 HARMLESS: dict[str, Any] = {"source": "forms", "kind": "form", "danger_level": 1}
 
@@ -183,6 +183,13 @@ def test_what_no_silence_holds_back(loud: dict[str, Any]) -> None:
     incident = desk.press(**(HARMLESS | loud))
     assert not incident.held
     assert desk.told()
+
+
+@pytest.mark.parametrize(("level", "held"), [(0, True), (1, True), (2, False), (3, False)])
+def test_the_level_decides_even_where_no_rule_asks_for_the_police(level: int, held: bool) -> None:
+    desk = Desk(rules(rules=[{"name": "everything", "policy": "normal"}]))
+    desk.silence()
+    assert desk.press(**(HARMLESS | {"danger_level": level})).held is held
 
 
 @pytest.mark.parametrize("quiet", [{"danger_level": 0}, {"acute": False}, {"danger_level": None}, {"location": None}])

@@ -174,8 +174,8 @@ async def _publish(
     """The offsets at which the events stand, by partition."""
     stand: dict[int, list[int]] = {}
     producer = kafka.producer(settings)
-    await producer.start()
     try:
+        await producer.start()
         for start in range(0, len(events), _AT_ONCE):
             records = [codec.encode(event) for event in events[start : start + _AT_ONCE]]
             # Handed over one after the other: only so they keep their order within a partition.

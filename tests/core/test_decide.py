@@ -449,3 +449,15 @@ def test_an_event_from_the_future_happened_now() -> None:
     found = desk.give(report(MONDAY + minutes(600))).incident
     assert found is not None
     assert found.opened_at == MONDAY
+
+
+def test_measures_can_be_added_after_the_end() -> None:
+    desk = Desk()
+    incident = desk.press()
+    assert desk.click(incident, Action.ADD_MEASURES, measures=("Hausverbot",)).reason is Reason.NOT_CLOSED
+    desk.click(incident, Action.CLOSE, outcome=Outcome.RESOLVED, measures=("Hausverbot",))
+    decision = desk.click(incident, Action.ADD_MEASURES, measures=("Hausverbot", "Strafanzeige"))
+    assert (decision.reason, decision.effects) == (Reason.MEASURES_ADDED, ())
+    assert decision.incident is not None
+    assert decision.incident.closing is not None
+    assert decision.incident.closing.measures == ("Hausverbot", "Strafanzeige")

@@ -74,6 +74,16 @@ async def test_closing(visit: Visit) -> None:
     assert "Nichts geändert: D. Dritte hat den Vorgang schon beendet" in await visit.follow(**CLOSE)
 
 
+async def test_measures_are_added_after_the_end(visit: Visit) -> None:
+    await visit.send(**CLOSE)
+    assert "mindestens eine Maßnahme" in (await visit.send(action="add_measures", name="A")).text
+    page = await visit.follow(action="add_measures", name="A", measure="Schloss getauscht")
+    assert "Die Maßnahmen sind nachgetragen." in page
+    closing = visit.incident.closing
+    assert closing is not None
+    assert closing.measures == ("Schloss getauscht",)
+
+
 async def test_handing_over_also_after_the_end(visit: Visit) -> None:
     await visit.send(**CLOSE)
     visit.desk.now += timedelta(days=29)

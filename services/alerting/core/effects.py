@@ -64,6 +64,7 @@ class Action(StrEnum):
     CALLED_POLICE = "called_police"
     HAND_OVER = "hand_over"
     RAISE_LEVEL = "raise_level"
+    ADD_MEASURES = "add_measures"
     CLOSE = "close"
 
 
@@ -133,6 +134,8 @@ class Reason(StrEnum):
     POLICE_REQUESTED = "police_requested"
     POLICE_CALLED_AGAIN = "police_called_again"
     HANDED_OVER = "handed_over"
+    MEASURES_ADDED = "measures_added"
+    NOT_CLOSED = "not_closed"
     LEVEL_RAISED = "level_raised"
     LEVEL_NOT_RAISED = "level_not_raised"
     CLOSED = "closed"

@@ -22,6 +22,7 @@ ACTIONS: Final[dict[str, tuple[Action, ...]]] = {
     "called_police": (Action.CALLED_POLICE,),
     "hand_over": (Action.HAND_OVER,),
     "raise_level": (Action.RAISE_LEVEL,),
+    "add_measures": (Action.ADD_MEASURES,),
     "close": (Action.CLOSE,),
 }
 LEVELS: Final = ("1", "2", "3")
@@ -95,9 +96,12 @@ def understand(
         mistakes += [*wrong, *_too_long(words, (words.hand_over_reference, filled.reference, LINE_LIMIT))]
     if Action.RAISE_LEVEL in actions and filled.level not in LEVELS:
         mistakes.append(words.level_missing)
+    measures = tuple(dict.fromkeys(measure for measure in (*filled.measures, filled.measure) if measure))
+    if Action.ADD_MEASURES in actions:
+        mistakes += [] if measures else [words.measures_missing]
+        mistakes += _too_long(words, (words.other_measure, filled.measure, LINE_LIMIT))
     if mistakes:
         return None, mistakes
-    measures = tuple(dict.fromkeys(measure for measure in (*filled.measures, filled.measure) if measure))
     closing = Action.CLOSE in actions
     return Click(
         by=filled.by,
@@ -107,7 +111,7 @@ def understand(
         danger_level=int(filled.level) if Action.RAISE_LEVEL in actions else None,
         outcome=outcome,
         note=(filled.note or None) if closing else None,
-        measures=measures if closing else (),
+        measures=measures if closing or Action.ADD_MEASURES in actions else (),
     ), []
 
 

@@ -137,8 +137,8 @@ def _last_act(incident: Incident, reason: str) -> tuple[str, datetime] | None:
             return incident.closing.by, incident.closing.at
         case "level_raised" if incident.level_from is LevelFrom.PERSON and incident.cycle_started_at:
             return "", incident.cycle_started_at
-        case "level_not_raised":
-            return "", incident.opened_at
+        case "measures_added" if incident.closing and incident.closing.measures:
+            return "", incident.closing.at
     return None
 
 

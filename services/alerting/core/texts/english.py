@@ -92,7 +92,7 @@ ENGLISH: Final = Words(
     take_over_and_confirm="TAKE OVER and confirm the call",
     take_over_exercise="TAKE OVER (exercise)",
     to_incident="See the incident, confirm a call or close it",
-    add_facts="Add a hand-over to the police",
+    add_facts="Add a hand-over to the police or measures",
     roles={
         "site_management": "site management",
         "house_security": "house security",

@@ -92,7 +92,7 @@ GERMAN: Final = Words(
     take_over_and_confirm="ÜBERNEHMEN und Anruf bestätigen",
     take_over_exercise="ÜBERNEHMEN (Übung)",
     to_incident="Vorgang ansehen, Anruf bestätigen oder beenden",
-    add_facts="Übergabe an die Polizei nachtragen",
+    add_facts="Übergabe an die Polizei oder Maßnahmen nachtragen",
     roles={
         "site_management": "Standortleitung",
         "house_security": "Haussicherheit",

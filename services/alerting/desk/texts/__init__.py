@@ -43,6 +43,8 @@ class PageWords:
     hand_over_on: str
     hand_over_reference: str
     hand_over_hint: str
+    add_measures: str
+    add_measures_button: str
     raise_level: str
     raise_level_button: str
     call_later: str
@@ -50,6 +52,7 @@ class PageWords:
     name_missing: str
     too_long: str
     level_missing: str
+    measures_missing: str
     outcome_missing: str
     outcome_test: str
     date_wrong: str

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas import topics
 from schemas.events import Event
 from services.alerting import leases
-from services.alerting.database import in_transaction, is_data_fault, patiently
+from services.alerting.database import LIGHTLY, in_transaction, is_data_fault, patiently
 from services.alerting.engine import Batch, Engine
 from services.alerting.leases import LeaseLostError, Position
 from services.alerting.records import ConsumerRecord, Unread, mark, read, rejected
@@ -122,6 +122,7 @@ class Consumer:
         before = set(self._held)
 
         async def work(tx: AsyncConnection) -> dict[int, Position]:
+            await tx.execute(LIGHTLY)  # a lease that is forgotten is claimed again
             await leases.renew(tx, self._owner, self._topic, caught_up)
             return await leases.claim(tx, self._owner, self._topic)
 

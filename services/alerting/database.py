@@ -4,6 +4,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -61,6 +62,10 @@ def sqlstate(error: DBAPIError) -> str:
 def is_data_fault(error: DBAPIError) -> bool:
     """Whether PostgreSQL refused the data itself (class 22 or 23), so that trying again cannot help."""
     return bool(_DATA_FAULT.match(sqlstate(error)))
+
+
+LIGHTLY = sa.text("SET LOCAL synchronous_commit = off")
+"""For what may be lost with the power without harm, so that an alarm's commit never waits for its flush."""
 
 
 async def in_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.alerting.database import in_transaction, patiently
+from services.alerting.database import LIGHTLY, in_transaction, patiently
 from services.alerting.engine import Engine
 from services.alerting.tables import relay
 from services.common import kafka
@@ -97,6 +97,7 @@ class LifecycleRelay:
             except (KafkaError, TimeoutError, OSError) as error:
                 failed.append(error)
                 return 0
+            await tx.execute(LIGHTLY)  # what is not deleted for good is published again
             await tx.execute(_PUBLISHED, {"published": [row.seq for row in rows]})
             return len(rows)
 

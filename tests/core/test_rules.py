@@ -59,6 +59,11 @@ def test_spellings_of_one_room(text: str) -> None:
     assert place_key(Reported(site="bernburg", location=text), rules()) == "bernburg/r112"
 
 
+@pytest.mark.parametrize(("one", "other"), [("1.12", "11.2"), ("R1-11", "R11-1"), ("1 12", "112"), ("2-1", "2.1.")])
+def test_numbers_of_two_rooms_never_run_together(one: str, other: str) -> None:
+    assert normalise_place(f"Zimmer {one}") != normalise_place(f"Raum {other}")
+
+
 def test_rooms_that_are_not_configured_keep_their_names_apart() -> None:
     assert normalise_place("Raum 7") == normalise_place("Zi. 7") != normalise_place("Raum 8")
     assert normalise_place("Zimmer") == "zimmer"

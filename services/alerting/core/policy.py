@@ -14,6 +14,7 @@ from services.alerting.core.incident import UNKNOWN_LEVEL_COUNTS_AS, LevelFrom, 
 from services.alerting.core.plans import Plans
 
 EMERGENCY_ROLE = "emergency"
+_SEPARATORS = re.compile(r"(?<!\d)[\s._-]+|[\s._-]+(?!\d)")
 _ROOM_WORDS = re.compile(r"^(zimmer|zi|raum|rm|room|büro|office)\b\.?\s*", re.IGNORECASE)
 
 
@@ -85,9 +86,9 @@ class Rules:
 
 @lru_cache(maxsize=4096)
 def normalise_place(text: str) -> str:
-    """`Zi. 112`, `Raum 112` and `112` are one place."""
+    """`Zi. 112`, `Raum 112` and `112` are one place; `1.12` and `11.2` are two, so what parts digits stays."""
     folded = " ".join(text.split()).casefold()
-    return re.sub(r"[\s._-]", "", _ROOM_WORDS.sub("", folded) or folded)
+    return _SEPARATORS.sub("", _ROOM_WORDS.sub("", folded) or folded)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,138 @@
+import pytest
+
+from schemas.events import (
+    Mode,
+    Outcome,
+)
+from services.alerting.core.effects import Action, Reason
+from services.alerting.core.incident import Status
+from tests.core.office import MONDAY, Desk, minutes, report
+
+
+def test_a_second_press_in_the_room_joins_quietly() -> None:
+    desk = Desk()
+    first = desk.press()
+    desk.now += minutes(1)
+    second = desk.press(location="Raum 112")
+    assert second.id == first.id
+    assert len(second.reports) == 2
+    assert len(desk.told()) == 2
+    assert desk.changes[-1] == "merged"
+
+
+@pytest.mark.parametrize(
+    ("later", "data"),
+    [
+        (11, {}),  # too late
+        (1, {"location": "Zimmer 113"}),  # another room
+        (1, {"mode": Mode.EXERCISE}),  # an exercise never joins a real one
+        (1, {"site": "kiosk"}),
+    ],
+)
+def test_what_is_another_case_opens_another_incident(later: float, data: dict[str, object]) -> None:
+    desk = Desk()
+    desk.press()
+    desk.now += minutes(later)
+    desk.press(**data)
+    assert len(desk.incidents) == 2
+
+
+def test_two_presses_without_a_place_are_two_victims() -> None:
+    desk = Desk()
+    desk.press(location=None)
+    desk.press(location=None)
+    assert len(desk.incidents) == 2
+
+
+def test_a_graver_report_alarms_anew_under_the_stricter_rule() -> None:
+    desk = Desk()
+    incident = desk.press(kind="form", danger_level=1)
+    assert incident.policy_name == "normal"
+    desk.now += minutes(1)
+    decision = desk.give(report(desk.now, danger_level=3))
+    assert decision.reason is Reason.MERGED_REALARMED
+    assert decision.incident is not None
+    assert (decision.incident.rule, decision.incident.police, decision.incident.cycle) == ("weapon", "urgent", 1)
+    assert desk.told(since=desk.now) == ["wache@example.org", "leitung@example.org"]
+
+
+def test_a_lesser_report_never_softens() -> None:
+    desk = Desk()
+    desk.press(danger_level=3)
+    after = desk.press(danger_level=0, kind="form", acute=False)
+    assert (after.level, after.acute, after.policy_name) == (3, True, "urgent")
+
+
+def test_a_press_after_taking_over_alarms_again_after_a_quiet_time() -> None:
+    desk = Desk()
+    incident = desk.press()
+    desk.click(incident, Action.ACKNOWLEDGE)
+    desk.now += minutes(1)
+    assert desk.press().due_at == MONDAY + minutes(2)
+    assert desk.wait_until_due(incident).reason is Reason.ACKNOWLEDGEMENT_RAN_OUT
+    desk.click(incident, Action.ACKNOWLEDGE)
+    desk.now += minutes(5)
+    assert desk.give(report(desk.now)).reason is Reason.MERGED_REALARMED
+
+
+def test_the_same_event_is_one() -> None:
+    desk = Desk()
+    event = report(id="same")
+    desk.give(event)
+    assert desk.give(event).reason is Reason.DUPLICATE
+    assert len(desk.incidents) == 1
+
+
+def test_imported_history_is_silent() -> None:
+    desk = Desk()
+    decision = desk.give(report().model_copy(update={"imported": True}))
+    assert decision.incident is not None
+    assert (decision.reason, decision.effects, decision.incident.due_at) == (Reason.IMPORTED, (), None)
+
+
+def test_a_new_press_soon_after_closing_opens_it_again() -> None:
+    desk = Desk()
+    incident = desk.press()
+    desk.click(incident, Action.CLOSE, outcome=Outcome.RESOLVED)
+    desk.now += minutes(5)
+    decision = desk.give(report(desk.now))
+    assert decision.reason is Reason.REOPENED
+    assert decision.incident is not None
+    assert (decision.incident.id, decision.incident.status) == (incident.id, Status.OPEN)
+    assert desk.told(since=desk.now) == ["wache@example.org", "leitung@example.org"]
+
+
+@pytest.mark.parametrize(("later", "kind"), [(11, "panic"), (5, "form")])
+def test_nothing_else_opens_again_what_was_closed(later: float, kind: str) -> None:
+    desk = Desk()
+    incident = desk.press()
+    desk.click(incident, Action.CLOSE, outcome=Outcome.RESOLVED)
+    desk.now += minutes(later)
+    desk.press(kind=kind)
+    assert desk.incidents[incident.id].status is Status.CLOSED
+    assert len(desk.incidents) == 2
+
+
+def test_a_form_with_the_reference_of_a_press_adds_its_details() -> None:
+    desk = Desk()
+    press = desk.press(reference="K-17")
+    desk.now += minutes(90)
+    form = desk.press(kind="form", source="forms", location=None, reference="K-17", description="…", danger_level=2)
+    assert form.id == press.id
+    assert form.reports[-1].description == "…"
+
+
+def test_a_form_by_the_device_of_a_press_joins_it_for_a_while() -> None:
+    desk = Desk()
+    press = desk.press(device_id="btn-112")
+    desk.now += minutes(5)
+    assert desk.press(kind="form", location=None, device_id="btn-112", danger_level=2).id == press.id
+    desk.now += minutes(30)
+    assert desk.press(kind="form", location=None, device_id="btn-112", danger_level=2).id != press.id
+
+
+def test_a_press_never_joins_another_rooms_incident_by_its_reference() -> None:
+    desk = Desk()
+    desk.press(reference="K-17")
+    desk.press(location="Zimmer 113", reference="K-17")
+    assert len(desk.incidents) == 2

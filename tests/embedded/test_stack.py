@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -96,6 +97,12 @@ class Run:
             check=True,
         )
         return next(int(line.split(None, 1)[0]) for line in listing.stdout.splitlines() if needle in line)
+
+
+@pytest.fixture
+def tmp_path(postgres_directory: Path) -> Path:
+    """Where PostgreSQL's user may read: see `postgres_directory`."""
+    return Path(tempfile.mkdtemp(dir=postgres_directory))
 
 
 @pytest.fixture

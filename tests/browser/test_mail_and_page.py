@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -109,7 +109,8 @@ def test_pages_at_every_size(open_browser: OpenBrowser, serve: Serve, size: tupl
 
 
 def says(browser: Chrome, text: str) -> None:
-    WebDriverWait(browser, 10, ignored_exceptions=[StaleElementReferenceException]).until(
+    # While the old page gives way to the new one, chromedriver answers with whatever it stumbles over.
+    WebDriverWait(browser, 10, ignored_exceptions=[WebDriverException]).until(
         lambda b: text in b.find_element(By.TAG_NAME, "main").text
     )
 

@@ -7,7 +7,7 @@ services can be upgraded one after the other.
 import uuid
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -169,8 +169,6 @@ DATA_TYPES: Final[dict[str, type[Data]]] = {
     HEARTBEAT: Heartbeat,
 }
 TYPE_OF: Final[dict[type[Data], str]] = {model: name for name, model in DATA_TYPES.items()}
-SHORT_NAMES: Final[dict[str, str]] = {name.split(".")[2]: name for name in DATA_TYPES}
-"""Short names as `may` in a source's configuration uses them: `reported` -> the full type."""
 
 
 class Event(BaseModel):
@@ -199,8 +197,3 @@ def event_id(source: str, external_id: str | None) -> str:
     if external_id is None:
         return str(uuid.uuid4())
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"rufkette:{source}:{external_id}"))
-
-
-EventName = Literal[
-    "reported", "acknowledged", "police_requested", "handed_over", "closed", "emergency_mailed", "heartbeat"
-]

@@ -25,9 +25,10 @@ _SESSION = {
     "jit": "off",
 }
 _CONFLICTS = frozenset({"40001", "40P01"})
-_OURS = frozenset({"22", "23", "42"})
-"""SQLSTATE classes that trying again cannot heal: refused data, violated constraints, wrong SQL."""
-_DATA_FAULT = re.compile(r"^(22|23)")
+_DATA_FAULTS = frozenset({"22", "23"})
+"""SQLSTATE classes of refused data and violated constraints."""
+_OURS = _DATA_FAULTS | {"42"}
+"""Classes that trying again cannot heal: those, and wrong SQL."""
 
 
 def driver_url(database_url: str) -> str:
@@ -61,7 +62,7 @@ def sqlstate(error: DBAPIError) -> str:
 
 def is_data_fault(error: DBAPIError) -> bool:
     """Whether PostgreSQL refused the data itself (class 22 or 23), so that trying again cannot help."""
-    return bool(_DATA_FAULT.match(sqlstate(error)))
+    return sqlstate(error)[:2] in _DATA_FAULTS
 
 
 LIGHTLY = sa.text("SET LOCAL synchronous_commit = off")

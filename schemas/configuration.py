@@ -4,14 +4,14 @@ Shapes only, as the contract with office administrators; docs/configuration.md e
 Unknown keys are refused, so that a typo is a mistake with a place and not an option that is silently ignored.
 """
 
-import re
 from datetime import date, timedelta
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from schemas.configuration_values import Address, Charge, Duration, Every, EveryOrNever, Line, Sha256, Zone
+from schemas.configuration_sources import Source, normalise_device_id
+from schemas.configuration_values import Address, Duration, Level, Line, Model, Zone
 from schemas.events import Category, Kind, Mode, PoliceWish
 
 
@@ -19,18 +19,13 @@ def _as_tuple(value: object) -> object:
     return value if isinstance(value, list | tuple) else (value,)
 
 
-Level = Annotated[int, Field(ge=0, le=3)]
 Hours = Literal["open", "closed"]
 Language = Literal["de", "en"]
 Details = Literal["link", "full"]
 PoliceFlag = Literal["none", "advised", "urgent"]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-class Person(_Model):
+class Person(Model):
     """Somebody who can be told; in YAML also the address alone."""
 
     email: Address
@@ -43,7 +38,7 @@ class Person(_Model):
         return {"email": value} if isinstance(value, str) else value
 
 
-class Role(_Model):
+class Role(Model):
     """People of a role, and when they are present (always, if `when` is absent)."""
 
     people: tuple[Person, ...] = ()
@@ -55,7 +50,7 @@ class Role(_Model):
         return {"people": value} if isinstance(value, list) else value
 
 
-class Location(_Model):
+class Location(Model):
     """A room or zone of a site."""
 
     id: Line
@@ -65,14 +60,14 @@ class Location(_Model):
     aliases: tuple[Line, ...] = ()
 
 
-class Police(_Model):
+class Police(Model):
     """What to call from this site."""
 
     station: Line | None = None
     phone: Line = "110"
 
 
-class Site(_Model):
+class Site(Model):
     """An office building."""
 
     name: Line
@@ -91,14 +86,14 @@ class Site(_Model):
     emergency: tuple[Address, ...] = ()
 
 
-class Maintenance(_Model):
+class Maintenance(Model):
     """Who hears of devices that are silent or whose battery is low; changes are collected for `collect`."""
 
     role: Line = "site_management"
     collect: Duration = timedelta(minutes=1)
 
 
-class Organisation(_Model):
+class Organisation(Model):
     """Defaults for every site."""
 
     name: Line
@@ -109,57 +104,7 @@ class Organisation(_Model):
     maintenance: Maintenance = Maintenance()
 
 
-class Device(_Model):
-    """A button or tracker; its place comes from here, never from a message.
-
-    `expect_every`: how often it must report, if not as its source says; `never`: it need not.
-    """
-
-    site: str
-    location: Line | None = None
-    model: str | None = None
-    expect_every: EveryOrNever | None = None
-
-
-class _Source(_Model):
-    kind: Kind
-    danger_level: Level | None = None
-    key_sha256: Sha256
-    devices: dict[str, Device] = {}
-    expect_every: Every | None = None
-    battery_low: Charge = 0.2
-
-    @property
-    def register(self) -> dict[str, Device]:
-        """Devices by normalised id."""
-        return {normalise_device_id(k): d for k, d in self.devices.items()}
-
-
-class NativeSource(_Source):
-    """Posts report bodies to `/v1/incidents`."""
-
-    type: Literal["native"]
-
-
-class Press(_Model):
-    """What a short, long or double press means."""
-
-    danger_level: Level | None = None
-    category: Category | None = None
-    police: PoliceWish | None = None
-
-
-class TtnSource(_Source):
-    """A webhook of The Things Stack v3."""
-
-    type: Literal["ttn"]
-    presses: dict[Literal["short", "long", "double"], Press] = {}
-
-
-Source = Annotated[NativeSource | TtnSource, Field(discriminator="type")]
-
-
-class When(_Model):
+class When(Model):
     """Conditions of a rule; all must hold, a list means any of its values."""
 
     danger_level: Annotated[tuple[Level, ...] | None, BeforeValidator(_as_tuple)] = None
@@ -173,7 +118,7 @@ class When(_Model):
     acute: bool | None = None
 
 
-class Rule(_Model):
+class Rule(Model):
     """First match wins."""
 
     name: Line
@@ -182,14 +127,14 @@ class Rule(_Model):
     when: When = When()
 
 
-class Step(_Model):
+class Step(Model):
     """Roles told `after` the opening (or the restart) of an incident that nobody has taken over."""
 
     after: Duration
     tell: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-class Policy(_Model):
+class Policy(Model):
     """An escalation policy. It never ends by itself: the last step is repeated until someone acknowledges.
 
     `acknowledged_for` absent: 30 minutes, or until the next opening for `repeat: next_opening`.
@@ -216,27 +161,27 @@ class Policy(_Model):
         return self
 
 
-class Merge(_Model):
+class Merge(Model):
     """When a second report joins an open incident: same place and mode, not later than this."""
 
     within: Duration = timedelta(minutes=10)
 
 
-class MailRules(_Model):
+class MailRules(Model):
     """`link`: place, level, category, time. `full`: also description and names."""
 
     details: Details = "link"
     roles: dict[str, Details] = {}
 
 
-class Retention(_Model):
+class Retention(Model):
     """Counted from closing."""
 
     personal_data: Duration = timedelta(days=180)
     incidents: Duration = timedelta(days=3650)
 
 
-class Configuration(_Model):
+class Configuration(Model):
     """The whole file."""
 
     organisation: Organisation
@@ -257,8 +202,3 @@ class Configuration(_Model):
             for key, source in self.sources.items()
             for device_id in source.devices
         }
-
-
-def normalise_device_id(device_id: str) -> str:
-    """`A8:17-58 ff` and `A81758FF` are one device."""
-    return re.sub(r"[\s:._-]", "", device_id).casefold()

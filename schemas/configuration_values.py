@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 _UNITS = {"y": 365 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1}
 _ADDRESS = re.compile(r"[^\s@<>,;:\"\\()\x00-\x1f]+@[^\s@<>,;:\"\\()\x00-\x1f]+")
@@ -60,6 +60,12 @@ def _charge(value: float) -> float:
     return value
 
 
+class Model(BaseModel):
+    """A part of the configuration: unknown keys are mistakes, and nothing changes it once it is read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
@@ -69,6 +75,7 @@ Duration = Annotated[
 Address = Annotated[str, AfterValidator(_address)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Line = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\r\n]*$")]
+Level = Annotated[int, Field(ge=0, le=3)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Every = Annotated[Duration, AfterValidator(_some_time)]
 Charge = Annotated[float, AfterValidator(_charge), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 0.9})]

@@ -27,7 +27,7 @@ def announce_test(
     """
     if (site is None) == (not device):
         _fail("name either --site or --device", 2)
-    from schemas.configuration import normalise_device_id
+    from schemas.configuration_sources import normalise_device_id
     from services.alerting.desk.plans_form import Wish
 
     devices = tuple(normalise_device_id(one) for one in device or ())

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from schemas.configuration import normalise_device_id
+from schemas.configuration_sources import normalise_device_id
 from schemas.events import Event, Reported
 from services.alerting.core.effects import Decision, Input
 from services.alerting.core.incident import Incident

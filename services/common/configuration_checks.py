@@ -10,7 +10,8 @@ from typing import Final
 import holidays
 import opening_hours
 
-from schemas.configuration import Configuration, Site, When, normalise_device_id
+from schemas.configuration import Configuration, Site, When
+from schemas.configuration_sources import normalise_device_id
 from services.common.configuration_meaning import check_hours, check_reach, check_steps, hint_at_unused
 from services.common.yaml_places import Document, Path_
 

@@ -37,7 +37,7 @@ class Reloading:
     """Reads the file anew on SIGHUP and hands a good one to `take`.
 
     `take` is called in the event loop between two steps of everything else, so whoever asks for the configuration
-    gets the old one or the new one and never a mixture.
+    gets the old one or the new one and never a mixture. It may raise `ConfigurationError`, having changed nothing.
     """
 
     def __init__(self, file: Path, take: Callable[[Configuration], None]) -> None:
@@ -62,10 +62,10 @@ class Reloading:
             try:
                 # In a thread: a large file takes longer to read than a press may wait.
                 configuration = await asyncio.to_thread(load, self._file)
+                self._take(configuration)
             except ConfigurationError as error:
                 _refuse(error)
                 return
-            self._take(configuration)
             _RELOADS.labels("reloaded").inc()
             _SUCCESSFUL.set(1)
             log.info("configuration.reloaded", **counts(configuration))

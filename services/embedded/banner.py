@@ -12,7 +12,7 @@ from services.embedded.plan import Plan
 def _demo_key(plan: Plan, configuration: Configuration) -> str | None:
     """The kept key, as long as the configuration still knows it."""
     key = plan.data.read_api_key()
-    known = {source.key_sha256 for source in configuration.sources.values()}
+    known = {source.key for source in configuration.sources.values()}
     return key if key is not None and key_hash(key) in known else None
 
 

@@ -43,10 +43,10 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
     publisher = Publisher(settings)
     statuses = Statuses()
     follower = Follower(settings, statuses)
-    routes = Routes(senders(configuration), publisher, statuses)
+    routes = Routes(senders(configuration, settings.config), publisher, statuses)
 
     def take(reloaded: Configuration) -> None:
-        routes.take(senders(reloaded))
+        routes.take(senders(reloaded, settings.config))
         _name_unknown_models(reloaded)
 
     reloading = Reloading(settings.config, take)
@@ -91,10 +91,12 @@ def _add_routes(app: FastAPI, routes: Routes) -> None:
         responses=problems(400, 401, 403, 408, 413, 415, 422, 503),
     )  # fmt: skip
     app.add_api_route(
-        "/v1/hooks/{source}", routes.post_hook, methods=["POST"], status_code=202, summary="A third party's webhook",
+        "/v1/hooks/{source}", routes.hook, methods=["POST"], status_code=202, summary="A third party's webhook",
         operation_id="hook", response_model=openapi.Accepted, openapi_extra=openapi.hook(),
         responses=problems(400, 401, 403, 404, 408, 413, 415, 422, 503),
     )  # fmt: skip
+    for path, methods in (("/v1/hooks/{source}", ["GET"]), ("/v1/hooks/{source}/{rest:path}", ["GET", "POST"])):
+        app.add_api_route(path, routes.hook, methods=methods, include_in_schema=False, response_model=None)
     app.add_api_route(
         "/v1/events/{event_id}", routes.get_event, methods=["GET"], summary="What became of an event",
         operation_id="event", response_model=openapi.EventStatus, openapi_extra=openapi.event(),
@@ -136,6 +138,7 @@ def run(settings: IngestSettings) -> None:
     hold_sighup()
     try:
         configuration = load(settings.config)
+        app = app_for(settings, configuration)
         listener = _listen(settings)
     except (ConfigurationError, OSError) as error:
         sys.stderr.write(f"{error}\n")
@@ -144,7 +147,7 @@ def run(settings: IngestSettings) -> None:
     _name_unknown_models(configuration)
     server = uvicorn.Server(
         uvicorn.Config(
-            app_for(settings, configuration), loop="uvloop", http="httptools", ws="none", lifespan="on",
+            app, loop="uvloop", http="httptools", ws="none", lifespan="on",
             log_config=None, access_log=False, server_header=False, proxy_headers=False,
             timeout_graceful_shutdown=_STOP_WITHIN,
         )

@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Mapping
 from typing import Final
 
-from schemas.configuration import Source
+from schemas.configuration_sources import Source
 from services.ingest.problems import Refusal
 
 _CHALLENGE: Final = 'Bearer realm="rufkette"'
@@ -15,7 +15,7 @@ class Keyring:
     """The keys of all sources, compared in constant time and always against every source."""
 
     def __init__(self, sources: Mapping[str, Source]) -> None:
-        self._digests = [(name, bytes.fromhex(source.key_sha256)) for name, source in sources.items()]
+        self._digests = [(name, bytes.fromhex(source.key)) for name, source in sources.items() if source.key]
 
     def holders(self, header: bytes | None) -> tuple[str, ...]:
         """The sources that the key in an `Authorization` header belongs to; usually exactly one.

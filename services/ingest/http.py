@@ -1,7 +1,8 @@
 """The HTTP routes. The way of a press: authenticate, read, parse, publish, answer – nothing else."""
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -9,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from schemas.configuration import NativeSource
+from schemas.configuration_sources import NativeSource
 from schemas.events import Event, Reported
 from services.ingest import body
 from services.ingest.auth import Keyring
@@ -18,15 +19,12 @@ from services.ingest.middleware import SOURCE
 from services.ingest.problems import SLUGS, Refusal, quoted
 from services.ingest.publisher import Publisher, Unpublished
 from services.ingest.report_body import EXPECTED
-from services.ingest.reports import report
 from services.ingest.sender import Sender
-from services.ingest.sources import ttn
+from services.ingest.sources.registry import EMITTERS
+from services.ingest.sources.shape import Ignored, Made, Message
 from services.ingest.status import Statuses
 
 log = structlog.get_logger()
-
-_MOST_REPEATED = 5
-"""Repeated keys that are named in a press's warnings."""
 
 
 class Routes:
@@ -44,16 +42,28 @@ class Routes:
 
     async def post_incident(self, request: Request) -> Response:
         """One report as the body of `/v1/incidents`."""
-        sender = self._sender(request, None)
+        holders = self._keys.holders(_header(request, b"authorization"))
+        name = next((n for n in holders if isinstance(self._senders[n].source, NativeSource)), holders[0])
+        request.scope[SOURCE] = name
+        sender = self._senders[name]
         if not isinstance(sender.source, NativeSource):
-            raise Refusal(
-                403, f"This key belongs to a source of type {sender.source.type}. Post to /v1/hooks/{sender.name}."
-            )
+            raise Refusal(403, f"This key belongs to a source of type {sender.source.type}. Post to /v1/hooks/{name}.")
         return await self._take(request, sender)
 
-    async def post_hook(self, request: Request) -> Response:
-        """A third party's webhook as it sends it."""
-        return await self._take(request, self._sender(request, request.path_params["source"]))
+    async def hook(self, request: Request) -> Response:
+        """A third party's message as it sends it."""
+        name = request.path_params["source"]
+        sender = self._senders.get(name)
+        if sender is None:
+            raise Refusal(404, f"There is no source {quoted(name)} in the configuration.")
+        methods = EMITTERS[sender.source.type].methods
+        if request.method not in methods:
+            allowed = ", ".join(sorted(methods))
+            raise Refusal(405, f"This source sends with {allowed}, not {request.method}.", headers={"Allow": allowed})
+        if sender.source.key is not None and name not in self._keys.holders(_header(request, b"authorization")):
+            raise Refusal(403, f"This key does not belong to the source {quoted(name)}, but to another one.")
+        request.scope[SOURCE] = name
+        return await self._take(request, sender)
 
     async def get_event(self, request: Request) -> Response:
         """What became of an event, for the source that sent it."""
@@ -81,36 +91,34 @@ class Routes:
         """Figures in Prometheus' text format."""
         return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    def _sender(self, request: Request, hook: str | None) -> Sender:
-        """Who sends, by key and – for a hook – by name.
-
-        Raises:
-            Refusal: 401, 403, 404.
-        """
-        holders = self._keys.holders(_header(request, b"authorization"))
-        if hook is None:
-            name = next((n for n in holders if isinstance(self._senders[n].source, NativeSource)), holders[0])
-        elif hook not in self._senders:
-            raise Refusal(404, f"There is no source {quoted(hook)} in the configuration.")
-        elif hook not in holders:
-            raise Refusal(403, f"This key does not belong to the source {quoted(hook)}, but to another one.")
-        else:
-            name = hook
-        request.scope[SOURCE] = name
-        return self._senders[name]
-
     async def _take(self, request: Request, sender: Sender) -> Response:
         started = time.perf_counter()
+        emitter = EMITTERS[sender.source.type]
         try:
-            made = _event(request, await _object(request, sender), sender)
+            message = await _message(request)
+            if emitter.verify is not None:
+                emitter.verify(message, sender)
+            principal, *others = emitter.parse(message, sender)
         except Refusal as refusal:
             _refused(sender, refusal)
             raise
-        if isinstance(made, ttn.Ignored):
+        if isinstance(principal, Ignored):
             REPORTS.labels(sender.name, sender.source.kind, "", "ignored").inc()
-            log.info("report.ignored", source=sender.name, reason=made.reason)
-            return JSONResponse({"status": "ignored", "reason": made.reason, "warnings": []}, status_code=202)
-        return await self._publish(made, sender, started)
+            log.info("report.ignored", source=sender.name, reason=principal.reason)
+            answer: Response = JSONResponse(
+                {"status": "ignored", "reason": principal.reason, "warnings": []}, status_code=202
+            )
+        else:
+            answer = await self._publish(principal, sender, started)
+        await self._publish_besides(others, sender)
+        return answer
+
+    async def _publish_besides(self, others: Sequence[Made], sender: Sender) -> None:
+        """What a press's message brought along, such as its battery: the answer is about the press alone."""
+        for other in others:
+            if isinstance(other, Event):
+                with contextlib.suppress(Refusal):
+                    await self._publish(other, sender, time.perf_counter())
 
     async def _publish(self, event: Event, sender: Sender, started: float) -> Response:
         data = event.data
@@ -144,41 +152,27 @@ def _header(request: Request, name: bytes) -> bytes | None:
     return values[0] if values else None
 
 
-async def _object(request: Request, sender: Sender) -> body.Parsed:
-    """The JSON object of a request; a press is taken whatever its content type says, if only it is JSON.
+async def _message(request: Request) -> Message:
+    """The request as its emitter's module takes it.
 
     Raises:
-        Refusal: 400, 408, 413, 415, 422.
+        Refusal: 408, 413.
     """
-    content_type = request.headers.get("content-type")
-    encoding = request.headers.get("content-encoding", "identity")
-    unsuitable: Refusal | None = None
-    if encoding.strip().lower() not in ("", "identity"):
-        unsuitable = Refusal(415, "The body is compressed. Send it without Content-Encoding.")
-    elif not body.is_json(content_type):
-        unsuitable = Refusal(415, "The body is not declared as JSON. Send Content-Type: application/json.")
-    if unsuitable is not None and not sender.lenient:
-        raise unsuitable
-    raw = await body.read(request)
-    try:
-        parsed = body.parse(raw)
-    except Refusal:
-        if unsuitable is not None:
-            raise unsuitable from None
-        raise
-    if not sender.lenient:
-        body.refuse_repeated(parsed.repeated)
-    return parsed
+    return Message(
+        body=await body.read(request),
+        received_at=datetime.now(UTC),
+        method=request.method,
+        headers=_first(request.headers.items()),
+        query=_first(request.query_params.multi_items()),
+        rest=request.path_params.get("rest", ""),
+    )
 
 
-def _event(request: Request, parsed: body.Parsed, sender: Sender) -> Event | ttn.Ignored:
-    now = datetime.now(UTC)
-    repeated = [quoted(key) for key in parsed.repeated[:_MOST_REPEATED]]
-    warnings = tuple(f"{key} stands in the message more than once; the last one counts" for key in repeated)
-    if isinstance(sender.source, NativeSource):
-        key = request.headers.get("idempotency-key")
-        return report(parsed.value, sender, received_at=now, idempotency_key=key, warnings=warnings)
-    return ttn.parse(parsed.value, sender, received_at=now, warnings=warnings)
+def _first(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        found.setdefault(name, value)
+    return found
 
 
 def _refused(sender: Sender, refusal: Refusal) -> None:

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from schemas.configuration import Configuration, Device, Site, Source, normalise_device_id
+from schemas.configuration import Configuration, Site
+from schemas.configuration_sources import Device, Source, normalise_device_id
 from schemas.events import Kind
+from services.common.configuration_file import ConfigurationError, Mistake
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +46,13 @@ class Sites:
 
 
 class Sender:
-    """An authenticated source: its name, its configuration and its register of devices."""
+    """A source: its name, its configuration, its secret (empty where its type has none) and its register of devices."""
 
-    def __init__(self, name: str, source: Source, sites: Sites) -> None:
+    def __init__(self, name: str, source: Source, sites: Sites, secret: bytes = b"") -> None:
         self.name = name
         self.source = source
         self.sites = sites
+        self.secret = secret
         self._devices = {normalise_device_id(k): Registered(k, device) for k, device in source.devices.items()}
 
     @property
@@ -61,10 +65,32 @@ class Sender:
         return self._devices.get(normalise_device_id(device_id))
 
 
-def senders(configuration: Configuration) -> dict[str, Sender]:
-    """Every source of the configuration by name."""
+def senders(configuration: Configuration, file: Path = Path()) -> dict[str, Sender]:
+    """Every source of the configuration by name.
+
+    Args:
+        configuration: the secrets that it names are read now.
+        file: the configuration's; relative paths of secrets start beside it.
+
+    Raises:
+        ConfigurationError: a secret cannot be read, or is empty.
+    """
     sites = Sites(configuration.sites)
-    return {name: Sender(name, source, sites) for name, source in configuration.sources.items()}
+    return {name: Sender(name, one, sites, _secret(name, one, file)) for name, one in configuration.sources.items()}
+
+
+def _secret(name: str, source: Source, file: Path) -> bytes:
+    if source.secret is None:
+        return b""
+    path = file.parent / source.secret
+    try:
+        secret = path.read_bytes().strip()
+        wrong = "" if secret else f"{path} is empty"
+    except OSError as error:
+        secret, wrong = b"", f"cannot read {path}: {error.strerror}"
+    if wrong:
+        raise ConfigurationError([Mistake(file, 0, f"sources.{name}.secret_file", wrong, "a file with the secret")])
+    return secret
 
 
 def _plain(text: str) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
-from schemas.configuration import Configuration, normalise_device_id
+from schemas.configuration import Configuration
+from schemas.configuration_sources import normalise_device_id
 from schemas.configuration_values import parse_duration
 from schemas.events import Category, Event, Kind, Mode, PoliceWish, Reported
 from schemas.structured import UnreadableLine, parse_lines

@@ -9,7 +9,9 @@ import yaml
 
 from schemas.events import Event, Heartbeat, Kind, Mode, PoliceWish
 from services.ingest.problems import Refusal
-from services.ingest.sources.ttn import NO_UPLINK, Ignored, parse
+from services.ingest.sources.shape import Ignored
+from services.ingest.sources.ttn import NO_UPLINK
+from services.ingest.sources.ttn import understood as parse
 from tests.ingest.support import NOW, PAYLOADS, reported, sender, uplink
 from tests.support.organisation import WS101
 

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, assert_never
 
-from schemas.configuration import Configuration, Device, Source, normalise_device_id
+from schemas.configuration import Configuration
+from schemas.configuration_sources import Device, Source, normalise_device_id
 from schemas.events import Event, Heartbeat, Mode, Reported
 
 HYSTERESIS: Final = 0.1

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from schemas.configuration import Configuration, normalise_device_id
+from schemas.configuration import Configuration
+from schemas.configuration_sources import normalise_device_id
 
 LONGEST_TEST: Final = timedelta(minutes=30)
 LONGEST_SILENCE: Final = timedelta(days=7)

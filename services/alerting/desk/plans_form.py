@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
-from schemas.configuration import normalise_device_id
+from schemas.configuration_sources import normalise_device_id
 from services.alerting.core.plans import AnnouncedTest, Mistake, Silence, mistakes_in
 from services.alerting.core.policy import Rules
 from services.alerting.core.telling import one_line

@@ -9,13 +9,15 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from schemas.configuration import Press, TtnSource
+from schemas.configuration_sources import Press, TtnSource
 from schemas.events import Event, Heartbeat, Kind, Mode, PoliceWish, Reported, event_id
 from services.ingest.problems import Fault, Refusal, quoted
 from services.ingest.report_body import Time
 from services.ingest.reports import Findings, plausible, storable
 from services.ingest.sender import Registered, Sender
 from services.ingest.sources.devices import Meaning, understand
+from services.ingest.sources.json_object import json_object
+from services.ingest.sources.shape import Emitter, Ignored, Made, Message
 
 NO_UPLINK: Final = (
     "join_accept", "downlink_ack", "downlink_nack", "downlink_sent", "downlink_failed", "downlink_queued",
@@ -23,13 +25,6 @@ NO_UPLINK: Final = (
 )  # fmt: skip
 """Messages of the network about a device, not from it."""
 _TIME: Final[TypeAdapter[Any]] = TypeAdapter(Time)
-
-
-@dataclass(frozen=True, slots=True)
-class Ignored:
-    """A message that is no report and no sign of life, and which."""
-
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +99,23 @@ def _press(source: TtnSource, meaning: Meaning) -> Press:
     return source.presses.get(meaning.press, Press()) if meaning.press and meaning.press != "any" else Press()
 
 
-def parse(
-    body: Mapping[str, Any], sender: Sender, *, received_at: datetime, warnings: tuple[str, ...] = ()
-) -> Event | Ignored:
+def parse(message: Message, sender: Sender) -> list[Made]:
     """The event in a webhook's body, or the named reason why there is none.
+
+    Raises:
+        Refusal: 400, 415 for what is no JSON; 422 as `understood`.
+    """
+    body, warnings = json_object(message, sender)
+    return [understood(body, sender, received_at=message.received_at, warnings=warnings)]
+
+
+EMITTER: Final = Emitter(parse)
+
+
+def understood(
+    body: Mapping[str, Any], sender: Sender, *, received_at: datetime, warnings: tuple[str, ...] = ()
+) -> Made:
+    """What the object says.
 
     Raises:
         Refusal: 422 from a source that is not `kind: panic`, for a device that its register does not know.

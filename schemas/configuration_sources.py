@@ -1,0 +1,85 @@
+"""The part of the configuration that says who reports: one class per `type` of source, and their devices.
+
+To add a type: a class here, in `Source` below, and its module in services/ingest/sources/.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.configuration_values import Charge, Every, EveryOrNever, Level, Line, Model, Sha256
+from schemas.events import Category, Kind, PoliceWish
+
+
+class Device(Model):
+    """A button or tracker; its place comes from here, never from a message.
+
+    `expect_every`: how often it must report, if not as its source says; `never`: it need not.
+    """
+
+    site: str
+    location: Line | None = None
+    model: str | None = None
+    expect_every: EveryOrNever | None = None
+
+
+class _Source(Model):
+    kind: Kind
+    danger_level: Level | None = None
+    devices: dict[str, Device] = {}
+    expect_every: Every | None = None
+    battery_low: Charge = 0.2
+
+    @property
+    def key(self) -> str | None:
+        """The SHA-256 of its API key, for the types that have one."""
+        found: str | None = getattr(self, "key_sha256", None)
+        return found
+
+    @property
+    def secret(self) -> Path | None:
+        """The file with its secret, for the types that have one."""
+        found: Path | None = getattr(self, "secret_file", None)
+        return found
+
+    @property
+    def register(self) -> dict[str, Device]:
+        """Devices by normalised id."""
+        return {normalise_device_id(k): d for k, d in self.devices.items()}
+
+
+class _KeySource(_Source):
+    """Shows an API key: `Authorization: Bearer KEY`."""
+
+    key_sha256: Sha256
+
+
+class NativeSource(_KeySource):
+    """Posts report bodies to `/v1/incidents`."""
+
+    type: Literal["native"]
+
+
+class Press(Model):
+    """What a short, long or double press means."""
+
+    danger_level: Level | None = None
+    category: Category | None = None
+    police: PoliceWish | None = None
+
+
+class TtnSource(_KeySource):
+    """A webhook of The Things Stack v3."""
+
+    type: Literal["ttn"]
+    presses: dict[Literal["short", "long", "double"], Press] = {}
+
+
+Source = Annotated[NativeSource | TtnSource, Field(discriminator="type")]
+
+
+def normalise_device_id(device_id: str) -> str:
+    """`A8:17-58 ff` and `A81758FF` are one device."""
+    return re.sub(r"[\s:._-]", "", device_id).casefold()

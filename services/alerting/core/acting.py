@@ -3,7 +3,6 @@
 A follow-up event from another system says the same as a click, at its own time.
 """
 
-from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
@@ -24,6 +23,7 @@ from services.alerting.core.effects import Action, Click, Decision, Effect, Noti
 from services.alerting.core.escalation import acknowledged_until, relay, reminder_at
 from services.alerting.core.incident import Again, Closing, HandOver, Incident, LevelFrom, PoliceCall, Status, Taken
 from services.alerting.core.policy import Rules
+from services.alerting.core.replacing import replace
 
 
 def as_click(event: Event) -> tuple[Click, datetime]:

@@ -1,7 +1,6 @@
 """The heart: what an input means for an incident. Everything that changes an incident goes through `decide`."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
@@ -38,6 +37,7 @@ from services.alerting.core.escalation import (
 )
 from services.alerting.core.incident import Again, Incident, Status, Taken
 from services.alerting.core.policy import Rules
+from services.alerting.core.replacing import replace
 from services.alerting.core.silence import silence_ended
 
 

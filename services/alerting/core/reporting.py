@@ -1,7 +1,6 @@
 """A report opens an incident or joins one at the same place."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from schemas.configuration import PoliceFlag
@@ -12,6 +11,7 @@ from services.alerting.core.escalation import relay, restart, start
 from services.alerting.core.incident import Again, Hold, Incident, PoliceCall, Report, Status
 from services.alerting.core.plans import HIGHEST_SILENCED_LEVEL, Silence
 from services.alerting.core.policy import Facts, Rules, first_match, level_of, normalise_place
+from services.alerting.core.replacing import replace
 
 QUIET_AFTER_ACKNOWLEDGEMENT = timedelta(minutes=2)
 """A press at a place that somebody has just taken over alarms again only after this time."""

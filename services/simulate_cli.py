@@ -40,11 +40,13 @@ def simulate(
     options = dict(locals())
     from datetime import UTC, datetime
 
+    from services.common import collector
     from services.common.configuration_file import ConfigurationError
     from services.simulation.command import request
     from services.simulation.given import Mistaken
     from services.simulation.simulate import answer
 
+    collector.calm()
     try:
         found = answer(request(config, events, compare, options), datetime.now(UTC))
     except ConfigurationError as error:

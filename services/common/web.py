@@ -1,7 +1,6 @@
 """What both HTTP services share: running the server, one log line a request, and the routes operations look at."""
 
 import errno
-import gc
 import signal
 import socket
 import sys
@@ -17,6 +16,8 @@ from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.common import collector
 
 log = structlog.get_logger()
 
@@ -111,13 +112,6 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def calm_collector() -> None:
-    """Leave what a start has built out of garbage collection, and collect less often: each round stops an alarm."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-
-
 def serve(app: FastAPI, *, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; requests in hand get 5 s. Returns after the app's lifespan has ended.
 
@@ -145,7 +139,7 @@ def serve(app: FastAPI, *, host: str, port: int) -> None:
     # process would look killed after an orderly stop.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    calm_collector()
+    collector.calm()
     try:
         server.run(sockets=[listener])
     finally:

@@ -1,11 +1,12 @@
 """The command `rufkette simulate`: from what was given to what is printed."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
+
+from pydantic_core import to_json
 
 from schemas.configuration import Configuration
 from schemas.events import Event
@@ -67,7 +68,8 @@ def answer(request: Request, now: datetime) -> Answer:
 
 
 def _json(data: object) -> str:
-    return json.dumps(data, ensure_ascii=False, indent=2)
+    # The standard library indents in Python, several times slower.
+    return to_json(data, indent=2).decode()
 
 
 def _load(*files: Path | None) -> list[Configuration]:

@@ -18,10 +18,10 @@ from services.alerting.database import in_transaction, patiently
 from services.alerting.desk.tokens import Tokens
 from services.alerting.engine import Engine
 from services.alerting.mime import build
-from services.alerting.smtp_session import WHOLE_CONVERSATION, SmtpAnswer, SmtpSession, Verdict
 from services.common.loops import run_together
 from services.common.outage import Outage, wait_for
 from services.common.smtp import SmtpServer
+from services.common.smtp_session import WHOLE_CONVERSATION, SmtpAnswer, SmtpSession, Verdict
 
 log = structlog.get_logger()
 

@@ -21,11 +21,11 @@ from services.alerting.core.incident import Recipient
 from services.alerting.core.maintenance import Notice, Snapshot, compose
 from services.alerting.database import in_transaction, patiently
 from services.alerting.engine import Engine
-from services.alerting.smtp_session import SmtpAnswer, SmtpSession, Verdict
 from services.alerting.tables import notices
 from services.alerting.upkeep import repeat
 from services.common.outage import Outage
 from services.common.smtp import SmtpServer
+from services.common.smtp_session import SmtpAnswer, SmtpSession, Verdict
 
 log = structlog.get_logger()
 

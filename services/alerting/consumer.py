@@ -20,6 +20,7 @@ from services.alerting.engine import Batch, Engine
 from services.alerting.leases import LeaseLostError, Position
 from services.alerting.records import ConsumerRecord, Unread, mark, read, rejected
 from services.common import kafka
+from services.common.loops import being_cancelled
 from services.common.outage import Outage, pause
 from services.common.settings import Settings
 
@@ -54,10 +55,14 @@ class Consumer:
         while True:
             try:
                 await self._read_on()
+            except asyncio.CancelledError as error:
+                if being_cancelled():
+                    raise
+                self.outage.noticed(error)
             except (KafkaError, OSError, TimeoutError) as error:
                 self.outage.noticed(error)
-                await pause(attempt, longest=5)
-                attempt += 1
+            await pause(attempt, longest=5)
+            attempt += 1
 
     async def keep_leases(self) -> None:
         """Renew and claim for ever, independently of how long a batch takes."""

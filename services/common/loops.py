@@ -1,4 +1,4 @@
-"""Loops that run for ever, side by side: the first that ends with a bug ends them all."""
+"""Loops that run for ever, side by side: the first that ends, for whatever reason, ends them all."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,15 +11,29 @@ _ASK_AGAIN = 0.2
 _ASK_AT_MOST = 25
 
 
+class LoopEndedError(Exception):
+    """A loop that was to run for ever has ended without an error of its own."""
+
+
+def being_cancelled() -> bool:
+    """Whether somebody cancels the current task, as against a library that cancelled what the task waits for.
+
+    aiokafka does so with its own futures when a connection goes; taken for a stop, that would silence a loop for ever.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def run_together(loops: Mapping[str, Loop]) -> None:
-    """Run all loops until one fails or we are cancelled; returns when every one has ended.
+    """Run all loops until one ends or we are cancelled; returns when every one has ended.
 
     Raises:
         Exception: what the first failing loop raised.
+        LoopEndedError: one ended by itself.
     """
     tasks = {asyncio.create_task(_named(name, loop)) for name, loop in loops.items()}
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
     finally:
@@ -37,7 +51,16 @@ async def cancel(tasks: set[asyncio.Task[None]]) -> None:
 
 async def _named(name: str, loop: Loop) -> None:
     try:
-        await loop()
+        await _until_it_ends(name, loop)
     except Exception:
         log.exception("loop.crashed", loop=name)
         raise
+
+
+async def _until_it_ends(name: str, loop: Loop) -> None:
+    try:
+        await loop()
+    except asyncio.CancelledError:
+        if being_cancelled():
+            raise
+    raise LoopEndedError(name)

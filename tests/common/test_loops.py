@@ -1,0 +1,43 @@
+"""A loop that ends must never go unnoticed: its process looks alive and does nothing."""
+
+import asyncio
+
+import pytest
+
+from services.common.loops import Loop, LoopEndedError, run_together
+
+
+async def for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+async def returns() -> None:
+    await asyncio.sleep(0)
+
+
+async def whose_library_cancels_its_future() -> None:
+    waited = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(waited.cancel)
+    await waited
+
+
+async def breaks() -> None:
+    raise KeyError("a bug")
+
+
+@pytest.mark.parametrize(
+    ("loop", "error"),
+    [(returns, LoopEndedError), (whose_library_cancels_its_future, LoopEndedError), (breaks, KeyError)],
+)
+async def test_the_end_of_one_loop_is_the_end_of_all(loop: Loop, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        async with asyncio.timeout(5):
+            await run_together({"one": for_ever, "other": loop})
+
+
+async def test_a_stop_is_no_error() -> None:
+    task = asyncio.create_task(run_together({"one": for_ever, "other": for_ever}))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

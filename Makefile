@@ -6,7 +6,7 @@ STAMP := $(VENV)/.complete
 COMPILE := $(VENV)/bin/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 \
 	--no-header --no-emit-index-url --quiet
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check generate lock bench mutations docker-config clean
+.PHONY: help run setup test check generate lock bench mutations chaos docker-config clean
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench: setup ## the benchmarks
 
 mutations: setup ## change the core in one place at a time: which changes do its tests not notice? (minutes)
 	$(PY) -m tests.core.mutations $(ARGS)
+
+chaos: setup ## kill, hang and cut everything under load, seed after seed, and check that nothing is lost (ARGS="--seeds 30")
+	$(PY) -m tests.faults.chaos $(ARGS)
 
 docker-config: ## validate docker-compose.yml, where the docker client is present
 	docker compose config --quiet

@@ -21,9 +21,9 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{doors}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 log.dirs={log_dirs}
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
@@ -49,6 +49,8 @@ class Kafka:
     port: int
     durable: bool = True
     """Every record is forced to disk before it is acknowledged: a single node must survive a power cut."""
+    doors: tuple[tuple[int, int], ...] = ()
+    """Further ports to listen on, each with the port that its clients are told: one of something in between."""
 
     @property
     def bootstrap_servers(self) -> str:
@@ -63,7 +65,14 @@ class Kafka:
         """
         logs = self.directory / "logs"
         self.directory.mkdir(parents=True, exist_ok=True)
-        text = _PROPERTIES.format(port=self.port, controller_port=free_port(), log_dirs=logs)
+        text = _PROPERTIES.format(
+            port=self.port,
+            controller_port=free_port(),
+            log_dirs=logs,
+            doors="".join(f",DOOR{port}://127.0.0.1:{port}" for port, _ in self.doors),
+            advertised="".join(f",DOOR{port}://127.0.0.1:{told}" for port, told in self.doors),
+            protocols="".join(f",DOOR{port}:PLAINTEXT" for port, _ in self.doors),
+        )
         if self.durable:
             text += "log.flush.interval.messages=1\n"
         self._configuration.write_text(text)

@@ -22,8 +22,8 @@ _FAST = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
 class KafkaServer:
     """A broker of a test's own: it can be stopped, killed and started again on the same port."""
 
-    def __init__(self, directory: Path) -> None:
-        self.kafka = Kafka(directory, ensure_jars(), free_port(), durable=False)
+    def __init__(self, directory: Path, doors: tuple[tuple[int, int], ...] = ()) -> None:
+        self.kafka = Kafka(directory, ensure_jars(), free_port(), durable=False, doors=doors)
         self._part: Part | None = None
 
     @property
@@ -32,7 +32,15 @@ class KafkaServer:
 
     def start(self) -> None:
         self.kafka.prepare()
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start what is prepared: from the main thread, which the kernel ties the process to."""
         self._part = self.kafka.start()
+
+    def wait(self) -> None:
+        assert self._part is not None
         self._part.wait_until(self.kafka.ready, timeout=60)
 
     def stop(self) -> None:
@@ -40,6 +48,7 @@ class KafkaServer:
             self._part.stop()
 
     def kill(self) -> None:
+        """SIGKILL to the process and all that it started."""
         if self._part is not None:
             self._part.kill()
 
@@ -57,7 +66,15 @@ class PostgresServer:
 
     def start(self) -> None:
         self.postgres.prepare()
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start what is prepared: from the main thread, which the kernel ties the process to."""
         self._part = self.postgres.start()
+
+    def wait(self) -> None:
+        assert self._part is not None
         self._part.wait_until(self.postgres.ready, timeout=60)
 
     def stop(self) -> None:
@@ -65,6 +82,7 @@ class PostgresServer:
             self._part.stop()
 
     def kill(self) -> None:
+        """SIGKILL to the process and all that it started."""
         if self._part is not None:
             self._part.kill()
 

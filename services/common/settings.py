@@ -72,6 +72,7 @@ class IngestSettings(Settings):
 
     ingest_host: str = "127.0.0.1"
     ingest_port: Port = 8080
+    journal_path: Path = Path("var/journal.sqlite3")
 
 
 def _smtp_url(value: SecretStr) -> SecretStr:

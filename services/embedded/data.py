@@ -34,6 +34,11 @@ class DataDirectory:
         return self.root / "config.yaml"
 
     @property
+    def journal(self) -> Path:
+        """What ingest answers for."""
+        return self.root / "journal.sqlite3"
+
+    @property
     def addresses(self) -> Path:
         """Where the running stack can be reached, as JSON; absent while none runs."""
         return self.root / "addresses.json"

@@ -92,7 +92,11 @@ class Plan:
             ours["DATABASE_URL"] = f"postgresql://postgres@127.0.0.1:{self.postgres_port}/rufkette"
         if self.smtp_port is not None:
             ours["SMTP_URL"] = f"smtp://127.0.0.1:{self.smtp_port}?starttls=off"
-        defaults = {"MAIL_FROM": "rufkette@example.org", "PUBLIC_URL": self.alerting_url}
+        defaults = {
+            "MAIL_FROM": "rufkette@example.org",
+            "PUBLIC_URL": self.alerting_url,
+            "JOURNAL_PATH": str(self.data.journal),
+        }
         ours |= {name: value for name, value in defaults.items() if not _given(inherited, name)}
         if not _given(inherited, "SECRET_KEY"):
             ours["SECRET_KEY"] = self.data.secret_key()

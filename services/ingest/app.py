@@ -22,7 +22,11 @@ from services.common.configuration_file import ConfigurationError, load
 from services.common.reload import Reloading, counts, hold_sighup
 from services.common.settings import IngestSettings
 from services.ingest import docs, openapi
+from services.ingest.follower import Follower
 from services.ingest.http import Routes
+from services.ingest.journal import Journal
+from services.ingest.kafka_writer import KafkaWriter
+from services.ingest.ledger import Ledger
 from services.ingest.loops import Crashes
 from services.ingest.middleware import RequestLog
 from services.ingest.problems import Refusal, respond
@@ -30,7 +34,7 @@ from services.ingest.publisher import Publisher
 from services.ingest.report_body import EXPECTED
 from services.ingest.sender import senders
 from services.ingest.sources.devices import MODELS
-from services.ingest.status import Follower, Statuses
+from services.ingest.status import Statuses
 
 log = structlog.get_logger()
 
@@ -40,9 +44,12 @@ _STOP_WITHIN = 5
 
 def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
     """The application; Kafka is first needed when it is started."""
-    publisher = Publisher(settings)
-    statuses = Statuses()
-    follower = Follower(settings, statuses)
+    ledger = Ledger(Journal(settings.journal_path))
+    statuses = Statuses(ledger)
+    follower = Follower(settings, statuses, ledger)
+    publisher = Publisher(
+        KafkaWriter(settings), ledger, is_taken=statuses.is_taken, caught_up=follower.caught_up.is_set
+    )
     routes = Routes(senders(configuration, settings.config), publisher, statuses)
 
     def take(reloaded: Configuration) -> None:
@@ -54,12 +61,14 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         reloading.listen()
+        await ledger.start()
         await publisher.start()
         await follower.start()
         log.info("service.started", host=settings.ingest_host, port=settings.ingest_port)
         yield
         await follower.stop()
         await publisher.stop()
+        await ledger.stop()
         log.info("service.stopped")
 
     app = FastAPI(
@@ -104,7 +113,11 @@ def _add_routes(app: FastAPI, routes: Routes) -> None:
     )  # fmt: skip
     for path, handler, summary in (
         ("/healthz", routes.healthz, "Whether the process runs"),
-        ("/readyz", routes.readyz, "Whether events can be published (503 with the reason when not)"),
+        (
+            "/readyz",
+            routes.readyz,
+            "Whether events can be taken in, and what is away (503 when neither journal nor Kafka is there)",
+        ),
         ("/metrics", routes.metrics, "Figures for Prometheus"),
     ):
         app.add_api_route(path, handler, methods=["GET"], summary=summary, operation_id=path[1:], response_model=None)

@@ -81,11 +81,13 @@ class Routes:
         return JSONResponse({"status": "ok"})
 
     async def readyz(self, request: Request) -> Response:
-        """Events can be published."""
-        reason = self._publisher.unready_because
-        if reason is None:
+        """Events can be taken in: by the journal, by Kafka, or best by both."""
+        problems = self._publisher.problems
+        if not problems:
             return JSONResponse({"status": "ok"})
-        return JSONResponse({"status": "unavailable", "reason": reason}, status_code=503)
+        away = len(problems) == 2
+        status = "unavailable" if away else "degraded"
+        return JSONResponse({"status": status, "problems": problems}, status_code=503 if away else 200)
 
     async def metrics(self, request: Request) -> Response:
         """Figures in Prometheus' text format."""
@@ -124,7 +126,7 @@ class Routes:
         data = event.data
         mode = data.mode if isinstance(data, Reported) else ""
         try:
-            await self._publisher.publish(event)
+            status = await self._publisher.publish(event)
         except Unpublished as unpublished:
             REPORTS.labels(sender.name, sender.source.kind, mode, "unpublished").inc()
             refusal = Refusal(
@@ -133,17 +135,17 @@ class Routes:
             )  # fmt: skip
             _say_refused(sender, refusal, event.id)
             raise refusal from unpublished
-        outcome = "accepted" if isinstance(data, Reported) else "heartbeat"
+        outcome = status if isinstance(data, Reported) else "heartbeat"
         REPORTS.labels(sender.name, sender.source.kind, mode, outcome).inc()
         self._statuses.accept(event.id, sender.name, time.time())
         warnings = list(data.warnings) if isinstance(data, Reported) else []
         log.info(
             "report.accepted",
-            event_id=event.id, source=sender.name, site=data.site, status="accepted", warnings=len(warnings),
+            event_id=event.id, source=sender.name, site=data.site, status=status, warnings=len(warnings),
             duration_ms=round((time.perf_counter() - started) * 1000, 2),
         )  # fmt: skip
         url = f"/v1/events/{event.id}"
-        answer = {"event_id": event.id, "status": "accepted", "status_url": url, "warnings": warnings}
+        answer = {"event_id": event.id, "status": status, "status_url": url, "warnings": warnings}
         return JSONResponse(answer, status_code=202, headers={"Location": url})
 
 

@@ -16,8 +16,12 @@ class Crashes:
 
 def end_process_on_bug(task: asyncio.Task[None]) -> None:
     """A done-callback for loops that end only when they are cancelled."""
-    if task.cancelled() or task.exception() is None:
-        return
+    if not task.cancelled() and (error := task.exception()) is not None:
+        end_process(task.get_name(), error)
+
+
+def end_process(loop: str, error: BaseException) -> None:
+    """Say which loop crashed, and stop in order."""
     Crashes.seen = True
-    log.error("loop.crashed", loop=task.get_name(), exc_info=task.exception())
+    log.error("loop.crashed", loop=loop, exc_info=error)
     signal.raise_signal(signal.SIGTERM)

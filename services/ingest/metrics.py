@@ -7,7 +7,7 @@ REPORTS = Counter(
     "Messages of senders by what became of them.",
     ["source", "kind", "mode", "outcome"],
 )
-"""outcome: accepted, heartbeat, ignored, refused, unpublished."""
+"""outcome: accepted, queued, heartbeat, ignored, refused, unpublished."""
 REQUESTS = Counter("rufkette_ingest_requests_total", "HTTP requests.", ["method", "route", "status"])
 PUBLISHING = Histogram(
     "rufkette_ingest_publish_seconds",
@@ -16,3 +16,18 @@ PUBLISHING = Histogram(
 )
 IN_FLIGHT = Gauge("rufkette_ingest_publishing", "Events that wait for Kafka's acknowledgement.")
 KAFKA_REACHABLE = Gauge("rufkette_ingest_kafka_reachable", "1 while Kafka can be written to.")
+ENTRIES = Gauge(
+    "rufkette_ingest_entries",
+    "Events that this process answers for: waiting for Kafka, for alerting, or for somebody to be told.",
+    ["state"],
+)
+"""state: waiting (for Kafka), published (alerting has not taken it), taken (nobody is known to have heard)."""
+OLDEST = Gauge("rufkette_ingest_oldest_entry_seconds", "Age of the oldest event that this process answers for.")
+FORWARDED = Counter("rufkette_ingest_forwarded_total", "Events published later than at their acceptance.", ["occasion"])
+"""occasion: queued (Kafka was away), unconfirmed (published again)."""
+FSYNC = Histogram(
+    "rufkette_ingest_journal_write_seconds",
+    "One transaction of the journal, fsync included; many events may share it.",
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2),
+)
+JOURNAL_WRITABLE = Gauge("rufkette_ingest_journal_writable", "1 while the journal can be written to.")

@@ -10,7 +10,8 @@ from services.ingest.status import Status
 
 DESCRIPTION: Final = """Takes reports of panic buttons and incident forms and puts them safely onto Kafka.
 
-Authenticate with `Authorization: Bearer KEY`. `202` means that the event is stored on all replicas; on `503`, on a
+Authenticate with `Authorization: Bearer KEY`. `202` means that the event is safe: on all replicas of Kafka
+(`accepted`), or, while Kafka is away, on this server's disk (`queued`; it is forwarded by itself). On `503`, on a
 timeout and on a broken connection send the same request again with the same `id`: it never makes a second incident.
 A press (a source of `kind: panic`) is never refused for its content; what does not fit is listed in `warnings`."""
 
@@ -19,7 +20,10 @@ class Accepted(BaseModel):
     """The event is safe."""
 
     event_id: str = Field(description="The same for the same `id` of the same source.")
-    status: str = Field(description="`accepted`; `ignored` for a hook's message that is no report (with `reason`).")
+    status: str = Field(
+        description="`accepted`, or `queued` while Kafka is away; "
+        "`ignored` for a hook's message that is no report (with `reason`)."
+    )
     status_url: str = Field(description="Where to ask what became of it.")
     warnings: list[str] = Field(description="What was left out or doubted; also shown in the mail.")
 
@@ -59,7 +63,7 @@ _PROBLEMS: Final = {
     413: "The body is larger than 64 KiB.",
     415: "The body is not JSON.",
     422: "Some fields do not fit; each is listed. Never for a press.",
-    503: "Kafka did not take it. Send it again after `Retry-After` seconds, with the same `id`.",
+    503: "Neither Kafka nor the journal could take it. Send it again after `Retry-After` seconds, with the same `id`.",
 }
 _SCHEMA_REF: Final = "#/components/schemas/Problem"
 

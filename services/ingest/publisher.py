@@ -1,38 +1,34 @@
 """The way of an event out of this process: `publish` returns when the event is safe, and not before.
 
-Safe means: all in-sync replicas of Kafka have it. The local journal belongs here too (docs/architecture.md, "Nothing is
-lost"): `publish` will then write to both in parallel and return when either has the event. Callers know only
-`publish` and `Unpublished`, so nothing else changes for them.
+Safe means: on disk in the journal, or on all in-sync replicas of Kafka. With both at hand both are waited for, side by
+side; with one of them away the other is enough. The ledger answers for the event from then on.
 """
 
 import asyncio
-import contextlib
 import time
-from typing import Final
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, Literal
 
 import structlog
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
-from schemas import codec, topics
+from schemas import codec
 from schemas.events import Event
-from services.common import kafka
-from services.common.settings import IngestSettings
+from services.ingest.entry import PRESS
+from services.ingest.forwarder import Forwarder, send
+from services.ingest.journal import Unjournalled
+from services.ingest.kafka_writer import SEND_WITHIN, KafkaWriter, Undelivered
+from services.ingest.ledger import Entry, Ledger
 from services.ingest.loops import end_process_on_bug
-from services.ingest.metrics import IN_FLIGHT, KAFKA_REACHABLE, PUBLISHING
 
 log = structlog.get_logger()
 
-PUBLISH_WITHIN: Final = 1.8
-"""Seconds for one event in all: several senders hang up after 5 s and never try again."""
-_CONNECT_WITHIN: Final = 5.0
-_PROBE_EVERY: Final = 2.0
-_PROBE_WITHIN: Final = 2.0
-_RETRY_EVERY: Final = 0.5
-_CLOSE_WITHIN: Final = 2.0
-_SAY_EVERY: Final = 30.0
-_MOST_IN_FLIGHT: Final = 1_000
-_ATTEMPTS: Final = 3
+Answer = Literal["accepted", "queued"]
+"""accepted: Kafka has the event. queued: it is on disk here, and forwarded when Kafka is back."""
+Step = asyncio.Task[str | None]
+"""Towards safety; its result is why it failed, None for success."""
+
+_ONE_IS_ENOUGH_AFTER: Final = 0.6
+"""Seconds: then what is safe in one place is answered, whatever the other one does."""
 
 
 class Unpublished(Exception):
@@ -40,169 +36,146 @@ class Unpublished(Exception):
 
 
 class Publisher:
-    """Writes events to `incidents.events`, and keeps a working producer in the background.
+    """Takes events in, and keeps forwarding what could not be published at once."""
 
-    A producer that failed once is discarded: with idempotence its deliveries never time out, so what it
-    still holds could arrive much later, and its `stop` may hang.
-    """
-
-    def __init__(self, settings: IngestSettings) -> None:
-        self._settings = settings
-        self._topic = topics.prefixed(topics.EVENTS, settings.topic_prefix)
-        self._producer: AIOKafkaProducer | None = None
-        self._connected = asyncio.Event()
-        self._broken = asyncio.Event()
-        self._keeper: asyncio.Task[None] | None = None
-        self._closing: set[asyncio.Task[None]] = set()
-        self._in_flight = 0
-        self._reason = "connecting to Kafka"
-        self._away_since: float | None = None
-        self._said_at: float | None = None
+    def __init__(
+        self, writer: KafkaWriter, ledger: Ledger, *, is_taken: Callable[[str], bool], caught_up: Callable[[], bool]
+    ) -> None:
+        self._writer = writer
+        self._ledger = ledger
+        self._is_taken = is_taken
+        self._forwarder = Forwarder(writer, ledger, caught_up)
+        self._underway: dict[str, asyncio.Future[Answer]] = {}
+        self._tasks: set[Step] = set()
+        self._forwarding: asyncio.Task[None] | None = None
 
     @property
-    def unready_because(self) -> str | None:
-        """Why nothing can be published at the moment; None while all is well."""
-        return None if self._producer is not None else self._reason
+    def problems(self) -> dict[str, str]:
+        """What is away: `kafka`, `journal`, and why; with both nothing can be taken in."""
+        found = {"kafka": self._writer.unready_because, "journal": self._ledger.problem}
+        return {name: reason for name, reason in found.items() if reason is not None}
 
     async def start(self) -> None:
-        """Begin to connect; returns at once, also when Kafka is away."""
-        self._keeper = asyncio.create_task(self._keep_connected(), name="publisher")
-        self._keeper.add_done_callback(end_process_on_bug)
+        """Begin to connect and to forward; returns at once, also when Kafka is away."""
+        await self._writer.start()
+        self._forwarding = asyncio.create_task(self._forwarder.run(), name="forwarder")
+        self._forwarding.add_done_callback(end_process_on_bug)
 
     async def stop(self) -> None:
         """Close everything, within a few seconds whatever Kafka does."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
-        if self._producer is not None:
-            self._discard(self._producer, "stopping")
-        if self._closing:
-            await asyncio.wait(self._closing, timeout=2 * _CLOSE_WITHIN)
+        if self._forwarding is not None:
+            self._forwarding.cancel()
+            await asyncio.wait([self._forwarding])
+        await self._writer.stop()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=SEND_WITHIN)
 
-    async def publish(self, event: Event) -> None:
-        """Return when the event is safe.
+    async def publish(self, event: Event) -> Answer:
+        """Return when the event is safe. The same id again is the same event: the first body counts.
 
         Raises:
-            Unpublished: after at most `PUBLISH_WITHIN` seconds. The event may arrive all the same: publishing it again
-                under the same id is right, and never makes a second incident.
+            Unpublished: after at most `SEND_WITHIN` seconds. The event may arrive all the same: publishing it again
+                under the same id is right, and never makes a second incident. A real press stays in memory, is
+                forwarded when Kafka is back, and watched: its sender may not be able to try again.
         """
-        if self._in_flight >= _MOST_IN_FLIGHT:
-            raise Unpublished(f"more than {_MOST_IN_FLIGHT} events wait for Kafka")
-        self._in_flight += 1
-        IN_FLIGHT.set(self._in_flight)
-        started = time.perf_counter()
+        entry = self._ledger.find(event.id)
+        if entry is not None:
+            return await self._again(entry, event)
+        if self._is_taken(event.id):
+            # Alerting has it, and says whether this one differs.
+            await self._straight_to_kafka(event, patient=False)
+            return "accepted"
         try:
-            await self._deliver(codec.encode(event))
+            entry = self._ledger.hold(event)
+        except Unjournalled as full:
+            if (problem := await self._straight_to_kafka(event, patient=True)) is not None:
+                raise Unpublished(f"{problem}; {full}") from full
+            return "accepted"
+        return await self._take(entry)
+
+    async def _again(self, entry: Entry, event: Event) -> Answer:
+        if entry.record.value != codec.encode(event).value:
+            log.warning("report.differs", event_id=event.id, source=event.source)
+        if event.id in self._underway:
+            return await asyncio.shield(self._underway[event.id])
+        if entry.acknowledged_by_kafka:
+            return "accepted"
+        return "queued" if entry.is_journalled else await self._take(entry)
+
+    async def _straight_to_kafka(self, event: Event, *, patient: bool) -> str | None:
+        try:
+            await self._writer.send(codec.encode(event), patient=patient)
+        except Undelivered as undelivered:
+            return str(undelivered)
+        return None
+
+    async def _take(self, entry: Entry) -> Answer:
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._underway[entry.event.id] = answer
+        try:
+            answer.set_result(await self._make_safe(entry))
+        except Unpublished as unpublished:
+            answer.set_exception(unpublished)
+            if entry.urgency < PRESS:
+                self._ledger.drop(entry)
         finally:
-            self._in_flight -= 1
-            IN_FLIGHT.set(self._in_flight)
-        PUBLISHING.observe(time.perf_counter() - started)
+            del self._underway[entry.event.id]
+            if not answer.done():
+                answer.cancel()
+        return await answer
 
-    async def _deliver(self, record: codec.Record) -> None:
-        producer: AIOKafkaProducer | None = None
-        attempts = 0
+    async def _make_safe(self, entry: Entry) -> Answer:
+        """Disk and Kafka side by side.
+
+        Raises:
+            Unpublished: neither has the event.
+        """
+        until = time.monotonic() + SEND_WITHIN
+        writing = self._begin(self._write(entry))
+        sending: Step | None = None
+        # Kafka that is known to be away is not waited for while the disk works, nor may a follow-up overtake.
+        if self._ledger.problem is not None:
+            sending = self._begin(send(self._writer, self._ledger, entry, patient=True))
+        elif self._writer.unready_because is None and not self._must_wait(entry):
+            sending = self._begin(send(self._writer, self._ledger, entry))
+        steps = [writing] if sending is None else [writing, sending]
+        await asyncio.wait(steps, timeout=_ONE_IS_ENOUGH_AFTER)
+        await _one_succeeds(steps, until)
+        if not any(map(_succeeded, steps)) and time.monotonic() < until:
+            within = until - time.monotonic()
+            sending = self._begin(send(self._writer, self._ledger, entry, within=within, patient=True))
+            await _one_succeeds([writing, sending], until)
+        if sending is not None and _succeeded(sending):
+            return "accepted"
+        if _succeeded(writing):
+            self._forwarder.wake()
+            return "queued"
+        raise Unpublished("; ".join(f"{name}: {reason}" for name, reason in self.problems.items()) or "too slow")
+
+    def _must_wait(self, entry: Entry) -> bool:
+        subject = entry.event.subject
+        return subject is not None and self._ledger.waits(subject, besides=entry)
+
+    async def _write(self, entry: Entry) -> str | None:
         try:
-            async with asyncio.timeout(PUBLISH_WITHIN):
-                while True:
-                    while (producer := self._producer) is None:
-                        await self._connected.wait()
-                    attempts += 1
-                    try:
-                        await producer.send_and_wait(
-                            self._topic, value=record.value, key=record.key, headers=list(record.headers)
-                        )
-                    except (KafkaError, OSError) as error:
-                        # Most often the producer that another event's failure has just discarded.
-                        self._discard(producer, _describe(error))
-                        if attempts == _ATTEMPTS:
-                            raise Unpublished(_describe(error)) from error
-                    else:
-                        return
-        except TimeoutError as error:
-            if producer is not None:
-                self._discard(producer, _describe(error))
-            raise Unpublished(self.unready_because or _describe(error)) from error
+            await self._ledger.write(entry)
+        except Unjournalled as unjournalled:
+            return str(unjournalled)
+        return None
 
-    def _discard(self, producer: AIOKafkaProducer, reason: str) -> None:
-        if producer is self._producer:
-            self._producer = None
-            self._reason = reason
-            self._connected.clear()
-            self._broken.set()
-            KAFKA_REACHABLE.set(0)
-            self._close(producer)
-
-    def _close(self, producer: AIOKafkaProducer) -> None:
-        task = asyncio.create_task(_close(producer), name="closing a producer")
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
-
-    async def _keep_connected(self) -> None:
-        while True:
-            if self._producer is None:
-                await self._connect()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._broken.wait(), _PROBE_EVERY if self._producer else _RETRY_EVERY)
-            self._broken.clear()
-            if self._producer is not None:
-                await self._probe(self._producer)
-
-    async def _connect(self) -> None:
-        producer = kafka.producer(self._settings)
-        try:
-            async with asyncio.timeout(_CONNECT_WITHIN):
-                await producer.start()
-                # Asked without naming the topic: a broker may create what is named, with its own ideas of partitions.
-                metadata = await producer.client.fetch_all_metadata()
-                if not metadata.partitions_for_topic(self._topic):
-                    raise Unpublished(f"the topic {self._topic} does not exist; create it with `rufkette topics`")
-        except (TimeoutError, KafkaError, OSError, Unpublished) as error:
-            self._reason = str(error) if isinstance(error, Unpublished) else _describe(error)
-            self._close(producer)
-            self._say_unreachable()
-            return
-        except BaseException:
-            self._close(producer)
-            raise
-        self._producer = producer
-        self._connected.set()
-        KAFKA_REACHABLE.set(1)
-        if self._away_since is not None:
-            log.info("kafka.recovered", after_s=round(time.monotonic() - self._away_since, 1))
-        self._away_since = self._said_at = None
-
-    async def _probe(self, producer: AIOKafkaProducer) -> None:
-        """Notice an outage also while nobody presses, so that `/readyz` tells the truth."""
-        try:
-            async with asyncio.timeout(_PROBE_WITHIN):
-                reached = await producer.client.force_metadata_update()
-        except (TimeoutError, KafkaError, OSError):
-            reached = False
-        if not reached and self._in_flight == 0:
-            self._discard(producer, "Kafka does not answer")
-
-    def _say_unreachable(self) -> None:
-        now = time.monotonic()
-        self._away_since = self._away_since or now
-        if self._said_at is None or now - self._said_at >= _SAY_EVERY:
-            self._said_at = now
-            log.error("kafka.unreachable", error=self._reason, since=round(now - self._away_since))
+    def _begin(self, step: Coroutine[Any, Any, str | None]) -> Step:
+        task = asyncio.create_task(step)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
 
-def _describe(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
-        return "Kafka did not answer in time"
-    return f"Kafka cannot be reached ({type(error).__name__})"
+def _succeeded(step: Step) -> bool:
+    return step.done() and not step.cancelled() and step.result() is None
 
 
-async def _close(producer: AIOKafkaProducer) -> None:
-    """Close a producer that may wait for ever for a broker which is away."""
-    try:
-        async with asyncio.timeout(_CLOSE_WITHIN):
-            await producer.stop()
-    except (TimeoutError, KafkaError, OSError):
-        # `stop` flushes first, and has no limit; without this its sender would go on trying in the background.
-        with contextlib.suppress(TimeoutError, KafkaError, OSError, asyncio.CancelledError):
-            async with asyncio.timeout(_CLOSE_WITHIN):
-                await producer._sender.close()  # noqa: SLF001 – the only way to end a sender without flushing
-                await producer.client.close()
+async def _one_succeeds(steps: Sequence[Step], until: float) -> None:
+    """Return when one has succeeded, all have failed, or the time is over (monotonic)."""
+    waiting = set(steps)
+    while waiting and not any(map(_succeeded, steps)) and (rest := until - time.monotonic()) > 0:
+        _, waiting = await asyncio.wait(waiting, timeout=rest, return_when=asyncio.FIRST_COMPLETED)

@@ -1,36 +1,22 @@
 """What became of an event, as `incidents.lifecycle` tells it: a copy in memory of the last seven days."""
 
-import asyncio
-import contextlib
-import time
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
-
-from schemas import codec, topics
 from schemas.lifecycle import Change, Lifecycle
-from services.common import kafka
-from services.common.settings import IngestSettings
-from services.ingest.loops import end_process_on_bug
-
-log = structlog.get_logger()
+from services.ingest.ledger import Entry, Ledger
 
 KEPT_FOR: Final = 7 * 24 * 3600.0
 """Seconds."""
-_PARTITIONS_EVERY: Final = 30.0
-_PRUNE_EVERY: Final = 600.0
-_POLL_MS: Final = 500
-_RETRY_AFTER: Final = 1.0
 
 
 class Status(StrEnum):
     """What the sender is told."""
 
+    QUEUED = "queued"
     ACCEPTED = "accepted"
+    EMERGENCY = "emergency"
     ALERTED = "alerted"
     ACKNOWLEDGED = "acknowledged"
     CLOSED = "closed"
@@ -69,9 +55,10 @@ class Known:
 
 
 class Statuses:
-    """The copy: pure bookkeeping, filled by `Follower` and by what this process accepted itself."""
+    """The copy: pure bookkeeping, filled by the follower and by what this process accepted itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
         self._reports: dict[str, _Report] = {}
         self._incidents: dict[str, _Incident] = {}
 
@@ -108,13 +95,22 @@ class Statuses:
             report.source = report.source or source
             report.incident_id = data.incident_id
 
+    def is_taken(self, event_id: str) -> bool:
+        """Whether alerting is known to have taken the event."""
+        report = self._reports.get(event_id)
+        return report is not None and report.incident_id is not None
+
     def find(self, event_id: str, source: str) -> Known | None:
         """What became of an event, for the source that sent it; None for anybody else's."""
-        report = self._reports.get(event_id)
-        if report is None or report.source != source:
+        report, entry = self._reports.get(event_id), self._ledger.find(event_id)
+        if source not in (report and report.source, entry and entry.event.source):
             return None
-        incident = self._incidents.get(report.incident_id or "")
-        return Known(incident.status if incident else Status.ACCEPTED, report.incident_id)
+        incident_id = report.incident_id if report else None
+        incident = self._incidents.get(incident_id or "")
+        status = incident.status if incident else Status.ACCEPTED
+        if status is Status.ACCEPTED and entry is not None:
+            status = _until_alerted(entry)
+        return Known(status, incident_id)
 
     def prune(self, now: float) -> None:
         """Forget what nothing was heard of for `KEPT_FOR`."""
@@ -125,87 +121,7 @@ class Statuses:
         }
 
 
-class Follower:
-    """Reads `incidents.lifecycle` from seven days ago and then on, for ever, reconnecting by itself."""
-
-    def __init__(self, settings: IngestSettings, statuses: Statuses) -> None:
-        self._settings = settings
-        self._statuses = statuses
-        self._topic = topics.prefixed(topics.LIFECYCLE, settings.topic_prefix)
-        self._task: asyncio.Task[None] | None = None
-        self._pruned_at = time.monotonic()
-
-    async def start(self) -> None:
-        """Begin to read; returns at once."""
-        self._task = asyncio.create_task(self._follow(), name="lifecycle")
-        self._task.add_done_callback(end_process_on_bug)
-
-    async def stop(self) -> None:
-        """Stop reading."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task], timeout=3)
-
-    async def _follow(self) -> None:
-        while True:
-            consumer = kafka.consumer(self._settings)
-            try:
-                await consumer.start()
-                await self._read(consumer)
-            except (KafkaError, OSError, TimeoutError) as error:
-                # The publisher says loudly that Kafka is away; here it is enough to try again.
-                log.debug("lifecycle.interrupted", error=type(error).__name__)
-            finally:
-                with contextlib.suppress(KafkaError, OSError, TimeoutError):
-                    async with asyncio.timeout(2):
-                        await consumer.stop()
-            await asyncio.sleep(_RETRY_AFTER)
-
-    async def _read(self, consumer: AIOKafkaConsumer) -> None:
-        assigned: set[TopicPartition] = set()
-        looked_at = -_PARTITIONS_EVERY
-        while True:
-            if not assigned or time.monotonic() - looked_at >= _PARTITIONS_EVERY:
-                assigned = await self._assign(consumer, assigned)
-                looked_at = time.monotonic()
-                if not assigned:
-                    await asyncio.sleep(_RETRY_AFTER)
-                    continue
-            for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
-                for record in records:
-                    self._take(record)
-            if time.monotonic() - self._pruned_at >= _PRUNE_EVERY:
-                self._pruned_at = time.monotonic()
-                self._statuses.prune(time.time())
-
-    async def _assign(self, consumer: AIOKafkaConsumer, assigned: set[TopicPartition]) -> set[TopicPartition]:
-        """Take on every partition of the topic, each from seven days ago on."""
-        # `partitions_for_topic` knows nothing before a subscription; this asks the broker, and creates nothing.
-        metadata = await consumer._client.fetch_all_metadata()  # noqa: SLF001 – see above
-        numbers = metadata.partitions_for_topic(self._topic) or set()
-        wanted = {TopicPartition(self._topic, number) for number in numbers}
-        new = wanted - assigned
-        if not new:
-            return assigned
-        positions = {partition: await consumer.position(partition) for partition in assigned}
-        since = int((time.time() - KEPT_FOR) * 1000)
-        found = await consumer.offsets_for_times(dict.fromkeys(new, since))
-        ends = await consumer.end_offsets(list(new))
-        for partition in new:
-            stamped = found.get(partition)
-            positions[partition] = stamped.offset if stamped is not None else ends[partition]
-        consumer.assign(list(wanted))
-        for partition, offset in positions.items():
-            consumer.seek(partition, offset)
-        return wanted
-
-    def _take(self, record: ConsumerRecord) -> None:
-        try:
-            change, data = codec.decode_lifecycle(record.headers, record.value)
-        except codec.Unreadable as error:
-            log.warning(
-                "lifecycle.unreadable",
-                topic=record.topic, partition=record.partition, offset=record.offset, reason=str(error),
-            )  # fmt: skip
-            return
-        self._statuses.apply(change, data, record.timestamp / 1000)
+def _until_alerted(entry: Entry) -> Status:
+    if entry.mailed_at is not None:
+        return Status.EMERGENCY
+    return Status.ACCEPTED if entry.acknowledged_by_kafka else Status.QUEUED

@@ -23,6 +23,7 @@ from tests.ingest.reading import events_on
 from tests.ingest.support import NOW, configuration, reported, uplink
 from tests.support.organisation import KEYS
 from tests.support.servers import client_settings, fresh_topics
+from tests.support.waiting import eventually
 
 
 class Api:
@@ -44,12 +45,19 @@ class Api:
 
 
 @pytest.fixture(scope="module")
-async def api(kafka: str) -> AsyncIterator[Api]:
+async def api(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
     prefix = await fresh_topics(kafka)
-    given_settings = IngestSettings(config=Path("unused"), kafka_bootstrap_servers=kafka, topic_prefix=prefix)
+    given_settings = IngestSettings(
+        config=Path("unused"),
+        kafka_bootstrap_servers=kafka,
+        topic_prefix=prefix,
+        journal_path=tmp_path_factory.mktemp("journal") / "journal.sqlite3",
+    )
     app = app_for(given_settings, configuration())
     async with app.router.lifespan_context(app):
-        yield Api(app, kafka, prefix)
+        api = Api(app, kafka, prefix)
+        await eventually(lambda: api.client.get("/readyz"), lambda answer: answer.json() == {"status": "ok"})
+        yield api
 
 
 async def test_an_accepted_report_is_on_kafka(api: Api) -> None:

@@ -3,13 +3,14 @@ from typing import Any
 import pytest
 
 from schemas.lifecycle import Change, Lifecycle
+from services.ingest.ledger import Ledger
 from services.ingest.status import KEPT_FOR, Status, Statuses
 
 Seen = tuple[Change, dict[str, Any]]
 
 
 def told(*changes: Seen, own: str | None = None) -> Statuses:
-    statuses = Statuses()
+    statuses = Statuses(Ledger())
     if own:
         statuses.accept(own, "buttons", 0)
     for revision, (change, what) in enumerate(changes, start=1):

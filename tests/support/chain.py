@@ -38,7 +38,10 @@ class Surroundings:
 def ingest_service(around: Surroundings, **environment: str) -> Service:
     """Ingest on a free port, not started."""
     port = free_port()
-    settings = around.common() | {"RUFKETTE_INGEST_PORT": str(port)}
+    settings = around.common() | {
+        "RUFKETTE_INGEST_PORT": str(port),
+        "RUFKETTE_JOURNAL_PATH": str(around.directory / f"journal-{port}.sqlite3"),
+    }
     return Service("ingest", port, settings | environment, around.directory)
 
 

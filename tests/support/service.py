@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,17 +79,32 @@ class Service:
         self._part = Part.start(self.name, command, log=self.log_file, env=clean | dict(self.environment))
 
     async def start(self, *, ready: bool = True) -> None:
-        """Start the process and, unless told otherwise, wait until `/readyz` is 200."""
+        """Start the process and, unless told otherwise, wait until it is ready."""
         self.spawn()
         if ready:
             await self.wait_ready()
 
     async def wait_ready(self, timeout: float = 30.0) -> None:  # noqa: ASYNC109 – reads best so
-        """Wait until `/readyz` is 200; fails when the process ends before."""
-        await self.wait_for_status("/readyz", 200, timeout)
+        """Wait until nothing is away; fails when the process ends before."""
+        await self.wait_for_readiness("ok", timeout)
+
+    async def wait_for_readiness(self, status: str, timeout: float = 30.0) -> dict[str, str]:  # noqa: ASYNC109
+        """Wait until `/readyz` says `ok`, `degraded` or `unavailable`; returns what is away."""
+        code = 503 if status == "unavailable" else 200
+        answer = await self._wait_for_answer("/readyz", timeout, code, lambda body: body["status"] == status)
+        return dict(answer.json().get("problems", {}))
 
     async def wait_for_status(self, path: str, status: int, timeout: float = 30.0) -> httpx.Response:  # noqa: ASYNC109
         """Poll a path until it answers with this status, and return the answer."""
+        return await self._wait_for_answer(path, timeout, status, lambda _: True)
+
+    async def _wait_for_answer(
+        self,
+        path: str,
+        timeout: float,  # noqa: ASYNC109
+        status: int,
+        suits: Callable[[Any], bool],
+    ) -> httpx.Response:
         deadline = time.monotonic() + timeout
         async with httpx.AsyncClient(base_url=self.url, timeout=5) as client:
             while time.monotonic() < deadline:
@@ -98,7 +113,7 @@ class Service:
                     answer = await client.get(path)
                 except httpx.TransportError:
                     answer = None
-                if answer is not None and answer.status_code == status:
+                if answer is not None and answer.status_code == status and suits(answer.json()):
                     return answer
                 await asyncio.sleep(_POLL)
         last = f"{answer.status_code} {answer.text}" if answer is not None else "no answer"

@@ -1,0 +1,145 @@
+"""Follows `incidents.lifecycle`: what alerting made of the events, for those who ask and for the ledger."""
+
+import asyncio
+import contextlib
+import time
+from typing import Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from schemas import codec, topics
+from services.common import kafka
+from services.common.settings import IngestSettings
+from services.ingest.ledger import Ledger
+from services.ingest.loops import end_process_on_bug
+from services.ingest.status import KEPT_FOR, Statuses
+
+log = structlog.get_logger()
+
+_PARTITIONS_EVERY: Final = 30.0
+_PRUNE_EVERY: Final = 600.0
+_POLL_MS: Final = 500
+_RETRY_AFTER: Final = 1.0
+
+
+class Follower:
+    """Reads `incidents.lifecycle` from seven days ago and then on, for ever, reconnecting by itself."""
+
+    def __init__(self, settings: IngestSettings, statuses: Statuses, ledger: Ledger) -> None:
+        self._settings = settings
+        self._statuses = statuses
+        self._ledger = ledger
+        self._topic = topics.prefixed(topics.LIFECYCLE, settings.topic_prefix)
+        self._task: asyncio.Task[None] | None = None
+        self._pruned_at = time.monotonic()
+        self._positions: dict[TopicPartition, int] = {}
+        self._looked_at: dict[TopicPartition, int] = {}
+        self._ends: dict[TopicPartition, int] = {}
+        self.caught_up = asyncio.Event()
+        """Set from when everything is read that stood on the topic when it was found, until Kafka is away."""
+
+    async def start(self) -> None:
+        """Begin to read; returns at once."""
+        self._task = asyncio.create_task(self._follow(), name="lifecycle")
+        self._task.add_done_callback(end_process_on_bug)
+
+    async def stop(self) -> None:
+        """Stop reading."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=3)
+
+    async def _follow(self) -> None:
+        while True:
+            consumer = kafka.consumer(self._settings)
+            try:
+                await consumer.start()
+                await self._read(consumer)
+            except OffsetOutOfRangeError:
+                # Another topic of that name, or an old one: from its beginning.
+                self._positions.clear()
+            except (KafkaError, OSError, TimeoutError) as error:
+                # The publisher says loudly that Kafka is away; here it is enough to try again.
+                log.debug("lifecycle.interrupted", error=type(error).__name__)
+            finally:
+                self.caught_up.clear()
+                with contextlib.suppress(KafkaError, OSError, TimeoutError):
+                    async with asyncio.timeout(2):
+                        await consumer.stop()
+            await asyncio.sleep(_RETRY_AFTER)
+
+    async def _read(self, consumer: AIOKafkaConsumer) -> None:
+        assigned: set[TopicPartition] = set()
+        looked_at = -_PARTITIONS_EVERY
+        while True:
+            if self._ledger.has_adopted:
+                # What confirms these may have gone by: everything once more. Nothing counts twice.
+                self._ledger.has_adopted = False
+                self.caught_up.clear()
+                self._positions.clear()
+                assigned = set()
+            if not assigned or time.monotonic() - looked_at >= _PARTITIONS_EVERY:
+                assigned = await self._assign(consumer, assigned)
+                looked_at = time.monotonic()
+                if not assigned:
+                    await asyncio.sleep(_RETRY_AFTER)
+                    continue
+            for partition, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
+                for record in records:
+                    await self._take(record)
+                self._positions[partition] = records[-1].offset + 1
+            if self._is_at_end():
+                self.caught_up.set()
+            if time.monotonic() - self._pruned_at >= _PRUNE_EVERY:
+                self._pruned_at = time.monotonic()
+                self._statuses.prune(time.time())
+
+    async def _assign(self, consumer: AIOKafkaConsumer, assigned: set[TopicPartition]) -> set[TopicPartition]:
+        """Take on every partition of the topic, each where we were, or from seven days ago on.
+
+        Raises:
+            TimeoutError: nothing was read since the last look, though there was something: this consumer hangs.
+        """
+        if assigned and self._positions == self._looked_at and not self._is_at_end():
+            raise TimeoutError
+        # `partitions_for_topic` knows nothing before a subscription; this asks the broker, and creates nothing.
+        metadata = await consumer._client.fetch_all_metadata()  # noqa: SLF001 – see above
+        numbers = metadata.partitions_for_topic(self._topic) or set()
+        wanted = {TopicPartition(self._topic, number) for number in numbers}
+        if not wanted:
+            return assigned
+        self._ends = await consumer.end_offsets(list(wanted))
+        if wanted != assigned:
+            self._positions |= await self._beginnings(consumer, wanted - set(self._positions))
+            consumer.assign(list(wanted))
+            for partition in wanted:
+                consumer.seek(partition, self._positions[partition])
+        self._looked_at = dict(self._positions)
+        return wanted
+
+    async def _beginnings(self, consumer: AIOKafkaConsumer, new: set[TopicPartition]) -> dict[TopicPartition, int]:
+        if not new:
+            return {}
+        since = int((time.time() - KEPT_FOR) * 1000)
+        found = await consumer.offsets_for_times(dict.fromkeys(new, since))
+        return {
+            partition: stamped.offset if (stamped := found.get(partition)) is not None else self._ends[partition]
+            for partition in new
+        }
+
+    def _is_at_end(self) -> bool:
+        return all(self._positions.get(partition, 0) >= end for partition, end in self._ends.items())
+
+    async def _take(self, record: ConsumerRecord) -> None:
+        try:
+            change, data = codec.decode_lifecycle(record.headers, record.value)
+        except codec.Unreadable as error:
+            log.warning(
+                "lifecycle.unreadable",
+                topic=record.topic, partition=record.partition, offset=record.offset, reason=str(error),
+            )  # fmt: skip
+            return
+        self._statuses.apply(change, data, record.timestamp / 1000)
+        await self._ledger.confirm(taken=data.event_ids, heard=data.event_ids if data.notified else ())

@@ -1,0 +1,65 @@
+"""What stands in the journal's file: its table, and how it is read and written."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
+
+APPLICATION_ID: Final = 0x52754A6F
+VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE entries (
+    number INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, headers TEXT NOT NULL, value BLOB NOT NULL,
+    stored_at REAL NOT NULL, acknowledged INTEGER NOT NULL, taken INTEGER NOT NULL, heard INTEGER NOT NULL,
+    mailed_at REAL
+)"""
+_COLUMNS: Final = "event_id, headers, value, stored_at, acknowledged, taken, heard, mailed_at"
+_PUT: Final = f"INSERT OR REPLACE INTO entries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 – our names
+_DELETE: Final = "DELETE FROM entries WHERE event_id = ?"
+
+
+class Row(NamedTuple):
+    """One entry as it is stored: a Kafka record and what is known of it. Times are seconds since the epoch."""
+
+    event_id: str
+    headers: str
+    value: bytes
+    stored_at: float
+    acknowledged: bool
+    taken: bool
+    heard: bool
+    mailed_at: float | None
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """As a whole or not at all, and not in a write-ahead log yet: a file's first bytes say whose it is."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute(_SCHEMA)
+    connection.execute("COMMIT")
+
+
+def read(connection: sqlite3.Connection, *, backwards: bool = False) -> Iterator[Row]:
+    """All rows, oldest first unless told otherwise; without the index, which may be what is damaged."""
+    order = "DESC" if backwards else "ASC"
+    for found in connection.execute(f"SELECT {_COLUMNS} FROM entries NOT INDEXED ORDER BY number {order}"):  # noqa: S608 – our names
+        event_id, headers, value, stored_at, acknowledged, taken, heard, mailed_at = found
+        yield Row(event_id, headers, bytes(value), stored_at, bool(acknowledged), bool(taken), bool(heard), mailed_at)
+
+
+def write(connection: sqlite3.Connection, changes: Mapping[str, Row | None]) -> None:
+    """All changes in one transaction, on disk when it returns; None deletes."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.executemany(_DELETE, [(event_id,) for event_id, row in changes.items() if row is None])
+    connection.executemany(_PUT, [row for row in changes.values() if row is not None])
+    connection.execute("COMMIT")
+
+
+def kind_of(error: sqlite3.Error) -> int:
+    """SQLite's primary result code."""
+    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
+
+
+def name_of(error: sqlite3.Error) -> str:
+    """SQLite's name for what went wrong; its text may quote what a file holds."""
+    return str(getattr(error, "sqlite_errorname", type(error).__name__))

@@ -54,13 +54,14 @@ class Entry:
         Raises:
             Unreadable: this version cannot read the event.
         """
-        stored_at = datetime.fromtimestamp(row.stored_at, UTC)
         try:
+            stored_at = datetime.fromtimestamp(row.stored_at, UTC)
+            mailed_at = None if row.mailed_at is None else datetime.fromtimestamp(row.mailed_at, UTC)
             headers = [(name, value.encode()) for name, value in json.loads(row.headers)]
-        except ValueError:
-            raise codec.Unreadable("headers are no JSON") from None
+        except (ValueError, TypeError, AttributeError, OverflowError, OSError):
+            # SQLite keeps any type in any column, and this may be what was read of a damaged file.
+            raise codec.Unreadable("not a row of ours") from None
         event = codec.decode(headers, row.value, arrived_at=stored_at)
-        mailed_at = None if row.mailed_at is None else datetime.fromtimestamp(row.mailed_at, UTC)
         entry = cls(
             event, codec.encode(event), stored_at, urgency_of(event),
             row.acknowledged, row.taken, row.heard, mailed_at, is_journalled=True,

@@ -75,23 +75,17 @@ class Forwarder:
         # Before the lifecycle is read to its end, a confirmation may be on its way.
         if not entries and self._caught_up():
             entries = self._ledger.unconfirmed(_AT_ONCE, now)
-        incidents: dict[str, list[Entry]] = {}
-        for entry in self._with_reports(entries, now):
-            incidents.setdefault(entry.subject, []).append(entry)
-        results = await asyncio.gather(*map(self._in_order, incidents.values()))
-        return any(results)
-
-    def _with_reports(self, entries: Iterable[Entry], now: float) -> list[Entry]:
-        """What people do is not sent before the report that it is about, where that waits here, too."""
-        chosen: dict[str, Entry] = {}
+        incidents: dict[str, dict[str, Entry]] = {}
         for entry in entries:
             report = self._ledger.find(entry.subject)
             if report is not None and not report.acknowledged_by_kafka and report is not entry:
+                # What people do is not sent before the report that it is about.
                 if report.is_being_sent or report.not_before > now:
                     continue
-                chosen[report.event.id] = report
-            chosen[entry.event.id] = entry
-        return sorted(chosen.values(), key=lambda entry: entry.stored_at)
+                incidents.setdefault(entry.subject, {})[report.event.id] = report
+            incidents.setdefault(entry.subject, {})[entry.event.id] = entry
+        orders = [sorted(found.values(), key=lambda entry: entry.stored_at) for found in incidents.values()]
+        return any(await asyncio.gather(*map(self._in_order, orders)))
 
     async def _in_order(self, entries: Iterable[Entry]) -> bool:
         sent = False

@@ -8,11 +8,12 @@ import time
 from pathlib import Path
 from typing import Final, Literal
 
-from services.ingest.journal_rows import APPLICATION_ID, VERSION, Row, read
+from services.ingest.journal_rows import APPLICATION_ID, VERSION, Row, read_what_can_be_read
 
 Finding = Literal["foreign", "newer", "corrupt"]
 _MAGIC: Final = b"SQLite format 3\x00"
 _LOGS: Final = ("-wal", "-journal")
+_MOST_BYTES: Final = 1024**3
 
 
 def examine(path: Path) -> Finding | None:
@@ -55,34 +56,38 @@ def set_aside(path: Path) -> Path:
 
 
 def salvaged(aside: Path) -> list[Row]:
-    """What can be read of a copy from either end; the original stays as it was found."""
+    """What can be read of a copy; the original stays as it was found."""
     copy = _with(aside, f".reading-{os.getpid()}")
     found: dict[str, Row] = {}
     try:
-        for backwards in (False, True):
-            for end in ("", *_LOGS):
-                with contextlib.suppress(FileNotFoundError):
-                    shutil.copyfile(_with(aside, end), _with(copy, end))
-            with contextlib.suppress(sqlite3.Error, ValueError, TypeError):
-                _read_into(found, copy, backwards=backwards)
-    except OSError:
+        for end in ("", *_LOGS):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(_with(aside, end), _with(copy, end))
+        _lengthen(copy)
+        with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            found = {row.event_id: row for row in read_what_can_be_read(connection)}
+    except (OSError, sqlite3.Error):
+        # Not even that; whoever needs more has the file.
         return list(found.values())
     finally:
         remove(copy)
     return sorted(found.values(), key=lambda row: row.stored_at)
 
 
+def _lengthen(path: Path) -> None:
+    """SQLite reads nothing of a file that is shorter than its first page says; zeros are damage that it can pass."""
+    with path.open("r+b") as file:
+        header = file.read(100)
+        size = int.from_bytes(header[16:18]) * int.from_bytes(header[28:32])
+        if file.seek(0, os.SEEK_END) < size <= _MOST_BYTES:
+            file.truncate(size)
+
+
 def remove(path: Path) -> None:
     """Delete a journal of which nothing is needed any more."""
     for end in ("", *_LOGS):
         _with(path, end).unlink(missing_ok=True)
-
-
-def _read_into(found: dict[str, Row], path: Path, *, backwards: bool) -> None:
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        for row in read(connection, backwards=backwards):
-            found.setdefault(row.event_id, row)
 
 
 def _unused(path: Path) -> Path:

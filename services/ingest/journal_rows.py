@@ -1,8 +1,9 @@
 """What stands in the journal's file: its table, and how it is read and written."""
 
+import contextlib
 import sqlite3
-from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 APPLICATION_ID: Final = 0x52754A6F
 VERSION: Final = 1
@@ -39,12 +40,34 @@ def create(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
-def read(connection: sqlite3.Connection, *, backwards: bool = False) -> Iterator[Row]:
-    """All rows, oldest first unless told otherwise; without the index, which may be what is damaged."""
-    order = "DESC" if backwards else "ASC"
-    for found in connection.execute(f"SELECT {_COLUMNS} FROM entries NOT INDEXED ORDER BY number {order}"):  # noqa: S608 – our names
-        event_id, headers, value, stored_at, acknowledged, taken, heard, mailed_at = found
-        yield Row(event_id, headers, bytes(value), stored_at, bool(acknowledged), bool(taken), bool(heard), mailed_at)
+def read(connection: sqlite3.Connection) -> Iterator[Row]:
+    """All rows, oldest first."""
+    return (_row(found) for found in connection.execute(f"SELECT {_COLUMNS} FROM entries ORDER BY number"))  # noqa: S608 – our names
+
+
+def read_what_can_be_read(connection: sqlite3.Connection) -> Iterator[Row]:
+    """The rows of a damaged file: from either end up to the damage, then one by one in between."""
+    reached: list[int] = []
+    for order in ("ASC", "DESC"):
+        # Without the index, which may be what is damaged.
+        everything = f"SELECT {_COLUMNS}, number FROM entries NOT INDEXED ORDER BY number {order}"  # noqa: S608 – our names
+        try:
+            for *found, number in connection.execute(everything):
+                reached.append(number)
+                yield _row(found)
+        except (sqlite3.Error, ValueError, TypeError):
+            continue
+        return
+    one = f"SELECT {_COLUMNS} FROM entries NOT INDEXED WHERE number = ?"  # noqa: S608 – our names
+    missing = sorted(set(range(min(reached, default=0), max(reached, default=0))).difference(reached))
+    for number in missing:
+        with contextlib.suppress(sqlite3.Error, ValueError, TypeError):
+            yield from map(_row, connection.execute(one, (number,)))
+
+
+def _row(found: Sequence[Any]) -> Row:
+    event_id, headers, value, stored_at, acknowledged, taken, heard, mailed_at = found
+    return Row(event_id, headers, bytes(value), stored_at, bool(acknowledged), bool(taken), bool(heard), mailed_at)
 
 
 def write(connection: sqlite3.Connection, changes: Mapping[str, Row | None]) -> None:

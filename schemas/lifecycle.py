@@ -57,5 +57,7 @@ class Lifecycle(BaseModel):
     """`delivery_failed`: `permanent` or `nobody_reached`."""
     reason: str | None = None
     """`suppressed`: why nobody was told."""
+    into: str | None = None
+    """`merged`: this whole incident is part of that one now, which goes on; until it is `opened` again."""
     notified: bool = False
     """Whether a mail server has accepted an alarm mail about this incident."""

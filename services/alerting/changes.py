@@ -19,9 +19,13 @@ from services.alerting.core.effects import (
     Decision,
     DeliveryResult,
     Input,
+    Joined,
+    JoinedInto,
     Notify,
     Purpose,
     Relay,
+    SplitFrom,
+    SplitOff,
     Withdraw,
 )
 from services.alerting.core.incident import Incident
@@ -118,14 +122,15 @@ class Changes:
         self.relayed.append(row | {"headers": json.dumps([[name, value.decode()] for name, value in record.headers])})
 
     def _relay(self, incident: Incident, effect: Relay) -> None:
-        what = f"{incident.id}/{incident.revision}/{effect.change}/{effect.data.failure}"
+        # Reports of several sources may join at once: one change each.
+        what = f"{incident.id}/{incident.revision}/{effect.change}/{effect.data.failure}/{effect.data.source}"
         id_ = str(uuid.uuid5(uuid.NAMESPACE_OID, what))
         self.publish(topics.LIFECYCLE, codec.encode_lifecycle(id_, effect.change, self.now, effect.data))
 
     def _timeline_row(self, incident: Incident, decision: Decision, cause: Input, now: datetime) -> dict[str, Any]:
         by = (
             cause.by
-            if isinstance(cause, Click)
+            if isinstance(cause, Click | Joined | JoinedInto | SplitOff | SplitFrom)
             else getattr(cause.data, "by", None)
             if isinstance(cause, Event)
             else None

@@ -1,7 +1,6 @@
 """The shell around `decide`: load and lock what an input concerns, decide, store everything in one commit."""
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from services.alerting.core.summary import held_back
 from services.alerting.database import in_transaction
 from services.alerting.journeys import log_decision
 from services.alerting.leases import Move, Position
+from services.alerting.repeats import digest, first_of_each
 from services.alerting.tables import incidents, partitions
 
 log = structlog.get_logger()
@@ -102,14 +102,14 @@ class Engine:
                 changes.publish(topics.REJECTED, record)
             await self._apply_events(tx, changes, batch.events, move)
 
-        await self._commit(work)
+        await self.commit(work)
 
     async def _apply_events(self, tx: AsyncConnection, changes: Changes, events: Sequence[Event], move: Move) -> None:
-        digests = {event.id: _digest(event) for event in reversed(events)}
+        digests = {event.id: digest(event) for event in reversed(events)}
         keys = {e.id: merge_keys(e.data, changes.rules) for e in events if isinstance(e.data, Reported)}
         wanted = {key for of_one in keys.values() for key in of_one}
         begun = await store.begin_batch(tx, move, digests, wanted, changes.now)
-        fresh = await _first_of_each(tx, events, begun.fresh)
+        fresh = await first_of_each(tx, events, begun.fresh)
         if keys:
             plans = await self.plans.look(tx, changes.now)
             changes.rules = replace(changes.rules, plans=plans)
@@ -121,6 +121,7 @@ class Engine:
         if imported := [event for event in fresh if event.imported]:
             changes.known |= await past.load_for_update(tx, imported, keys, changes.rules.configuration.merge.within)
             await past.keep_ids(tx, [event.id for event in imported])
+        changes.known |= await store.load_where_joined(tx, changes.known)
         opened: list[str] = []
         for event in fresh:
             decision = changes.decide(_candidates(event, keys.get(event.id, ()), changes.known), event)
@@ -144,7 +145,7 @@ class Engine:
                 assert incident.due_at is not None
                 changes.decide([incident], Deadline(incident.due_at))
 
-        return len((await self._commit(work)).journeys)
+        return len((await self.commit(work)).journeys)
 
     async def _due(self, tx: AsyncConnection, now: datetime, limit: int, *, grace: bool) -> list[Incident]:
         query = sa.select(incidents.c.state).where(incidents.c.due_at <= now)
@@ -181,7 +182,7 @@ class Engine:
                 ended.append((silence_id, await _summarise(tx, changes, silence_id)))
                 await plan_store.mark_told(tx, silence_id, changes.now)
 
-        await self._commit(work)
+        await self.commit(work)
         for silence_id, count in ended:
             log.info("silence.ended", silence_id=silence_id, held_back=count)
         return more
@@ -193,7 +194,7 @@ class Engine:
             return found
 
     async def act(self, incident_id: str, click: Click) -> Decision:
-        """A person's click.
+        """A person's click; about an incident that was joined, it concerns the one that goes on.
 
         Raises:
             LookupError: there is no such incident.
@@ -201,9 +202,10 @@ class Engine:
 
         async def work(tx: AsyncConnection, changes: Changes) -> None:
             known = await store.load_for_update(tx, [incident_id])
-            changes.decide([known[incident_id]], click)
+            known |= await store.load_where_joined(tx, known)
+            changes.decide([store.living(known[incident_id], known)], click)
 
-        return (await self._commit(work)).journeys[0][1]
+        return (await self.commit(work)).journeys[0][1]
 
     async def delivered(
         self,
@@ -226,9 +228,10 @@ class Engine:
                 if incident_id in changes.known:
                     changes.decide([changes.known[incident_id]], result)
 
-        await self._commit(work)
+        await self.commit(work)
 
-    async def _commit(self, work: Callable[[AsyncConnection, Changes], Awaitable[None]]) -> Changes:
+    async def commit(self, work: Callable[[AsyncConnection, Changes], Awaitable[None]]) -> Changes:
+        """Do work that decides, as often as it takes, and store everything in one commit."""
         reserved = 0
         leased: list[Mail] = []
 
@@ -272,27 +275,7 @@ async def _summarise(tx: AsyncConnection, changes: Changes, silence_id: str) -> 
     return len(everything)
 
 
-async def _first_of_each(tx: AsyncConnection, events: Sequence[Event], new: set[str]) -> list[Event]:
-    """The events that were never applied, each once, in their order; others are logged."""
-    fresh: list[Event] = []
-    repeated: list[Event] = []
-    for event in events:
-        (fresh if event.id in new else repeated).append(event)
-        new.discard(event.id)
-    if repeated:
-        first = await store.digests_of(tx, {event.id for event in repeated})
-        for event in repeated:
-            differs = first.get(event.id) != _digest(event)
-            log.info("event.duplicate", event_id=event.id, source=event.source, differs=differs)
-    return fresh
-
-
 def _candidates(event: Event, keys: Sequence[str], known: dict[str, Incident]) -> list[Incident]:
     if isinstance(event.data, Reported):
         return [incident for incident in known.values() if not set(keys).isdisjoint(incident.keys)]
-    return [known[event.subject]] if event.subject in known else []
-
-
-def _digest(event: Event) -> str:
-    # JSON of the data alone: the envelope's time differs when a sender repeats itself.
-    return hashlib.sha256(event.data.model_dump_json().encode()).hexdigest()
+    return [store.living(known[event.subject], known)] if event.subject in known else []

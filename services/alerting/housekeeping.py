@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.configuration import Retention
 from services.alerting import notices, plan_store
-from services.alerting.core.incident import Incident, Recipient
+from services.alerting.core.incident import Incident, Joining, Recipient
 from services.alerting.database import in_transaction, patiently
 from services.alerting.engine import Engine
 from services.alerting.store import from_json, to_json
@@ -99,4 +99,10 @@ def without_personal_data(incident: Incident) -> Incident:
         hand_overs=tuple(replace(hand_over, by=nobody) for hand_over in incident.hand_overs),
         hold=replace(incident.hold, by=nobody, reason=nobody) if incident.hold else None,
         closing=replace(incident.closing, by=nobody, note=None) if incident.closing else None,
+        joined=_without_names(incident.joined, nobody) if incident.joined else None,
     )
+
+
+def _without_names(joining: Joining, nobody: str) -> Joining:
+    into = replace(joining.into, taken_by=nobody if joining.into.taken_by else None)
+    return replace(joining, by=nobody, reason=nobody, into=into)

@@ -8,8 +8,8 @@ from services.alerting.core.incident import Incident
 
 log = structlog.get_logger()
 
-_OPENED = frozenset({Reason.OPENED, Reason.IMPORTED})
-_MERGED = frozenset({Reason.MERGED, Reason.MERGED_REALARMED, Reason.REOPENED})
+_OPENED = frozenset({Reason.OPENED, Reason.IMPORTED, Reason.SPLIT_OFF})
+_MERGED = frozenset({Reason.MERGED, Reason.MERGED_REALARMED, Reason.REOPENED, Reason.JOINED, Reason.JOINED_REALARMED})
 _ESCALATED = frozenset(
     {
         Reason.STEP_DUE,
@@ -43,6 +43,10 @@ def log_decision(cause: Input, decision: Decision) -> None:
         log.info("incident.escalated", **about, reason=reason.value, **_stage(incident), mails=told)
     elif reason is Reason.ACKNOWLEDGED:
         log.info("incident.acknowledged", **about, mails=told)
+    elif reason is Reason.JOINED_INTO and incident.joined is not None:
+        log.info("incident.joined", **about, into=incident.joined.into.id, mails=told)
+    elif reason is Reason.SPLIT:
+        log.info("incident.split", **about, new_id=incident.split[-1])
     elif reason is Reason.CLOSED and incident.closing is not None:
         log.info("incident.closed", **about, outcome=incident.closing.outcome.value, mails=told)
     else:

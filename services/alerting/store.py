@@ -1,7 +1,7 @@
 """Rows to incidents and back: what one transaction reads and writes."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
@@ -129,6 +129,51 @@ async def load_for_update(
     return {row.id: from_json(row.state) for row in await tx.execute(_LOAD, wanted)}
 
 
+async def load_where_joined(tx: AsyncConnection, known: Mapping[str, Incident]) -> dict[str, Incident]:
+    """The incidents that joined ones among `known` are part of now, locked."""
+    found: dict[str, Incident] = {}
+    loaded: Mapping[str, Incident] = known
+    while wanted := {one.joined.into.id for one in loaded.values() if one.joined} - known.keys() - found.keys():
+        loaded = await load_for_update(tx, wanted)
+        found |= loaded
+    return found
+
+
+def living(incident: Incident, known: Mapping[str, Incident]) -> Incident:
+    """The incident, or the one that it became part of."""
+    while incident.joined is not None and incident.joined.into.id in known:
+        incident = known[incident.joined.into.id]
+    return incident
+
+
+_LOCK_PLACES = sa.text("""
+    SELECT pg_advisory_xact_lock(place) FROM (
+        SELECT DISTINCT hashtextextended(p, 0) AS place FROM incidents, unnest(merge_keys) AS p
+        WHERE id = ANY(:ids) ORDER BY 1
+    ) AS places
+""").bindparams(sa.bindparam("ids", type_=sa.ARRAY(sa.Text)))
+
+
+async def lock_places_of(tx: AsyncConnection, ids: Sequence[str]) -> None:
+    """As `begin_batch` does, so that no report looks for its incident while these are regrouped."""
+    await tx.execute(_LOCK_PLACES, {"ids": list(ids)})
+
+
+async def could_join(tx: AsyncConnection, incident: Incident, limit: int) -> list[Incident]:
+    """Incidents that this one may be made part of (see `core.joining.refusal`), the youngest first."""
+    columns = incidents.c
+    query = (
+        sa.select(columns.state)
+        .where(columns.status != Status.CLOSED.value, columns.imported.is_(incident.imported))
+        .where(columns.mode == incident.mode.value, columns.id != incident.id)
+        .order_by(columns.opened_at.desc(), columns.id)
+        .limit(limit)
+    )
+    if incident.site is not None:
+        query = query.where(columns.site == incident.site)
+    return [from_json(row.state) for row in await tx.execute(query)]
+
+
 async def digests_of(tx: AsyncConnection, ids: Iterable[str]) -> dict[str, str]:
     """What is known of these event ids, to tell a repetition from a different body under the same id."""
     rows = await tx.execute(sa.select(events.c.id, events.c.digest).where(events.c.id.in_(list(ids))))
@@ -153,8 +198,11 @@ async def release_held(tx: AsyncConnection, incident_ids: Iterable[str]) -> list
     return sorted(found, key=lambda event: event.time)
 
 
-_STATE = ("merge_keys", "status", "urgency", "due_at", "closed_at", "revision", "state")
-_FIXED = ("id", "site", "mode", "opened_at", "imported")
+_STATE = (
+    "merge_keys", "status", "urgency", "due_at", "opened_at", "closed_at", "joined_into", "joined_at", "revision",
+    "state",
+)  # fmt: skip
+_FIXED = ("id", "site", "mode", "imported")
 _SAVE = statement(
     (
         Insert(incidents, _FIXED + _STATE, f"(id) DO UPDATE SET {', '.join(f'{n} = excluded.{n}' for n in _STATE)}"),
@@ -208,7 +256,9 @@ def _row(incident: Incident) -> dict[str, object]:
         "urgency": incident.urgency,
         "due_at": incident.due_at,
         "opened_at": incident.opened_at,
-        "closed_at": incident.closing.at if incident.closing else None,
+        "closed_at": incident.ended_at,
+        "joined_into": incident.joined.into.id if incident.joined else None,
+        "joined_at": incident.joined.at if incident.joined else None,
         "revision": incident.revision,
         "imported": incident.imported,
         "state": to_json(incident),

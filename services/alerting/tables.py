@@ -56,6 +56,8 @@ incidents = sa.Table(
     sa.Column("due_at", _instant),
     sa.Column("opened_at", _instant, nullable=False),
     sa.Column("closed_at", _instant),
+    sa.Column("joined_into", sa.Text),
+    sa.Column("joined_at", _instant),
     sa.Column("revision", sa.Integer, nullable=False),
     sa.Column("imported", sa.Boolean, nullable=False),
     sa.Column("forgotten", sa.Boolean, nullable=False, server_default=sa.false()),

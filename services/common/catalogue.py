@@ -92,6 +92,8 @@ CATALOGUE: Final[dict[str, Entry]] = {
     # what happens to incidents
     "incident.opened": Entry("info", ("danger_level", "mode", "rule", "policy", "mails"), "A report opened an incident; `mails` are on their way."),
     "incident.merged": Entry("info", ("danger_level", "mode", "reason", "mails"), "A report joined an open incident at its place."),
+    "incident.joined": Entry("info", ("danger_level", "mode", "into", "mails"), "A person made the incident part of another one, where it goes on."),
+    "incident.split": Entry("info", ("danger_level", "mode", "new_id"), "A person split reports off the incident; they opened `new_id`."),
     "incident.suppressed": Entry("info", ("danger_level", "mode", "silence_id"), "A planned silence holds a harmless form's mails back until it ends."),
     "incident.escalated": Entry("info", ("danger_level", "mode", "reason", "step", "cycle", "repetition", "mails"), "A step was taken; the reason names why."),
     "incident.acknowledged": Entry("info", ("danger_level", "mode", "mails"), "A person took the incident over; those told are informed."),

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from schemas.configuration import Configuration
 from schemas.events import Event, Kind, Reported
+from services.alerting.core import joining, splitting
 from services.alerting.core.calendar import OfficeCalendar
 from services.alerting.core.decide import decide
 from services.alerting.core.effects import (
@@ -18,6 +19,7 @@ from services.alerting.core.effects import (
     Decision,
     DeliveryResult,
     Input,
+    Joined,
     Notify,
     Purpose,
     Relay,
@@ -167,6 +169,24 @@ class Desk:
     def click(self, incident: Incident, *actions: Action, by: str = "A. Muster", **what: Any) -> Decision:
         """A person does something on the page."""
         return self.give(Click(by, actions, **what), incident)
+
+    def join(self, incident: Incident, into: Incident, by: str = "A. Muster") -> Decision:
+        """A person makes one incident part of another; returns what became of the one that goes on."""
+        what = Joined(by, "dieselbe Sache", self.incidents[incident.id])
+        decision = self.give(what, into)
+        follows = joining.to_the_other(what, decision)
+        if follows is not None:
+            self.give(follows, incident)
+        return decision
+
+    def split(self, incident: Incident, *event_ids: str, by: str = "A. Muster") -> Decision:
+        """A person says that reports are another matter; returns what became of these, or the refusal."""
+        before = self.incidents[incident.id]
+        former = next((i for id_ in event_ids if (i := self.incidents.get(id_)) is not None and i.joined), None)
+        what = splitting.leaving(before, event_ids, former, by=by, reason="eine andere Sache")
+        decision = self.give(what, incident)
+        opens = splitting.to_the_new_one(before, what, decision)
+        return decision if opens is None else self.give(opens, former)
 
     def deliver(self, incident: Incident, answer: Answer, recipient: str | None = None) -> list[Decision]:
         """Every mail of the current step (or the one to `recipient`) gets this answer."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from schemas.events import Event, Kind, Mode, Outcome
-from services.alerting.core import acting, reporting
+from services.alerting.core import acting, joining, reporting, splitting
 from services.alerting.core import decide as deciding
 from services.alerting.core.effects import (
     Action,
@@ -102,6 +102,53 @@ class Office(RuleBasedStateMachine):
         if Action.CALLED_POLICE not in actions:
             assert decision.incident.calls == incident.calls
 
+    @precondition(lambda self: len(self.desk.incidents) > 1)
+    @rule(pick=st.integers(0, 50), other=st.integers(0, 50))
+    def somebody_joins_two(self, pick: int, other: int) -> None:
+        one, into = self._some(pick), self._some(other)
+        known = dict(self.desk.incidents)
+        mails = len(self.desk.mails)
+        decision = self.desk.join(one, into)
+        if decision.reason not in joining.TAKEN_IN:
+            assert self.desk.incidents == known
+            assert len(self.desk.mails) == mails
+            return
+        ended, goes_on = self.desk.incidents[one.id], self.desk.incidents[into.id]
+        assert ended.joined is not None
+        assert ended.joined.into.id == into.id
+        assert set(goes_on.event_ids) == {*one.event_ids, *into.event_ids}
+        assert {p.email for p in one.told} <= {p.email for p in goes_on.told}
+        assert goes_on.level >= max(one.level, into.level)
+        assert goes_on.acute >= one.acute
+        informed = {n.recipient.email for _, id_, n in self.desk.mails[mails:] if id_ == one.id}
+        assert informed == {person.email for person in one.told}
+        # What alarmed goes on alarming, unless a person has the other one and it is no graver.
+        quieter = one.status is Status.OPEN and goes_on.status is not Status.OPEN
+        assert not quieter or (into.status is Status.ACKNOWLEDGED and into.level >= one.level)
+        assert not (goes_on.held and not one.held)
+        assert not (goes_on.under_test and not one.under_test)
+
+    @precondition(lambda self: any(len(i.reports) > 1 for i in self.desk.incidents.values()))
+    @rule(pick=st.integers(0, 50), data=st.data())
+    def somebody_splits_one(self, pick: int, data: st.DataObject) -> None:
+        several = [i for i in self.desk.incidents.values() if len(i.reports) > 1]
+        incident = several[pick % len(several)]
+        chosen = data.draw(st.lists(st.sampled_from(incident.event_ids), unique=True, max_size=3))
+        known = dict(self.desk.incidents)
+        decision = self.desk.split(incident, *chosen)
+        if decision.reason is not Reason.SPLIT_OFF:
+            assert self.desk.incidents == known
+            return
+        new, stays = decision.incident, self.desk.incidents[incident.id]
+        assert new is not None
+        assert new.id in chosen
+        assert sorted((*new.event_ids, *stays.event_ids)) == sorted(incident.event_ids)
+        assert sorted((*new.calls, *stays.calls), key=str) == sorted(incident.calls, key=str)
+        assert sorted((*new.hand_overs, *stays.hand_overs), key=str) == sorted(incident.hand_overs, key=str)
+        assert (stays.status, stays.due_at, stays.level) == (incident.status, incident.due_at, incident.level)
+        assert new.status is Status.OPEN
+        assert new.told
+
     @precondition(lambda self: self.desk.incidents)
     @rule(pick=st.integers(0, 50), answer=st.sampled_from(list(Answer)))
     def mails_are_answered(self, pick: int, answer: Answer) -> None:
@@ -138,6 +185,14 @@ class Office(RuleBasedStateMachine):
         incident = self._some(pick)
         if incident.due_at is not None and incident.due_at > self.desk.now:
             assert self.desk.give(Deadline(incident.due_at), incident).reason is Reason.NOT_DUE
+
+    @invariant()
+    def each_report_belongs_to_one_incident(self) -> None:
+        ids = Counter(id_ for i in self.desk.incidents.values() if i.joined is None for id_ in i.event_ids)
+        assert not ids or max(ids.values()) == 1
+        for incident in self.desk.incidents.values():
+            if incident.joined is not None:
+                assert set(incident.event_ids) <= set(ids), "a report that was lost"
 
     @invariant()
     def nobody_is_forgotten(self) -> None:
@@ -198,8 +253,8 @@ class Office(RuleBasedStateMachine):
         again = Desk(self.desk.rules)
         for (at, incident_id, cause), plans in zip(self.desk.inputs, self.desk.in_force, strict=True):
             again.now, again.rules = at, replace(again.rules, plans=plans)
-            about = None if isinstance(cause, Event) or incident_id is None else again.incidents[incident_id]
-            again.give(cause, about)
+            known = None if isinstance(cause, Event) or incident_id is None else again.incidents.get(incident_id)
+            again.give(cause, known)
         assert again.incidents == self.desk.incidents
         assert again.mails == self.desk.mails
 
@@ -218,5 +273,5 @@ def test_a_year_of_escalation_costs_no_time() -> None:
 
 
 def test_every_reason_is_the_answer_to_something() -> None:
-    source = "".join(inspect.getsource(module) for module in (deciding, acting, reporting))
+    source = "".join(inspect.getsource(module) for module in (deciding, acting, reporting, joining, splitting))
     assert [reason.name for reason in Reason if f"Reason.{reason.name}" not in source] == []

@@ -8,10 +8,12 @@ from fastapi import FastAPI
 
 from services.alerting.core.decide import decide
 from services.alerting.core.devices import DeviceState
-from services.alerting.core.effects import Click, Decision, Input
+from services.alerting.core.effects import Click, Decision, Input, Joined
 from services.alerting.core.incident import Incident
+from services.alerting.core.joining import refusal, to_the_other
 from services.alerting.core.plans import Plans
 from services.alerting.core.policy import Rules
+from services.alerting.core.splitting import leaving, to_the_new_one
 from services.alerting.desk.incidents import TimelineEntry
 from services.alerting.desk.router import router_for
 from services.alerting.desk.tokens import Tokens
@@ -35,11 +37,12 @@ class IncidentsInMemory:
         self.entries[incident.id] = [TimelineEntry(incident.opened_at, "opened", None)]
 
     def apply(self, incident_id: str, what: Input, at: datetime) -> Decision:
-        decision = decide([self.known[incident_id]], what, now=at, rules=self.rules)
+        known = [self.known[incident_id]] if incident_id in self.known else []
+        decision = decide(known, what, now=at, rules=self.rules)
         assert decision.incident is not None
         self.known[incident_id] = decision.incident
-        by = what.by if isinstance(what, Click) else None
-        self.entries[incident_id].append(TimelineEntry(at, decision.reason.value, by))
+        by, why = getattr(what, "by", None), getattr(what, "reason", None)
+        self.entries.setdefault(incident_id, []).append(TimelineEntry(at, decision.reason.value, by, why))
         return decision
 
     async def find(self, incident_id: str) -> Incident | None:
@@ -53,6 +56,27 @@ class IncidentsInMemory:
     async def act(self, incident_id: str, click: Click) -> Decision:
         self.clicks.append(click)
         return self.apply(incident_id, click, self.clock())
+
+    async def join(self, incident_id: str, into: str, *, by: str, reason: str) -> Decision:
+        what = Joined(by, reason, self.known[incident_id])
+        if into not in self.known:
+            raise KeyError(into)
+        decision = self.apply(into, what, self.clock())
+        follows = to_the_other(what, decision)
+        if follows is not None:
+            self.apply(incident_id, follows, self.clock())
+        return decision
+
+    async def split(self, incident_id: str, event_ids: Sequence[str], *, by: str, reason: str) -> Decision:
+        before = self.known[incident_id]
+        former = next((one for id_ in event_ids if (one := self.known.get(id_)) and one.joined), None)
+        what = leaving(before, event_ids, former, by=by, reason=reason)
+        decision = self.apply(incident_id, what, self.clock())
+        opens = to_the_new_one(before, what, decision)
+        return decision if opens is None else self.apply(event_ids[0], opens, self.clock())
+
+    async def could_join(self, incident: Incident) -> Sequence[Incident]:
+        return [other for other in self.known.values() if refusal(other, incident) is None]
 
     async def open(self) -> Sequence[Incident]:
         return list(self.known.values())

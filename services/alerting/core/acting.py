@@ -45,6 +45,8 @@ def as_click(event: Event) -> tuple[Click, datetime]:
 
 def acted(incident: Incident, click: Click, at: datetime, *, now: datetime, rules: Rules) -> Decision:
     """One person's act, of one or two actions at once; `at` is when it happened, never later than `now`."""
+    if incident.joined is not None:
+        return Decision(incident, (), Reason.ALREADY_JOINED)
     at = min(at, now)
     current = replace(incident, revision=incident.revision + 1)
     effects: list[Effect] = []

@@ -12,7 +12,7 @@ from schemas.events import (
     Reported,
 )
 from schemas.lifecycle import Change
-from services.alerting.core import reporting
+from services.alerting.core import joining, reporting, splitting
 from services.alerting.core.acting import acted, as_click, inform
 from services.alerting.core.effects import (
     Answer,
@@ -22,9 +22,13 @@ from services.alerting.core.effects import (
     DeliveryResult,
     Effect,
     Input,
+    Joined,
+    JoinedInto,
     Purpose,
     Reason,
     SilenceEnded,
+    SplitFrom,
+    SplitOff,
 )
 from services.alerting.core.escalation import (
     has_next_step,
@@ -45,9 +49,9 @@ def decide(candidates: Sequence[Incident], input: Input, *, now: datetime, rules
     """What becomes of an incident and what is to be done.
 
     Args:
-        candidates: the incidents that the input may concern: the one that it names by id, or for a report those
-            at the same place that are not closed. The core picks, merges or opens.
-        input: an event, a deadline, a person's click or a mail's final result.
+        candidates: the incidents that the input may concern: the one that it names by id (or the one which that one
+            has joined), or for a report those at the same place that are not closed. The core picks, merges or opens.
+        input: an event, a deadline, a person's click or regrouping, or a mail's final result.
         now: the instant of the decision (aware).
         rules: the configuration and the calendar.
 
@@ -60,8 +64,8 @@ def decide(candidates: Sequence[Incident], input: Input, *, now: datetime, rules
             return reporting.decide_report(candidates, input, data, now, rules)
         case Event(data=Heartbeat() | EmergencyMailed()):
             return Decision(None, (), Reason.NOT_ABOUT_AN_INCIDENT)
-        case Event():
-            incident = next((c for c in candidates if c.id == input.subject), None)
+        case Event(subject=subject):
+            incident = next((c for c in candidates if subject == c.id or subject in c.absorbed), None)
             if incident is None or (input.imported and not incident.imported):
                 # What a file says about the past changes nothing that people are dealing with.
                 return Decision(None, (), Reason.HELD)
@@ -74,8 +78,28 @@ def decide(candidates: Sequence[Incident], input: Input, *, now: datetime, rules
             return _delivered(candidates[0], input, now, rules)
         case SilenceEnded():
             return silence_ended(candidates[0], input, now, rules)
+        case Joined() | JoinedInto() | SplitOff() | SplitFrom():
+            return _regrouped(next(iter(candidates), None), input, now, rules)
         case _:
             assert_never(input)
+
+
+def _regrouped(
+    incident: Incident | None, what: Joined | JoinedInto | SplitOff | SplitFrom, now: datetime, rules: Rules
+) -> Decision:
+    """A person joined incidents or split one; only what was split off may be new."""
+    if isinstance(what, SplitFrom):
+        return splitting.split_from(incident, what, now, rules)
+    assert incident is not None
+    match what:
+        case Joined():
+            return joining.joined(incident, what, now, rules)
+        case JoinedInto():
+            return joining.joined_into(incident, what, now)
+        case SplitOff():
+            return splitting.split_off(incident, what)
+        case _:
+            assert_never(what)
 
 
 def _due(incident: Incident, now: datetime, rules: Rules) -> Decision:

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Final
 
-from schemas.events import Event, Outcome
+from schemas.events import Event, Mode, Outcome
 from schemas.lifecycle import Change, Lifecycle
-from services.alerting.core.incident import HeldBack, Incident, Recipient
+from services.alerting.core.incident import HandOver, HeldBack, Incident, Place, PoliceCall, Recipient, Report, Target
 
 
 class Purpose(StrEnum):
@@ -17,13 +18,15 @@ class Purpose(StrEnum):
     REMINDER = "reminder"
     CLOSED = "closed"
     SILENCE_ENDED = "silence_ended"
+    JOINED = "joined"
 
 
 @dataclass(frozen=True, slots=True)
 class Notify:
     """Mail one recipient. (incident, cycle, step, repetition, recipient, purpose) name exactly one mail.
 
-    `step` counts from 1; 0 stands for the emergency contacts of an alarm that can reach nobody else.
+    `step` counts from 1; 0 stands for the emergency contacts of an alarm that can reach nobody else. A mail about
+    joining carries the incident's revision as its `repetition`: an incident may be joined several times in one step.
     """
 
     recipient: Recipient
@@ -110,7 +113,55 @@ class SilenceEnded:
     summary: tuple[HeldBack, ...] = ()
 
 
-Input = Event | Deadline | Click | DeliveryResult | SilenceEnded
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A person says that another incident is the same matter as this one: all of it, as it was at that moment."""
+
+    by: str
+    reason: str
+    other: Incident
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedInto:
+    """The same for the other incident: this one goes on in `into`."""
+
+    by: str
+    reason: str
+    into: Target
+
+
+@dataclass(frozen=True, slots=True)
+class SplitOff:
+    """A person says that these reports are another matter.
+
+    `calls` and `hand_overs` are those that go with them beside what the reports tell themselves: what an incident
+    that is to live again had brought along when it was joined.
+    """
+
+    by: str
+    reason: str
+    event_ids: tuple[str, ...]
+    calls: tuple[PoliceCall, ...] = ()
+    hand_overs: tuple[HandOver, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SplitFrom:
+    """The same for the incident that opens: what it takes along from the incident `origin`, which is at `place`."""
+
+    by: str
+    reason: str
+    origin: str
+    place: Place
+    mode: Mode
+    imported: bool
+    reports: tuple[Report, ...]
+    calls: tuple[PoliceCall, ...] = ()
+    hand_overs: tuple[HandOver, ...] = ()
+
+
+Input = Event | Deadline | Click | DeliveryResult | SilenceEnded | Joined | JoinedInto | SplitOff | SplitFrom
 
 
 class Reason(StrEnum):
@@ -147,6 +198,26 @@ class Reason(StrEnum):
     NOBODY_REACHED = "nobody_reached"
     OUTCOME_REFUSED = "outcome_refused"
     OUTDATED_RESULT = "outdated_result"
+    JOINED = "joined"
+    JOINED_REALARMED = "joined_realarmed"
+    JOINED_INTO = "joined_into"
+    ALREADY_JOINED = "already_joined"
+    SAME_INCIDENT = "same_incident"
+    MODES_DIFFER = "modes_differ"
+    SITES_DIFFER = "sites_differ"
+    PAST_AND_PRESENT = "past_and_present"
+    SPLIT = "split"
+    SPLIT_OFF = "split_off"
+    UNKNOWN_REPORT = "unknown_report"
+    FIRST_REPORT = "first_report"
+    SEVERAL_INCIDENTS = "several_incidents"
+    NOT_SPLIT = "not_split"
+
+
+WITH_A_REASON: Final = frozenset(
+    {Reason.JOINED, Reason.JOINED_REALARMED, Reason.JOINED_INTO, Reason.SPLIT, Reason.SPLIT_OFF}
+)
+"""Outcomes of a person's regrouping, whose inputs carry why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,19 @@ import hashlib
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Final
 
 from schemas.configuration import PoliceFlag, Policy
 from schemas.events import Category, Kind, Mode, Outcome, PoliceWish
 
 UNKNOWN_LEVEL_COUNTS_AS = 2
+_ALPHABET: Final = "23456789ACDEFHJKLMNPRTUVWXYZ"
+
+
+def code_of(incident_id: str) -> str:
+    """Four characters to say on the phone ("Vorgang 7F3K"); no letters or digits that sound or look alike."""
+    number = int.from_bytes(hashlib.sha256(incident_id.encode()).digest()[:4], "big")
+    return "".join(_ALPHABET[number // len(_ALPHABET) ** i % len(_ALPHABET)] for i in range(4))
 
 
 class Status(StrEnum):
@@ -28,6 +36,8 @@ class Again(StrEnum):
     RAISED = "raised"
     REAL = "real"
     """What looked like an announced test is more than that."""
+    JOINED = "joined"
+    """A person found that a graver incident is the same matter."""
 
 
 class LevelFrom(StrEnum):
@@ -40,6 +50,15 @@ class LevelFrom(StrEnum):
     SOURCE = "source"
     PERSON = "person"
     UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something was reported: a configured site and the id of its location, or texts as they came."""
+
+    site: str | None
+    site_text: str | None
+    location: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +81,11 @@ class Report:
     warnings: tuple[str, ...] = ()
     announced_test: str | None = None
     """Id of the announced test that the press belongs to."""
+    place: Place | None = None
+    """None: the incident's own, in what versions without this field have stored."""
+    acute: bool = True
+    keys: tuple[str, ...] = ()
+    """See `reporting.merge_keys`; they go with the report when it is split off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +166,30 @@ class HeldBack:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """What the people of an incident need to know of the one that it joined, as it was then.
+
+    `called_at` is its first confirmed call to the police, `taken_by` who had taken it over.
+    """
+
+    id: str
+    place: Place
+    police: PoliceFlag
+    called_at: datetime | None = None
+    taken_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """A person made the incident part of another one; it lives on there."""
+
+    by: str
+    at: datetime
+    reason: str
+    into: Target
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
     """The state; changed only by `decide`. All instants are aware and in UTC.
 
@@ -195,6 +243,27 @@ class Incident:
     """The silence under which it was opened, if one was; it stays when the silence is over."""
     summary: tuple[HeldBack, ...] = ()
     """What a silence held back altogether; kept by the first of these incidents, whose mail tells it."""
+    joined: Joining | None = None
+    """Set while it is part of another incident; it is closed then, without an outcome of its own."""
+    absorbed: tuple[str, ...] = ()
+    """Ids of the incidents that people made part of this one."""
+    places: tuple[str, ...] = ()
+    """Place keys of those: a press there is one here."""
+    split: tuple[str, ...] = ()
+    """Ids of the incidents that people split off this one."""
+    split_from: str | None = None
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When nothing more was to be done about it: closed, or made part of another one."""
+        if self.closing is not None:
+            return self.closing.at
+        return self.joined.at if self.joined is not None else None
+
+    @property
+    def place(self) -> Place:
+        """Where it was reported first."""
+        return Place(self.site, self.site_text, self.location)
 
     @property
     def level(self) -> int:
@@ -218,10 +287,8 @@ class Incident:
 
     @property
     def code(self) -> str:
-        """Four characters to say on the phone ("Vorgang 7F3K"); no letters or digits that sound or look alike."""
-        alphabet = "23456789ACDEFHJKLMNPRTUVWXYZ"
-        number = int.from_bytes(hashlib.sha256(self.id.encode()).digest()[:4], "big")
-        return "".join(alphabet[number // len(alphabet) ** i % len(alphabet)] for i in range(4))
+        """See `code_of`."""
+        return code_of(self.id)
 
     @property
     def urgency(self) -> int:

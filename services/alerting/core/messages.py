@@ -11,6 +11,7 @@ from typing import assert_never
 
 from services.alerting.core.effects import Notify, Purpose
 from services.alerting.core.incident import Incident
+from services.alerting.core.joined_mail import joined
 from services.alerting.core.mail_html import render
 from services.alerting.core.mail_parts import Letter, Section
 from services.alerting.core.policy import Rules
@@ -56,6 +57,8 @@ def compose(incident: Incident, notify: Notify, rules: Rules, *, now: datetime, 
             letter = _closed(telling, link, full=full)
         case Purpose.SILENCE_ENDED:
             letter = silence_ended(telling, link)
+        case Purpose.JOINED:
+            letter = joined(telling, link, full=full)
         case _:
             assert_never(notify.purpose)
     # Only an alarm asks for something; marking the all-clear as important would make the mark mean nothing.
@@ -83,6 +86,7 @@ def _subject(telling: Telling, purpose: Purpose) -> str:
         Purpose.TAKEN_OVER: words.subject_taken_over,
         Purpose.REMINDER: words.subject_reminder,
         Purpose.CLOSED: words.subject_closed,
+        Purpose.JOINED: words.subject_joined,
     }
     if purpose is Purpose.SILENCE_ENDED:
         return one_line(f"{words.subject_not_acute} {telling.short_site} · {words.subject_summary}", SUBJECT_LIMIT)
@@ -94,14 +98,10 @@ def _subject(telling: Telling, purpose: Purpose) -> str:
     if telling.exercise and purpose is not Purpose.ALARM:
         parts.append(words.exercise_short)
     # The number stands for "call": not in an exercise, nor once somebody called or it is over.
-    wanted = incident.police != "none" and not telling.exercise
+    wanted = incident.police != "none" and not telling.exercise and incident.joined is None
     if wanted and (purpose is Purpose.ALARM or (purpose is not Purpose.CLOSED and not incident.calls)):
         parts.append(telling.phone)
     return one_line(" · ".join(parts), SUBJECT_LIMIT)
-
-
-def _headline(telling: Telling) -> str:
-    return f"{telling.place} – {telling.clock(telling.incident.opened_at)}"
 
 
 def _tone(telling: Telling) -> str:
@@ -121,7 +121,7 @@ def _alarm(telling: Telling, notify: Notify, link: str, *, full: bool) -> Letter
         language=words.code,
         tone=_tone(telling),
         word=first_word(telling),
-        headline=_headline(telling),
+        headline=telling.headline,
         lead=(*telling.test_line(), telling.level_line, *_urging(telling, notify), *telling.context()),
         alert=telling.police_with_name if full else telling.police,
         alert_strong=not incident.calls and (incident.police != "none" or telling.exercise),
@@ -196,7 +196,7 @@ def _taken_over(telling: Telling, link: str, *, full: bool) -> Letter:
         language=words.code,
         tone="calm",
         word=words.subject_taken_over,
-        headline=_headline(telling),
+        headline=telling.headline,
         lead=(*telling.test_line(), *lead, words.nothing_to_do),
         alert=telling.police_with_name if full else telling.police,
         alert_strong=telling.call_wanted or telling.exercise,
@@ -237,7 +237,7 @@ def _closed(telling: Telling, link: str, *, full: bool) -> Letter:
         language=words.code,
         tone="calm",
         word=words.subject_closed,
-        headline=_headline(telling),
+        headline=telling.headline,
         lead=(*telling.test_line(), *lead),
         alert=police,
         alert_strong=telling.exercise,

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from schemas.configuration import PoliceFlag
-from schemas.events import Event, Kind, Mode, PoliceWish, Reported
+from schemas.events import Category, Event, Kind, Mode, PoliceWish, Reported
 from schemas.lifecycle import Change
 from services.alerting.core.effects import Decision, Effect, Reason
 from services.alerting.core.escalation import relay, restart, start
-from services.alerting.core.incident import Again, Hold, Incident, PoliceCall, Report, Status
+from services.alerting.core.incident import Again, Hold, Incident, LevelFrom, Place, PoliceCall, Report, Status
 from services.alerting.core.plans import HIGHEST_SILENCED_LEVEL, Silence
 from services.alerting.core.policy import Facts, Rules, first_match, level_of, normalise_place
 from services.alerting.core.replacing import replace
@@ -19,7 +19,7 @@ QUIET_AFTER_ACKNOWLEDGEMENT = timedelta(minutes=2)
 PLANNED_SILENCE = "planned_silence"
 """The reason in the lifecycle; what people wrote stays out of it."""
 
-_STRICTNESS = {"none": 0, "advised": 1, "urgent": 2}
+STRICTNESS = {"none": 0, "advised": 1, "urgent": 2}
 
 
 def place_key(report: Reported, rules: Rules) -> str | None:
@@ -68,7 +68,7 @@ def _joins(incident: Incident, event: Event, data: Reported, now: datetime, rule
     if incident.status is Status.CLOSED and not (recent and data.kind is Kind.PANIC):
         return False  # only a new press opens again what was closed
     key = place_key(data, rules)
-    if key is not None and incident.place_key == key:
+    if key is not None and (key == incident.place_key or key in incident.places):
         return recent
     return data.kind is not Kind.PANIC and _follows(incident, data, recent=recent)
 
@@ -82,7 +82,7 @@ def _joined_then(incident: Incident, data: Reported, now: datetime, rules: Rules
         return False
     recent = begin - within <= now <= max(end, closed or end) + within
     key = place_key(data, rules)
-    if key is not None and incident.place_key == key:
+    if key is not None and (key == incident.place_key or key in incident.places):
         return recent
     return data.kind is not Kind.PANIC and _follows(incident, data, recent=recent)
 
@@ -111,6 +111,12 @@ def _silence_of(incident: Incident, data: Reported, level: int | None, now: date
     return rules.plans.silence_of(data.site, data.device_id, now)
 
 
+def _place(data: Reported, rules: Rules) -> Place:
+    site = data.site if data.site in rules.configuration.sites else None
+    known = rules.location(site, data.location)
+    return Place(site, None if site else data.site or data.site_text, known.id if known else data.location)
+
+
 def _report(event: Event, data: Reported, now: datetime, rules: Rules) -> Report:
     return Report(
         event_id=event.id,
@@ -128,6 +134,9 @@ def _report(event: Event, data: Reported, now: datetime, rules: Rules) -> Report
         occurred_at=data.occurred_at,
         warnings=data.warnings,
         announced_test=_test_of(event, data, now, rules),
+        place=_place(data, rules),
+        acute=data.acute,
+        keys=merge_keys(data, rules),
     )
 
 
@@ -136,19 +145,19 @@ def _flag(from_rule: PoliceFlag, wish: PoliceWish) -> PoliceFlag:
     return "urgent" if wish is PoliceWish.WANTED else from_rule
 
 
-def _open(event: Event, data: Reported, now: datetime, rules: Rules) -> Decision:
+def opened_by(event: Event, data: Reported, now: datetime, rules: Rules) -> Incident:
+    """The incident that a report opens, judged by the rules; nobody is told yet."""
     level, level_from = level_of(data, rules, event.source)
-    site = data.site if data.site in rules.configuration.sites else None
-    known = rules.location(site, data.location)
     report = _report(event, data, now, rules)
+    assert report.place is not None
     incident = Incident(
         id=event.id,
-        site=site,
-        site_text=None if site else data.site or data.site_text,
-        location=known.id if known else data.location,
+        site=report.place.site,
+        site_text=report.place.site_text,
+        location=report.place.location,
         device_id=data.device_id,
         place_key=place_key(data, rules),
-        keys=merge_keys(data, rules),
+        keys=report.keys,
         mode=data.mode,
         kind=data.kind,
         source=event.source,
@@ -164,13 +173,17 @@ def _open(event: Event, data: Reported, now: datetime, rules: Rules) -> Decision
         police="none",
         revision=1,
         imported=event.imported,
-        calls=_calls(report),
+        calls=calls_told_by(report),
     )
-    incident = _apply_rules(incident, data.police, now, rules)
-    news: tuple[Effect, ...] = (relay(incident, Change.OPENED), *_police_news(incident))
+    return apply_rules(incident, data.police, now, rules)
+
+
+def _open(event: Event, data: Reported, now: datetime, rules: Rules) -> Decision:
+    incident = opened_by(event, data, now, rules)
+    news: tuple[Effect, ...] = (relay(incident, Change.OPENED), *police_news(incident))
     if event.imported:
         return Decision(incident, (), Reason.IMPORTED)
-    silence = _silence_of(incident, data, level, now, rules)
+    silence = _silence_of(incident, data, incident.danger_level, now, rules)
     if silence is not None:
         hold = Hold(silence.id, silence.ends_at, silence.reason, silence.by)
         held = replace(incident, hold=hold, due_at=silence.ends_at)
@@ -179,14 +192,15 @@ def _open(event: Event, data: Reported, now: datetime, rules: Rules) -> Decision
     return Decision(opened, (*news, *effects), Reason.OPENED)
 
 
-def _calls(report: Report) -> tuple[PoliceCall, ...]:
+def calls_told_by(report: Report) -> tuple[PoliceCall, ...]:
     """A report that says 110 was called records it, in the name of who reported (else of the source)."""
     if report.police is not PoliceWish.CALLED:
         return ()
     return (PoliceCall(report.reported_by or report.source, report.at, report.reference),)
 
 
-def _police_news(incident: Incident) -> tuple[Effect, ...]:
+def police_news(incident: Incident) -> tuple[Effect, ...]:
+    """What a control room hears about the police when an incident opens."""
     news: list[Effect] = []
     if incident.police != "none":
         news.append(relay(incident, Change.POLICE_ADVISED, police=incident.police))
@@ -195,32 +209,28 @@ def _police_news(incident: Incident) -> tuple[Effect, ...]:
     return tuple(news)
 
 
-def _apply_rules(incident: Incident, wish: PoliceWish, now: datetime, rules: Rules) -> Incident:
+def apply_rules(incident: Incident, wish: PoliceWish, now: datetime, rules: Rules) -> Incident:
+    """Rule and policy of this moment; the police flag never gets weaker."""
     facts = Facts(
         incident.site, incident.source, incident.kind, incident.mode, incident.category, incident.level,
         incident.acute, wish,
     )  # fmt: skip
     rule, policy = first_match(rules, facts, now)
     flags: tuple[PoliceFlag, ...] = (incident.police, _flag(rule.police, wish))
-    flag = max(flags, key=_STRICTNESS.__getitem__)
+    flag = max(flags, key=STRICTNESS.__getitem__)
     return replace(incident, rule=rule.name, policy_name=rule.policy, policy=policy, police=flag)
 
 
 def _merge(incident: Incident, event: Event, data: Reported, now: datetime, rules: Rules) -> Decision:
     report = _report(event, data, now, rules)
     level, level_from = level_of(data, rules, event.source)
-    known = incident.danger_level
-    higher = level is not None and (level > incident.level or (known is None and level == incident.level))
     merged = replace(
-        incident,
+        with_level(incident, level, level_from, data.category),
         revision=incident.revision + 1,
         reports=(*incident.reports, report),
-        danger_level=level if higher else known,
-        level_from=level_from if higher else incident.level_from,
-        category=(data.category or incident.category) if higher else (incident.category or data.category),
         acute=incident.acute or data.acute,
         kind=Kind.PANIC if data.kind is Kind.PANIC else incident.kind,
-        calls=(*incident.calls, *_calls(report)),
+        calls=(*incident.calls, *calls_told_by(report)),
         keys=tuple(dict.fromkeys((*incident.keys, *merge_keys(data, rules)))),
     )
     joined = relay(merged, Change.MERGED, event_ids=(event.id,), source=event.source)
@@ -233,11 +243,10 @@ def _merge(incident: Incident, event: Event, data: Reported, now: datetime, rule
         return Decision(again, (joined, *effects), Reason.REOPENED)
     real = incident.under_test and not merged.under_test
     breaks_through = incident.held and _silence_of(merged, data, level, now, rules) is None
-    if real or breaks_through or _is_graver(incident, merged, data.police):
+    if real or breaks_through or is_graver(incident, merged, data.police):
         again, effects = alarm_graver(merged, Again.REAL if real else Again.GRAVER, now, rules, data.police)
-        called = _called_news(incident, merged)
-        return Decision(again, (joined, *called, *effects), Reason.MERGED_REALARMED)
-    news = (joined, *_called_news(incident, merged))
+        return Decision(again, (joined, *called_news(incident, merged), *effects), Reason.MERGED_REALARMED)
+    news = (joined, *called_news(incident, merged))
     if merged.held:
         return Decision(merged, (*news, relay(merged, Change.SUPPRESSED, reason=PLANNED_SILENCE)), Reason.SUPPRESSED)
     if merged.status is Status.ACKNOWLEDGED and data.kind is Kind.PANIC:
@@ -245,24 +254,33 @@ def _merge(incident: Incident, event: Event, data: Reported, now: datetime, rule
     return Decision(merged, news, Reason.MERGED)
 
 
-def _is_graver(before: Incident, after: Incident, wish: PoliceWish) -> bool:
+def with_level(incident: Incident, level: int | None, level_from: LevelFrom, category: Category | None) -> Incident:
+    """The higher level with its origin; the graver word says what it is, the other only what nobody has said yet."""
+    known = incident.danger_level
+    if level is not None and (level > incident.level or (known is None and level == incident.level)):
+        return replace(incident, danger_level=level, level_from=level_from, category=category or incident.category)
+    return replace(incident, category=incident.category or category)
+
+
+def is_graver(before: Incident, after: Incident, wish: PoliceWish) -> bool:
     """Whether the report makes the case worse, so that the rules are applied anew and people are told now."""
     first_press = after.kind is Kind.PANIC and before.kind is not Kind.PANIC
-    wanted = wish is PoliceWish.WANTED and before.police != "urgent"
-    return after.level > before.level or (after.acute and not before.acute) or first_press or wanted
+    worse = after.level > before.level or (after.acute and not before.acute)
+    return worse or first_press or (wish is PoliceWish.WANTED and before.police != "urgent")
 
 
 def alarm_graver(
     incident: Incident, why: Again, now: datetime, rules: Rules, wish: PoliceWish = PoliceWish.NONE
 ) -> tuple[Incident, tuple[Effect, ...]]:
     """Apply the rules anew to what became worse, and alarm again from the first step."""
-    graver = _apply_rules(incident, wish, now, rules)
+    graver = apply_rules(incident, wish, now, rules)
     news = (relay(graver, Change.POLICE_ADVISED, police=graver.police),) if graver.police != incident.police else ()
     again, effects = restart(graver, why, now, rules)
     return again, (*news, *effects)
 
 
-def _called_news(before: Incident, after: Incident) -> tuple[Effect, ...]:
+def called_news(before: Incident, after: Incident) -> tuple[Effect, ...]:
+    """That the first call to the police is known now."""
     return (relay(after, Change.POLICE_REQUESTED),) if after.calls and not before.calls else ()
 
 

@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 from schemas.configuration import Location, Site
 from schemas.events import Kind, Mode
 from services.alerting.core.escalation import LATE
-from services.alerting.core.incident import Incident, LevelFrom, Report
+from services.alerting.core.incident import Incident, LevelFrom, Place, Report, code_of
 from services.alerting.core.policy import EMERGENCY_ROLE, Rules
+from services.alerting.core.replacing import replace
 from services.alerting.core.texts import Words
 from services.alerting.core.texts.english import ENGLISH
 from services.alerting.core.texts.german import GERMAN
@@ -99,6 +100,23 @@ class Telling:
         return ", ".join(one_line(part) for part in parts if part)
 
     @property
+    def headline(self) -> str:
+        """The first line of a mail, which a phone previews: where and when."""
+        return f"{self.place} – {self.clock(self.incident.opened_at)}"
+
+    def elsewhere(self) -> tuple[str, ...]:
+        """Other places that reports of the same incident name: help may be needed there, too."""
+        here = self.incident.place
+        found = dict.fromkeys(r.place for r in self.incident.reports if r.place is not None and r.place != here)
+        return tuple(self.place_of(place) for place in found if place.location)
+
+    def place_of(self, place: Place) -> str:
+        """Another place in full."""
+        site, text, location = place.site, place.site_text, place.location
+        there = replace(self.incident, site=site, site_text=text, location=location)
+        return Telling.of(there, self.rules, self.now).place
+
+    @property
     def short_site(self) -> str:
         """The site alone, as a lock screen can show it."""
         return one_line(self.site.short or self.site.name, 60) if self.site else self.words.site_unknown
@@ -125,7 +143,11 @@ class Telling:
     @property
     def level(self) -> str:
         """`Stufe 2 (laut Knopf)`."""
-        incident, words = self.incident, self.words
+        return self.level_of(self.incident)
+
+    def level_of(self, incident: Incident) -> str:
+        """The same for another incident."""
+        words = self.words
         if incident.danger_level is None or incident.level_from is LevelFrom.UNKNOWN:
             return words.level_unknown.format(level=incident.level)
         return f"{words.level.format(level=incident.danger_level)} ({words.level_from[incident.level_from]})"
@@ -146,6 +168,10 @@ class Telling:
         reports = self.incident.reports
         if len(reports) > 1:
             yield self.words.several.format(count=len(reports), at=self.clock(self._last_report.at))
+        if elsewhere := self.elsewhere():
+            yield self.words.elsewhere.format(places="; ".join(elsewhere))
+        if self.incident.split_from is not None:
+            yield self.words.split_from.format(code=code_of(self.incident.split_from))
         late = self._last_report.received_at - self._last_report.at
         if late >= timedelta(minutes=1):
             hours, minutes = divmod(int(late.total_seconds() // 60), 60)

@@ -30,6 +30,11 @@ OUTCOMES: Final = (Outcome.RESOLVED, Outcome.FALSE_ALARM, Outcome.NOT_RELEVANT)
 _LONGER_THAN_ANY_LIMIT: Final = BODY_LIMIT
 
 
+def _id(text: str) -> str:
+    """Ids come from senders and are taken as they are, but for what PostgreSQL refuses and no id can hold."""
+    return text.replace("\x00", "")
+
+
 @dataclass(frozen=True, slots=True)
 class Filled:
     """The fields as they were sent; shown again when something is missing."""
@@ -44,6 +49,9 @@ class Filled:
     measure: str = ""
     on: str = ""
     reference: str = ""
+    into: str = ""
+    reports: tuple[str, ...] = ()
+    reason: str = ""
 
     @classmethod
     def parse(cls, body: bytes) -> "Filled":
@@ -69,6 +77,9 @@ class Filled:
             measure=line("measure"),
             on=line("on"),
             reference=line("reference"),
+            into=_id(fields.get("into", [""])[0]),
+            reports=tuple(map(_id, fields.get("reports", []))),
+            reason=line("reason"),
         )
 
     @property
@@ -84,22 +95,22 @@ def understand(
     actions = ACTIONS.get(filled.action)
     if actions is None or (exercise and Action.CALLED_POLICE in actions):
         return None, [words.action_unknown]
-    mistakes = _about_name(filled, words)
+    mistakes = about_name(filled, words)
     outcome: Outcome | None = None
     on: date | None = None
     if Action.CLOSE in actions:
         outcome, wrong = _outcome(filled, words, under_test=under_test)
-        mistakes += [*wrong, *_too_long(words, (words.note, filled.note, NOTE_LIMIT))]
-        mistakes += _too_long(words, (words.other_measure, filled.measure, LINE_LIMIT))
+        mistakes += [*wrong, *too_long(words, (words.note, filled.note, NOTE_LIMIT))]
+        mistakes += too_long(words, (words.other_measure, filled.measure, LINE_LIMIT))
     if Action.HAND_OVER in actions:
         on, wrong = _date(filled, words, today)
-        mistakes += [*wrong, *_too_long(words, (words.hand_over_reference, filled.reference, LINE_LIMIT))]
+        mistakes += [*wrong, *too_long(words, (words.hand_over_reference, filled.reference, LINE_LIMIT))]
     if Action.RAISE_LEVEL in actions and filled.level not in LEVELS:
         mistakes.append(words.level_missing)
     measures = tuple(dict.fromkeys(measure for measure in (*filled.measures, filled.measure) if measure))
     if Action.ADD_MEASURES in actions:
         mistakes += [] if measures else [words.measures_missing]
-        mistakes += _too_long(words, (words.other_measure, filled.measure, LINE_LIMIT))
+        mistakes += too_long(words, (words.other_measure, filled.measure, LINE_LIMIT))
     if mistakes:
         return None, mistakes
     closing = Action.CLOSE in actions
@@ -115,13 +126,15 @@ def understand(
     ), []
 
 
-def _about_name(filled: Filled, words: PageWords) -> list[str]:
+def about_name(filled: Filled, words: PageWords) -> list[str]:
+    """Whether a name is missing, or too long."""
     if not filled.by:
         return [words.name_missing]
-    return _too_long(words, (words.other_name, filled.by, NAME_LIMIT))
+    return too_long(words, (words.other_name, filled.by, NAME_LIMIT))
 
 
-def _too_long(words: PageWords, *fields: tuple[str, str, int]) -> list[str]:
+def too_long(words: PageWords, *fields: tuple[str, str, int]) -> list[str]:
+    """Which of these (label, text, limit) are longer than they may be."""
     return [words.too_long.format(field=label, limit=limit) for label, text, limit in fields if len(text) > limit]
 
 

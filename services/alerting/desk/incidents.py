@@ -12,11 +12,12 @@ from services.alerting.core.plans import Plans
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """One thing that happened: `what` is the value of a `Reason`, `by` the person who did it."""
+    """One thing that happened: `what` is the value of a `Reason`, `by` the person who did it, `why` in their words."""
 
     at: datetime
     what: str
     by: str | None
+    why: str | None = None
 
 
 class Incidents(Protocol):
@@ -34,6 +35,15 @@ class Incidents(Protocol):
 
     async def act(self, incident_id: str, click: Click) -> Decision:
         """Apply a person's click; LookupError when there is no such incident."""
+
+    async def join(self, incident_id: str, into: str, *, by: str, reason: str) -> Decision:
+        """Make an incident part of another; LookupError when one of them does not exist."""
+
+    async def split(self, incident_id: str, event_ids: Sequence[str], *, by: str, reason: str) -> Decision:
+        """Let reports be a matter of their own; LookupError when there is no such incident."""
+
+    async def could_join(self, incident: Incident) -> Sequence[Incident]:
+        """Incidents that it may be made part of, the youngest first."""
 
     async def open(self) -> Sequence[Incident]:
         """Incidents that are not closed, and those closed in the last 24 hours."""

@@ -18,13 +18,14 @@ from services.alerting.core.effects import Action, Click, Decision, Reason
 from services.alerting.core.incident import Incident
 from services.alerting.core.policy import Rules
 from services.alerting.core.telling import Telling
-from services.alerting.desk import view
+from services.alerting.desk import regrouping, view
 from services.alerting.desk.devices import Devices, board_lines, list_page
 from services.alerting.desk.form import BODY_LIMIT, Filled, understand
 from services.alerting.desk.incidents import Incidents
 from services.alerting.desk.pages import page, see_other
 from services.alerting.desk.plans_view import board_lines as plan_lines
 from services.alerting.desk.texts.plans import PLAN_WORDS
+from services.alerting.desk.texts.regrouping import REGROUP_WORDS
 from services.alerting.desk.tokens import Access, ForgedToken, Tokens
 
 log = structlog.get_logger()
@@ -45,7 +46,10 @@ class _Refusal(Exception):
 
 
 class _Opened(NamedTuple):
+    """What a link opens: `came_from` is the incident of the mail, `incident` the one that it became part of, if so."""
+
     access: Access
+    came_from: Incident
     incident: Incident
     telling: Telling
 
@@ -84,6 +88,8 @@ class _Desk:
         opened = await self._open(request)
         filled = await _filled(request)
         words = view.PAGE_WORDS[opened.telling.words.code]
+        if filled.action in (regrouping.JOIN, regrouping.SPLIT):
+            return await self._regroup(request, opened, filled)
         today = opened.telling.now.astimezone(opened.telling.zone).date()
         click, mistakes = understand(
             filled, words, today=today, exercise=opened.telling.exercise, under_test=opened.incident.under_test
@@ -96,8 +102,19 @@ class _Desk:
             raise _Refusal(404, "missing") from None
         if decision.reason is Reason.OUTCOME_REFUSED:
             return await self._page(opened, filled=filled, mistakes=[words.outcome_test])
-        token = quote(request.path_params["token"], safe="")
-        return see_other(f"./{token}?done={_done(click, decision)}")
+        return _shown_anew(request, _done(click, decision))
+
+    async def _regroup(self, request: Request, opened: _Opened, filled: Filled) -> Response:
+        code = opened.telling.words.code
+        own = REGROUP_WORDS[code]
+        mistakes = regrouping.mistakes_in(filled, view.PAGE_WORDS[code], own)
+        if not mistakes:
+            mistakes = await regrouping.carry_out(self.incidents, opened.incident, filled, own)
+            if mistakes:
+                opened = await self._open(request)  # something has changed since it was looked up
+        if mistakes:
+            return await self._page(opened, filled=filled, mistakes=mistakes)
+        return _shown_anew(request, filled.action)
 
     async def _open(self, request: Request) -> _Opened:
         try:
@@ -107,16 +124,22 @@ class _Desk:
         incident, now = await self.incidents.find(access.incident_id), self.clock()
         if incident is None:
             raise _Refusal(410, "missing")
+        came_from = incident
+        while incident.joined is not None and (goes_on := await self.incidents.find(incident.joined.into.id)):
+            incident = goes_on
         until = access.good_until(incident)
         if until is not None and now > until:
             raise _Refusal(410, "expired", incident)
-        return _Opened(access, incident, Telling.of(incident, self.rules(), now))
+        return _Opened(access, came_from, incident, Telling.of(incident, self.rules(), now))
 
     async def _page(
         self, opened: _Opened, *, filled: Filled | None = None, mistakes: list[str] | None = None, done: str = ""
     ) -> Response:
         timeline = await self.incidents.timeline(opened.incident.id)
         values = view.acting_page(opened.telling, timeline, opened.access, filled, mistakes or [])
+        others = () if opened.incident.ended_at else await self.incidents.could_join(opened.incident)
+        words = view.PAGE_WORDS[opened.telling.words.code]
+        values |= regrouping.shown_on_the_page(opened.telling, others, opened.came_from, words)
         values["confirmation"] = view.confirmation(opened.telling, done)
         return page("incident.html", values, 422 if mistakes else 200)
 
@@ -180,6 +203,10 @@ async def _filled(request: Request) -> Filled:
         return Filled.parse(bytes(body))
     except ValueError:
         raise _Refusal(422, "wrong_form") from None
+
+
+def _shown_anew(request: Request, done: str) -> Response:
+    return see_other(f"./{quote(request.path_params['token'], safe='')}?done={done}")
 
 
 def _done(click: Click, decision: Decision) -> str:

@@ -54,9 +54,9 @@ class Access:
 
     def good_until(self, incident: Incident) -> datetime | None:
         """When it expires, or None while the incident is not closed."""
-        if incident.closing is None:
+        if incident.ended_at is None:
             return None
-        return max(self.issued_at + AFTER_ISSUE, incident.closing.at + AFTER_CLOSING)
+        return max(self.issued_at + AFTER_ISSUE, incident.ended_at + AFTER_CLOSING)
 
 
 def recipient_key(email: str) -> bytes:

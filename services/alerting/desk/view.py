@@ -10,6 +10,7 @@ from services.alerting.core.incident import Incident, LevelFrom, Recipient, Stat
 from services.alerting.core.messages import first_word
 from services.alerting.core.policy import Rules
 from services.alerting.core.telling import Telling, many_lines, one_line
+from services.alerting.desk import regrouping
 from services.alerting.desk.form import NAME_LIMIT, NOTE_LIMIT, OUTCOMES, Filled
 from services.alerting.desk.incidents import TimelineEntry
 from services.alerting.desk.texts import PageWords
@@ -60,13 +61,13 @@ def incident_page(telling: Telling, timeline: Sequence[TimelineEntry]) -> dict[s
         "police_strong": telling.call_wanted or telling.exercise,
         "say": _say(telling),
         "hint": telling.site.hint if telling.site and incident.status is not Status.CLOSED else None,
-        "status": words.status_since.format(status=words.status[incident.status], at=telling.clock(since(incident))),
+        "status": words.status_since.format(status=words.status[state_of(incident)], at=telling.clock(since(incident))),
         "warnings": telling.warnings(),
         "upcoming": telling.upcoming() if incident.status is Status.OPEN else None,
-        "timeline": [(telling.clock(e.at, bare=True), what, None) for e, what in _told(timeline, words)],
+        "timeline": [(telling.clock(e.at, bare=True), what, None, None) for e, what in _told(timeline, words)],
         "roles": telling.informed if incident.told else None,
         "personal": False,
-    }
+    } | regrouping.shown_to_anybody(telling)
 
 
 def acting_page(
@@ -83,7 +84,12 @@ def acting_page(
         "informed": [_informed(telling, person) for person in told],
         "people": list(dict.fromkeys(person.name for person in told if person.name)),
         "timeline": [
-            (telling.clock(e.at, bare=True), what, words.by.format(by=one_line(e.by, NAME_LIMIT)) if e.by else None)
+            (
+                telling.clock(e.at, bare=True),
+                what,
+                words.by.format(by=one_line(e.by, NAME_LIMIT)) if e.by else None,
+                page["r"].because.format(reason=one_line(e.why)) if e.why else None,
+            )
             for e, what in _told(timeline, words)
         ],
         "taken": words.taken_by.format(by=taken.by, at=telling.clock(taken.at)) if taken else None,
@@ -112,6 +118,8 @@ def _outcomes(incident: Incident) -> tuple[Outcome, ...]:
 def confirmation(telling: Telling, done: str) -> str | None:
     """What the click did, told from the incident as it is now: the address bar alone cannot claim anything."""
     incident, words = telling.incident, PAGE_WORDS[telling.words.code]
+    if split := regrouping.confirmation(telling, done):
+        return split
     reason, _, called = done.partition(".")
     last = _last_act(incident, reason)
     if last is None:
@@ -162,7 +170,9 @@ def board(incidents: Sequence[Incident], rules: Rules, now: datetime) -> dict[st
                 "notes": (*told.test_line(), *told.hold_line()),
                 "category": told.category,
                 "police": None if incident.status is Status.CLOSED else told.police,
-                "status": own.status_since.format(status=own.status[incident.status], at=told.clock(since(incident))),
+                "status": own.status_since.format(
+                    status=own.status[state_of(incident)], at=told.clock(since(incident))
+                ),
                 "reported": told.clock(incident.opened_at),
                 "open": incident.status is Status.OPEN,
             }
@@ -187,10 +197,15 @@ def tone(telling: Telling) -> str:
     return f"level{incident.level}" if incident.acute else "notice"
 
 
+def state_of(incident: Incident) -> str:
+    """The status as pages name it: what became part of another incident was not closed by anybody."""
+    return incident.status if incident.joined is None else "joined"
+
+
 def since(incident: Incident) -> datetime:
     """When the present status began."""
-    if incident.closing is not None:
-        return incident.closing.at
+    if incident.ended_at is not None:
+        return incident.ended_at
     return incident.taken.at if incident.taken is not None else incident.opened_at
 
 

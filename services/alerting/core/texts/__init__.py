@@ -19,6 +19,7 @@ class Words:
     subject_taken_over: str
     subject_reminder: str
     subject_closed: str
+    subject_joined: str
     exercise_short: str
     # announced tests and silences
     announced_test: str
@@ -59,6 +60,15 @@ class Words:
     description: str
     shortened: str
     reported_by: str
+    # joined and split
+    elsewhere: str
+    split_from: str
+    joined_with: str
+    joined_by: str
+    joined_reason: str
+    joined_taken: str
+    joined_open: str
+    joined_here: str
     # police
     advised: str
     urgent: str

@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from schemas.configuration_forms import Map, Mapping, Signature
 from schemas.configuration_values import Charge, Every, EveryOrNever, Level, Line, Model, Sha256
 from schemas.events import Category, Kind, PoliceWish
 
@@ -77,7 +78,51 @@ class TtnSource(_KeySource):
     presses: dict[Literal["short", "long", "double"], Press] = {}
 
 
-Source = Annotated[NativeSource | TtnSource, Field(discriminator="type")]
+class StandardWebhooksSource(_Source, Mapping):
+    """Signed as https://www.standardwebhooks.com says. Without `map`, `data` is a report body."""
+
+    type: Literal["standard-webhooks"]
+    kind: Kind = Kind.FORM
+    secret_file: Path
+    map: Map | None = None
+
+
+class FormSource(_Source, Mapping):
+    """Posts fields: JSON, urlencoded or multipart. It shows an API key, or signs its messages.
+
+    `key_in_url`: the key may also stand in the address, for senders that can set no header.
+    """
+
+    type: Literal["form"]
+    kind: Kind = Kind.FORM
+    key_sha256: Sha256 | None = None
+    key_in_url: bool = False
+    signature: Signature | None = None
+    preset: Literal["typeform", "tally"] | None = None
+    secret_file: Path | None = None
+    map: Map = {}
+
+    @property
+    def secret(self) -> Path | None:
+        """The file with what its messages are signed with."""
+        return self.signature.secret_file if self.signature else self.secret_file
+
+    @model_validator(mode="after")
+    def _one_proof(self) -> "FormSource":
+        shown = [n for n in ("key_sha256", "signature", "preset") if getattr(self, n) is not None]
+        if len(shown) != 1:
+            found = f"has {' and '.join(shown)}" if shown else "has no proof of who sends"
+            raise ValueError(f"{found}; write exactly one of key_sha256, signature or preset")
+        if (self.preset is not None) != (self.secret_file is not None):
+            raise ValueError("`preset` and `secret_file` belong together; write both, or neither of them")
+        if self.key_in_url and self.key_sha256 is None:
+            raise ValueError("`key_in_url` needs a key; write key_sha256, or leave key_in_url out")
+        return self
+
+
+Source = Annotated[
+    NativeSource | TtnSource | StandardWebhooksSource | FormSource, Field(discriminator="type")
+]
 
 
 def normalise_device_id(device_id: str) -> str:

@@ -12,6 +12,7 @@ import opening_hours
 
 from schemas.configuration import Configuration, Site, When
 from schemas.configuration_sources import normalise_device_id
+from services.common.configuration_forms import check_forms
 from services.common.configuration_meaning import check_hours, check_reach, check_steps, hint_at_unused
 from services.common.yaml_places import Document, Path_
 
@@ -43,6 +44,7 @@ def check(configuration: Configuration, document: Document, rule_numbers: Sequen
     numbers = range(len(configuration.rules)) if rule_numbers is None else rule_numbers
     _check_sites(configuration, document)
     _check_sources(configuration, document)
+    check_forms(configuration, document, _named(document, "sites"))
     _check_rules(configuration, document, numbers)
     held = _check_roles(configuration, document)
     _check_maintenance(configuration, document, held)

@@ -20,6 +20,7 @@ _MISSING = {
     "organisation": "organisation: {name: …, emergency: [bereitschaft@example.org]}",
     "emergency": "mail addresses that always reach somebody, for example emergency: [bereitschaft@example.org]",
     "key_sha256": "the hash that `rufkette new-key` prints",
+    "secret_file": "the path of a file with the secret",
     "policy": "the name of one of `policies`",
     "site": "a key of `sites`",
     "sites": "sites: {bernburg: {name: Bernburg (Parkstraße)}}",

@@ -1,5 +1,7 @@
 """Who is asking: API keys, of which only the SHA-256 is known here."""
 
+import base64
+import binascii
 import hashlib
 import hmac
 from collections.abc import Mapping
@@ -37,6 +39,25 @@ class Keyring:
                 ' error="invalid_token"',
             )
         return found
+
+
+def as_bearer(header: bytes | None, in_url: str | None = None) -> bytes | None:
+    """An `Authorization` header with the key of a sender that cannot set one of type Bearer.
+
+    Args:
+        header: as it came. Of type Basic: the password is the key, or the name where there is no password.
+        in_url: the key from the address, for a source that allows it; the header goes before.
+    """
+    if header is None:
+        return b"Bearer " + in_url.encode("utf-8", errors="replace") if in_url else None
+    scheme, _, encoded = header.strip().partition(b" ")
+    if scheme.lower() != b"basic":
+        return header
+    try:
+        name, _, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
+    except (binascii.Error, ValueError):
+        return header
+    return b"Bearer " + (password or name)
 
 
 def _unauthorised(detail: str, more: str = "") -> Refusal:

@@ -10,10 +10,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from schemas.configuration_sources import NativeSource
+from schemas.configuration_sources import FormSource, NativeSource, Source
 from schemas.events import Event, Reported
 from services.ingest import body
-from services.ingest.auth import Keyring
+from services.ingest.auth import Keyring, as_bearer
 from services.ingest.metrics import REPORTS
 from services.ingest.middleware import SOURCE
 from services.ingest.problems import SLUGS, Refusal, quoted
@@ -60,7 +60,7 @@ class Routes:
         if request.method not in methods:
             allowed = ", ".join(sorted(methods))
             raise Refusal(405, f"This source sends with {allowed}, not {request.method}.", headers={"Allow": allowed})
-        if sender.source.key is not None and name not in self._keys.holders(_header(request, b"authorization")):
+        if sender.source.key is not None and name not in self._keys.holders(_shown_key(request, sender.source)):
             raise Refusal(403, f"This key does not belong to the source {quoted(name)}, but to another one.")
         request.scope[SOURCE] = name
         return await self._take(request, sender)
@@ -152,6 +152,13 @@ class Routes:
 def _header(request: Request, name: bytes) -> bytes | None:
     values: list[bytes] = [value for key, value in request.scope["headers"] if key == name]
     return values[0] if values else None
+
+
+def _shown_key(request: Request, source: Source) -> bytes | None:
+    header = _header(request, b"authorization")
+    if not isinstance(source, FormSource):
+        return header
+    return as_bearer(header, request.query_params.get("key") if source.key_in_url else None)
 
 
 async def _message(request: Request) -> Message:

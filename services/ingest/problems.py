@@ -26,16 +26,20 @@ SLUGS: Final[dict[int, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One wrong place in a body. `pointer` is a JSON pointer (`/danger_level`; empty: the whole body)."""
+    """One wrong place in a body. `pointer` is a JSON pointer (`/danger_level`; empty: the whole body).
+
+    `target`: the field of the report that it is about, where the sender calls it by another name.
+    """
 
     pointer: str
     detail: str
     expected: str
+    target: str = ""
 
     @property
     def field(self) -> str:
-        """The pointer as people say it: `danger_level`."""
-        return self.pointer.removeprefix("/").replace("~1", "/").replace("~0", "~") or "body"
+        """The field as people say it: `danger_level`."""
+        return self.target or self.pointer.removeprefix("/").replace("~1", "/").replace("~0", "~") or "body"
 
 
 class Refusal(Exception):

@@ -1,5 +1,6 @@
 """From a body to the report that goes to Kafka: strict with forms, and never refusing a press for its content."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ _MOST_WARNINGS: Final = 20
 _EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _CLOCK_DRIFT: Final = timedelta(hours=1)
 _OLDEST_PRESS: Final = timedelta(days=7)
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _UNKNOWN_FIELD: Final = "one of " + ", ".join(EXPECTED)
 
 
@@ -43,7 +45,7 @@ class Findings:
 
 def storable(text: str) -> str:
     """Text that PostgreSQL takes: NUL and lone surrogates become U+FFFD."""
-    return "".join("\ufffd" if c == "\x00" or "\ud800" <= c <= "\udfff" else c for c in text)
+    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def _repair(body: Mapping[str, Any], findings: Findings) -> dict[str, Any]:

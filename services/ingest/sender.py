@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemas.configuration import Configuration, Site
-from schemas.configuration_sources import Device, Source, normalise_device_id
+from schemas.configuration_sources import Device, Source, StandardWebhooksSource, normalise_device_id
 from schemas.events import Kind
 from services.common.configuration_file import ConfigurationError, Mistake
+from services.ingest.sources.signatures import standard_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,9 @@ class Registered:
 class Sites:
     """The configured sites, by key, and by the names that people and devices use for them."""
 
-    def __init__(self, sites: Mapping[str, Site]) -> None:
+    def __init__(self, sites: Mapping[str, Site], timezone: str = "Europe/Berlin") -> None:
         self.keys = tuple(sites)
+        self.timezone = timezone
         names: dict[str, set[str]] = {}
         for key, site in sites.items():
             for name in (key, site.name, site.short):
@@ -75,22 +77,39 @@ def senders(configuration: Configuration, file: Path = Path()) -> dict[str, Send
     Raises:
         ConfigurationError: a secret cannot be read, or is empty.
     """
-    sites = Sites(configuration.sites)
-    return {name: Sender(name, one, sites, _secret(name, one, file)) for name, one in configuration.sources.items()}
+    sites = sites_of(configuration)
+    return {name: Sender(name, one, sites, secret_of(name, one, file)) for name, one in configuration.sources.items()}
 
 
-def _secret(name: str, source: Source, file: Path) -> bytes:
+def sites_of(configuration: Configuration) -> Sites:
+    """The sites as senders may name them."""
+    return Sites(configuration.sites, configuration.organisation.timezone)
+
+
+def secret_of(name: str, source: Source, file: Path) -> bytes:
+    """The secret that a source of the configuration in `file` signs with; empty for one that does not.
+
+    Raises:
+        ConfigurationError: it cannot be read, is empty, or is no secret of this kind.
+    """
     if source.secret is None:
         return b""
     path = file.parent / source.secret
     try:
         secret = path.read_bytes().strip()
-        wrong = "" if secret else f"{path} is empty"
+        wrong = _wrong(source, secret) if secret else "is empty"
+        wrong = f"{path} {wrong}" if wrong else ""
     except OSError as error:
         secret, wrong = b"", f"cannot read {path}: {error.strerror}"
     if wrong:
         raise ConfigurationError([Mistake(file, 0, f"sources.{name}.secret_file", wrong, "a file with the secret")])
     return secret
+
+
+def _wrong(source: Source, secret: bytes) -> str:
+    if isinstance(source, StandardWebhooksSource) and standard_key(secret) is None:
+        return "holds no secret of Standard Webhooks, which is whsec_ and base64"
+    return ""
 
 
 def _plain(text: str) -> str:

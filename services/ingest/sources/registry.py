@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Final
 
-from services.ingest.sources import native, ttn
+from services.ingest.sources import form, native, standard_webhooks, ttn
 from services.ingest.sources.shape import Emitter
 
 EMITTERS: Final[Mapping[str, Emitter]] = {
+    "form": form.EMITTER,
     "native": native.EMITTER,
+    "standard-webhooks": standard_webhooks.EMITTER,
     "ttn": ttn.EMITTER,
 }

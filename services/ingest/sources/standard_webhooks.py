@@ -1,0 +1,75 @@
+"""Standard Webhooks (https://www.standardwebhooks.com): Formbricks and whoever else signs like this."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+from schemas.configuration_sources import StandardWebhooksSource
+from services.ingest.problems import Fault, Refusal
+from services.ingest.report_body import LONGEST
+from services.ingest.reports import report
+from services.ingest.sender import Sender
+from services.ingest.sources import signatures
+from services.ingest.sources.form_reading import matches, read
+from services.ingest.sources.form_report import NOT_WANTED, Understood, understand
+from services.ingest.sources.shape import Emitter, Ignored, Made, Message
+
+
+def verify(message: Message, sender: Sender) -> None:
+    """Check signature and time.
+
+    Raises:
+        Refusal: 401.
+    """
+    signatures.verify_standard(message.headers, message.body, sender.secret, message.received_at)
+
+
+def explain(message: Message, sender: Sender) -> Understood | Ignored:
+    """The report in a message, and how its fields came about; or why it is none.
+
+    Raises:
+        Refusal: 400, 415, 422; a press for nothing.
+    """
+    source = sender.source
+    assert isinstance(source, StandardWebhooksSource)
+    submission = read(message, sender, (source.fields,) if source.fields else ())
+    key = _key(message)
+    if source.map is not None:
+        return understand(
+            submission, sender, source.map, source.ignore, only=source.only, key=key, at=message.received_at
+        )
+    if source.only is not None and matches(source.only, submission.document) is False:
+        return Ignored(NOT_WANTED)
+    body, warnings = _data(submission.document, sender)
+    warnings = (*submission.warnings, *warnings)
+    event = report(body, sender, received_at=message.received_at, idempotency_key=key, warnings=warnings)
+    return Understood(event, None)
+
+
+def _key(message: Message) -> str | None:
+    """A message that is delivered again has the same id."""
+    said = message.headers.get("webhook-id")
+    return hashlib.sha256(said.encode()).hexdigest() if said and len(said) > LONGEST["id"] else said or None
+
+
+def _data(document: Mapping[str, Any], sender: Sender) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    data = document.get("data")
+    if isinstance(data, dict):
+        return data, ()
+    if sender.lenient:
+        return {}, ("the message has no `data` with a report",)
+    fault = Fault("/data", "is no object", 'a report such as {"site": "…"}; or a `map` in the source\'s configuration')
+    raise Refusal(422, "The message has no report.", errors=[fault])
+
+
+def parse(message: Message, sender: Sender) -> list[Made]:
+    """One report, or the named reason why there is none.
+
+    Raises:
+        Refusal: as `explain`.
+    """
+    understood = explain(message, sender)
+    return [understood if isinstance(understood, Ignored) else understood.event]
+
+
+EMITTER: Final = Emitter(parse, verify)

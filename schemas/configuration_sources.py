@@ -4,25 +4,29 @@ To add a type: a class here, in `Source` below, and its module in services/inges
 """
 
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from schemas.configuration_forms import Map, Mapping, Signature
+from schemas.configuration_patterns import DevicePatterns
 from schemas.configuration_values import Charge, Every, EveryOrNever, Level, Line, Model, Sha256
 from schemas.events import Category, Kind, PoliceWish
 
 
-class Device(Model):
+class Device(DevicePatterns):
     """A button or tracker; its place comes from here, never from a message.
 
     `expect_every`: how often it must report, if not as its source says; `never`: it need not.
+    `buttons`: which of a panel's buttons are panic buttons; absent: all. Patterns are for `model: generic` only.
     """
 
     site: str
     location: Line | None = None
     model: str | None = None
+    buttons: frozenset[int] = frozenset()
     expect_every: EveryOrNever | None = None
 
 
@@ -71,11 +75,37 @@ class Press(Model):
     police: PoliceWish | None = None
 
 
-class TtnSource(_KeySource):
+class _LorawanSource(_KeySource):
+    """A network of LoRaWAN devices. `generic` holds the patterns of its devices with `model: generic`."""
+
+    presses: dict[Literal["short", "long", "double"], Press] = {}
+    generic: DevicePatterns | None = None
+
+    @cached_property
+    def patterns(self) -> dict[str, DevicePatterns]:
+        """The patterns of each generic device, by its id as it is spelt here: its own, else the source's."""
+        shared = dict(self.generic or DevicePatterns())
+        names = DevicePatterns.model_fields
+        return {
+            key: DevicePatterns.model_construct(**shared | {n: getattr(d, n) for n in names if n in d.model_fields_set})
+            for key, d in self.devices.items()
+            if d.model == "generic"
+        }
+
+
+class TtnSource(_LorawanSource):
     """A webhook of The Things Stack v3."""
 
     type: Literal["ttn"]
-    presses: dict[Literal["short", "long", "double"], Press] = {}
+
+
+class ChirpstackSource(_LorawanSource):
+    """The HTTP integration of ChirpStack v4 or v3."""
+
+    type: Literal["chirpstack"]
+
+
+LorawanSource = TtnSource | ChirpstackSource
 
 
 class StandardWebhooksSource(_Source, Mapping):
@@ -121,7 +151,7 @@ class FormSource(_Source, Mapping):
 
 
 Source = Annotated[
-    NativeSource | TtnSource | StandardWebhooksSource | FormSource, Field(discriminator="type")
+    NativeSource | TtnSource | ChirpstackSource | StandardWebhooksSource | FormSource, Field(discriminator="type")
 ]
 
 

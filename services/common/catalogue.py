@@ -70,7 +70,6 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "journal.entry_unreadable": Entry("error", (), "This version cannot read an entry of the journal; it stays there for one that can."),
     "journal.full": Entry("error", ("entries", "bytes"), "Too much waits to be confirmed; new events go to Kafka alone and are not watched."),
     "request.failed": Entry("error", ("method", "route"), "A bug: the request was answered with 500."),
-    "device.model_unknown": Entry("warning", ("model",), "No table for this model: every spelling of a press is tried."),
     "lifecycle.unreadable": Entry("warning", ("reason",), "A record of incidents.lifecycle that says nothing to us."),
     "lifecycle.interrupted": Entry("debug", ("error",), "Reading incidents.lifecycle failed; it starts again."),
     # what the services depend on

@@ -5,32 +5,17 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Final
 
 import holidays
 import opening_hours
 
 from schemas.configuration import Configuration, Site, When
 from schemas.configuration_sources import normalise_device_id
+from services.common import device_models
 from services.common.configuration_forms import check_forms
 from services.common.configuration_meaning import check_hours, check_reach, check_steps, hint_at_unused
+from services.common.device_checks import check_devices
 from services.common.yaml_places import Document, Path_
-
-DEVICE_MODELS: Final = frozenset(
-    {
-        "abeeway-2",
-        "abeeway-3",
-        "browan-tbpb100",
-        "dragino-pb01",
-        "generic",
-        "milesight-ws101",
-        "milesight-ws136",
-        "milesight-ws156",
-        "netvox-r312",
-        "netvox-r312a",
-        "netvox-rb02i",
-    }
-)
 
 
 def check(configuration: Configuration, document: Document, rule_numbers: Sequence[int] | None = None) -> None:
@@ -44,6 +29,7 @@ def check(configuration: Configuration, document: Document, rule_numbers: Sequen
     numbers = range(len(configuration.rules)) if rule_numbers is None else rule_numbers
     _check_sites(configuration, document)
     _check_sources(configuration, document)
+    check_devices(configuration, document)
     check_forms(configuration, document, _named(document, "sites"))
     _check_rules(configuration, document, numbers)
     held = _check_roles(configuration, document)
@@ -129,7 +115,7 @@ def _check_sources(configuration: Configuration, document: Document) -> None:
             path: Path_ = ("sources", source_key, "devices", device_id)
             _must_exist(document, (*path, "site"), "site", device.site, _named(document, "sites"))
             if device.model is not None:
-                _must_exist(document, (*path, "model"), "device model", device.model, DEVICE_MODELS)
+                _must_exist(document, (*path, "model"), "device model", device.model, device_models.names())
             other = registered.setdefault(normalise_device_id(device_id), (source_key, device_id))
             if other != (source_key, device_id):
                 wrong = f"is the same device as `{other[1]}` of source `{other[0]}`"

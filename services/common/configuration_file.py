@@ -9,12 +9,12 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from schemas.configuration import Configuration
-from services.common.configuration_checks import DEVICE_MODELS, check, suggestion
+from services.common.configuration_checks import check, suggestion
 from services.common.configuration_pruning import remainder
 from services.common.settings import SettingsError
 from services.common.yaml_places import Document, Mistake, Path_, dotted, read
 
-__all__ = ["DEVICE_MODELS", "ConfigurationError", "Mistake", "examine", "load"]
+__all__ = ["ConfigurationError", "Mistake", "examine", "load"]
 
 _MISSING = {
     "organisation": "organisation: {name: …, emergency: [bereitschaft@example.org]}",

@@ -33,7 +33,6 @@ from services.ingest.problems import Refusal, respond
 from services.ingest.publisher import Publisher
 from services.ingest.report_body import EXPECTED
 from services.ingest.sender import senders
-from services.ingest.sources.devices import MODELS
 from services.ingest.status import Statuses
 
 log = structlog.get_logger()
@@ -54,7 +53,6 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
 
     def take(reloaded: Configuration) -> None:
         routes.take(senders(reloaded, settings.config))
-        _name_unknown_models(reloaded)
 
     reloading = Reloading(settings.config, take)
 
@@ -157,7 +155,6 @@ def run(settings: IngestSettings) -> None:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from None
     log.info("configuration.loaded", **counts(configuration))
-    _name_unknown_models(configuration)
     server = uvicorn.Server(
         uvicorn.Config(
             app, loop="uvloop", http="httptools", ws="none", lifespan="on",
@@ -171,12 +168,6 @@ def run(settings: IngestSettings) -> None:
     server.run(sockets=[listener])
     if Crashes.seen or not server.started:
         raise SystemExit(1)
-
-
-def _name_unknown_models(configuration: Configuration) -> None:
-    for name, source in configuration.sources.items():
-        for model in sorted({d.model for d in source.devices.values() if d.model} - set(MODELS)):
-            log.warning("device.model_unknown", source=name, model=model)
 
 
 def _listen(settings: IngestSettings) -> socket.socket:

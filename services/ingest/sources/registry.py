@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from services.ingest.sources import form, native, standard_webhooks, ttn
+from services.ingest.sources import chirpstack, form, native, standard_webhooks, ttn
 from services.ingest.sources.shape import Emitter
 
 EMITTERS: Final[Mapping[str, Emitter]] = {
@@ -11,4 +11,5 @@ EMITTERS: Final[Mapping[str, Emitter]] = {
     "native": native.EMITTER,
     "standard-webhooks": standard_webhooks.EMITTER,
     "ttn": ttn.EMITTER,
+    "chirpstack": chirpstack.EMITTER,
 }

@@ -51,6 +51,7 @@ def document(found: Figures, words: ReportWords) -> Document:
             "police_requested": found.police_requested,
             "handed_over": found.handed_over,
             "handed_over_in_year": found.handed_over_in_year_ids,
+            "joined": found.joined,
             "excluded": {reason: sorted(found.excluded[reason]) for reason in EXCLUDED},
         },
     }

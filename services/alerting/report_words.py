@@ -107,8 +107,9 @@ GERMAN: Final = ReportWords(
     definitions_title="So ist gezählt",
     definitions={
         "incident": "Vorfall: eine tatsächliche Meldung (keine Übung). Mehrere Meldungen, die zu einem Vorfall "
-        "zusammengeführt wurden, zählen einmal. Als Fehlalarm, nicht sicherheitsrelevant oder Test abgeschlossene "
-        "zählen nicht und stehen in eigenen Zeilen. Nicht abgeschlossene zählen mit und sind ausgewiesen.",
+        "zusammengeführt wurden, zählen einmal, ebenso Vorgänge, die jemand zusammengelegt hat. Als Fehlalarm, nicht "
+        "sicherheitsrelevant oder Test abgeschlossene zählen nicht und stehen in eigenen Zeilen. Nicht abgeschlossene "
+        "zählen mit und sind ausgewiesen.",
         "year": "Jahr: das örtliche Datum, an dem der Vorfall zuerst gemeldet wurde, nicht das, an dem er geschah.",
         "police_requested": "Polizei angefordert: Vorfälle mit mindestens einem bestätigten Anruf; daneben die Zahl "
         "aller Anrufe.",
@@ -117,7 +118,7 @@ GERMAN: Final = ReportWords(
         "not_one_series": "Angefordert und übergeben sind zwei verschiedene Tatsachen mit eigener Zeit: keine "
         "gemeinsame Zahlenreihe.",
         "as_of": "Stand: Es zählen nur Tatsachen, die bis zum Ende des genannten Tages (Ortszeit) festgehalten waren. "
-        "Stufe und Art sind die heute bekannten.",
+        "Stufe und Art sind die heute bekannten; was erst danach zusammengelegt wurde, zählt noch einzeln.",
         "assignment": "Standorte ohne Vorfall stehen mit 0 da; was keinem Standort zuzuordnen ist, ist „nicht "
         "zugeordnet“. Jede Aufteilung ergibt die Summe.",
         "acknowledgement": "Zeit bis zur Übernahme: von der ersten Meldung bis zur ersten Übernahme, nur ab fünf "
@@ -195,7 +196,8 @@ ENGLISH: Final = ReportWords(
     duration="{minutes} min {seconds:02} s",
     definitions_title="How this is counted",
     definitions={
-        "incident": "Incident: an actual report (no exercise). Several reports merged into one incident count once. "
+        "incident": "Incident: an actual report (no exercise). Several reports merged into one incident count once, "
+        "and so do incidents that somebody joined. "
         "Those closed as false alarm, not relevant or test do not count and stand on lines of their own. Those not "
         "closed count and are marked.",
         "year": "Year: the local date on which the incident was first reported, not that on which it happened.",
@@ -206,7 +208,7 @@ ENGLISH: Final = ReportWords(
         "not_one_series": "Requested and handed over are two different facts, each with its own time: never one "
         "series.",
         "as_of": "As of: only facts recorded by the end of that day (local time) count. Level and category are those "
-        "known today.",
+        "known today; what was joined only afterwards still counts by itself.",
         "assignment": "Sites without an incident are shown with 0; what belongs to no site is “not assigned”. Each "
         "breakdown adds up to the total.",
         "acknowledgement": "Time until somebody took over: from the first report to the first acknowledgement, only "

@@ -30,7 +30,7 @@ _QUERY = sa.text("""
         CASE WHEN i.called_at <> '[]' THEN i.called_at::text END,
         CASE WHEN i.handed_over_at <> '[]' THEN i.handed_over_at::text END,
         CASE WHEN i.handed_over_on <> '[]' THEN i.handed_over_on::text END,
-        i.closed_at, i.outcome, a.at
+        i.closed_at, i.outcome, a.at, i.joined_into, i.joined_at
     FROM incidents i
     LEFT JOIN (SELECT incident_id, min(at) AS at FROM inputs WHERE reason = 'acknowledged' GROUP BY incident_id) a
         ON a.incident_id = i.id

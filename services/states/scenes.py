@@ -29,12 +29,17 @@ from services.alerting.core.effects import (
     Deadline,
     DeliveryResult,
     Input,
+    Joined,
+    JoinedInto,
     Purpose,
     SilenceEnded,
+    SplitFrom,
 )
-from services.alerting.core.incident import Incident, Status
-from services.alerting.core.plans import Plans, Silence
+from services.alerting.core.incident import Incident, Report, Status
+from services.alerting.core.joining import target
+from services.alerting.core.plans import AnnouncedTest, Plans, Silence
 from services.alerting.core.policy import Rules
+from services.alerting.core.splitting import leaving
 
 BEGIN: Final = datetime(2026, 1, 5, 8, 12, tzinfo=UTC)
 """A Monday, 09:12 in Bernburg; the office is open. The next day is a public holiday in Saxony-Anhalt."""
@@ -72,6 +77,7 @@ OFFICE: Final[dict[str, Any]] = {
     "merge": {"within": "10m"},
 }
 _SILENCE: Final = Silence("silence-1", "bernburg", None, BEGIN, BEGIN + timedelta(hours=2), "…", "…")
+_TEST: Final = AnnouncedTest("test-1", "bernburg", (), BEGIN, BEGIN + timedelta(minutes=30), "…")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,14 @@ _TAKE: Final = Click("A. Muster", (Action.ACKNOWLEDGE,), email="site_management@
 _CLOSE: Final = Click("A. Muster", (Action.CLOSE,), outcome=Outcome.RESOLVED)
 
 
+def _elsewhere(level: int, **data: Any) -> Incident:
+    """Another open incident, that one press in room 113 opened."""
+    event = _report(BEGIN, "press-9", location="Zimmer 113", danger_level=level, **data)
+    found = decide((), event, now=BEGIN, rules=_office()).incident
+    assert found is not None
+    return found
+
+
 def states() -> dict[str, Scene]:
     """Every state by its name; "open" and its like stem from one press of level 2 in room 112."""
     nothing = Scene(None, BEGIN, _office())
@@ -118,7 +132,10 @@ def states() -> dict[str, Scene]:
     taken = pressed.then(1, _TAKE)
     closed = pressed.then(1, _CLOSE)
     silent = Scene(None, BEGIN, _office(Plans(silences=(_SILENCE,))))
+    tried = Scene(None, BEGIN, _office(Plans(tests=(_TEST,))))
     form: dict[str, Any] = {"kind": Kind.FORM, "danger_level": 1}
+    past = _first(danger_level=2).model_copy(update={"imported": True})
+    again = pressed.then(1, _report(BEGIN + timedelta(minutes=1), "press-2", danger_level=2))
     return {
         "none": nothing,
         "held back": silent.then(0, _first(**form)).then(1),
@@ -132,6 +149,11 @@ def states() -> dict[str, Scene]:
         "closed": closed.then(6),
         "closed long ago": closed.then(120),
         "exercise": nothing.then(0, _first(danger_level=2, mode=Mode.EXERCISE)).then(1),
+        "announced test": tried.then(0, _first(danger_level=2)).then(1),
+        "two reports": again.then(2, _DUE).then(3),
+        "joined into another": pressed.then(2, JoinedInto("…", "…", target(_elsewhere(2)))).then(3),
+        "imported": nothing.then(0, past).then(1),
+        "imported, closed": nothing.then(0, past).then(5, _CLOSE).then(6),
     }
 
 
@@ -190,6 +212,30 @@ def _silence(scene: Scene) -> tuple[Input, Scene] | None:
     return None if scene.incident is None else (SilenceEnded(_SILENCE.id), scene)
 
 
+def _joined(level: int = 2, **data: Any) -> Make:
+    other = _elsewhere(level, **data)
+    return lambda scene: None if scene.incident is None else (Joined("B. Beispiel", "…", other), scene)
+
+
+def _joined_into(scene: Scene) -> tuple[Input, Scene] | None:
+    return None if scene.incident is None else (JoinedInto("B. Beispiel", "…", target(_elsewhere(2))), scene)
+
+
+def _split_off(*event_ids: str) -> Make:
+    def make(scene: Scene) -> tuple[Input, Scene] | None:
+        incident = scene.incident
+        return None if incident is None else (leaving(incident, event_ids, None, by="B. Beispiel", reason="…"), scene)
+
+    return make
+
+
+def _split_from(scene: Scene) -> tuple[Input, Scene]:
+    """The report of the state's own incident comes out of another one; for the state "none" a report of no other."""
+    here = _elsewhere(2).place
+    reports: tuple[Report, ...] = scene.incident.reports[:1] if scene.incident else _elsewhere(2).reports
+    return SplitFrom("B. Beispiel", "…", "press-7", here, Mode.ACTUAL, False, reports), scene
+
+
 INPUTS: Final[dict[str, Make]] = {
     "press, same place": _reported(danger_level=2),
     "press, same place, graver": _reported(danger_level=3),
@@ -222,6 +268,14 @@ INPUTS: Final[dict[str, Make]] = {
     "close": _click(Action.CLOSE, outcome=Outcome.RESOLVED),
     "close without outcome": _click(Action.CLOSE),
     "close as test": _click(Action.CLOSE, outcome=Outcome.TEST),
+    "add measures": _click(Action.ADD_MEASURES, measures=("…",)),
+    "another one joins": _joined(),
+    "a graver one joins": _joined(3),
+    "an exercise joins": _joined(mode=Mode.EXERCISE),
+    "joined into another": _joined_into,
+    "first report split off": _split_off("press-1"),
+    "later report split off": _split_off("press-2"),
+    "opens as split off": _split_from,
     "due time comes": _due,
     "due time is not yet": _early,
     "silence ends": _silence,

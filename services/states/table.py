@@ -46,11 +46,13 @@ def _decided(state: str, name: str, cause: Input, scene: Scene) -> Pair:
 
 
 def _candidates(cause: Input, scene: Scene) -> Sequence[Incident]:
-    """What the shell hands over: for a report, incidents that share a key with it."""
+    """What the shell hands over: for a report, incidents that share a key with it, or know the event."""
     if scene.incident is None:
         return ()
     if isinstance(cause, Event) and isinstance(cause.data, Reported):
-        return (scene.incident,) if set(merge_keys(cause.data, scene.rules)) & set(scene.incident.keys) else ()
+        known = cause.id in scene.incident.event_ids
+        shared = set(merge_keys(cause.data, scene.rules)) & set(scene.incident.keys)
+        return (scene.incident,) if known or shared else ()
     return (scene.incident,)
 
 
@@ -70,9 +72,11 @@ def _after(before: Incident | None, after: Incident | None, now: datetime) -> st
 def _status(incident: Incident, now: datetime) -> str:
     match incident.status:
         case Status.CLOSED:
-            return "closed"
+            return "closed" if incident.joined is None else "part of another"
         case Status.ACKNOWLEDGED:
             return f"taken over{_due(incident, now)}"
+        case Status.OPEN if incident.imported:
+            return "open, told to nobody"
         case Status.OPEN if incident.step < 0:
             return f"held back{_due(incident, now)}"
         case Status.OPEN:
@@ -104,6 +108,8 @@ def _changes(before: Incident | None, after: Incident) -> Iterator[str]:
         "reports": lambda i: len(i.reports),
         "calls": lambda i: len(i.calls),
         "hand-overs": lambda i: len(i.hand_overs),
+        "measures": lambda i: len(i.closing.measures) if i.closing else 0,
+        "absorbed": lambda i: len(i.absorbed),
         "awaited": lambda i: len(i.awaited),
         "reached": lambda i: "yes" if i.reached else "no",
         "notified": lambda i: "yes" if i.notified else "no",
@@ -156,6 +162,11 @@ _STATES = {
     "closed": "closed five minutes ago",
     "closed long ago": "closed two hours ago",
     "exercise": "an exercise that began one minute ago",
+    "announced test": "pressed one minute ago during an announced test of the site's buttons",
+    "two reports": "pressed three minutes ago and again two minutes ago; the deputy was told one minute ago",
+    "joined into another": "a person made it part of the incident in room 113 one minute ago",
+    "imported": "a press that a file told; its own time is one minute ago",
+    "imported, closed": "the same, closed one minute ago",
 }
 
 

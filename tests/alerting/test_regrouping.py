@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -11,9 +12,10 @@ from services.alerting import regrouping, store
 from services.alerting.board import Board
 from services.alerting.core.effects import Action, Click, Reason
 from services.alerting.core.incident import Incident, Status
+from services.alerting.reports import Reporting
 from services.alerting.tables import held, incidents, inputs, outbox, relay
 from tests.alerting.conftest import Shell
-from tests.core.office import report
+from tests.core.office import BERLIN, report
 from tests.support.waiting import eventually
 
 _WAITING = sa.text("""
@@ -187,6 +189,23 @@ async def test_the_board_tells_what_can_be_joined_and_why_it_was(shell: Shell) -
     told = [(entry.what, entry.by, entry.why) for entry in await board.timeline("room")]
     assert told[-1] == ("joined_into", "A. Muster", "dieselbe Sache")
     assert [entry.why for entry in await board.timeline("corridor")] == [None, "dieselbe Sache"]
+
+
+async def test_the_report_counts_it_once_from_the_joining_on(shell: Shell) -> None:
+    await two(shell)
+    shell.later(1)
+    await shell.engine.act("room", Click("B", (Action.ACKNOWLEDGE, Action.CALLED_POLICE)))
+    shell.later(60 * 30)
+    await regrouping.join(shell.engine, "room", "corridor", **WHY)
+    reporting, day = Reporting(shell.database, shell.engine.rules()), shell.now.astimezone(BERLIN).date()
+    found = await reporting.year(day.year)
+    assert (found.incidents, found.joined) == (["corridor"], ["room"])
+    assert (found.police_requested, found.police_calls) == (["corridor"], 1)
+    before = await reporting.year(day.year, day - timedelta(days=1))
+    assert (before.incidents, before.police_requested) == (["corridor", "room"], ["room"])
+    await regrouping.split(shell.engine, "corridor", ["room"], **WHY)
+    again = await reporting.year(day.year)
+    assert (again.incidents, again.joined, again.police_requested) == (["corridor", "room"], [], ["room"])
 
 
 async def test_the_lock_waits_for_a_report_that_is_looking_for_its_incident(shell: Shell) -> None:

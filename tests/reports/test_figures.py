@@ -113,3 +113,72 @@ def test_times_are_shown_over_five_incidents_only(taken: int, *, shown: bool) ->
     found = count(*(case(n) for n in range(1, taken + 1)), case(99, outcome="false_alarm", closed_at=NOON))
     assert found.waits.incidents == taken
     assert (found.waits.median, found.waits.p90) == ((3, 5) if shown else (None, None))
+
+
+LATER = NOON + timedelta(days=30)
+
+
+def joined(id_: str, into: str, at: datetime = LATER, **change: Any) -> Case:
+    """As the database has it: ended at the joining, without an outcome, with the facts that it had."""
+    return replace(PLAIN, id=id_, joined_into=into, joined_at=at, closed_at=at, **change)
+
+
+def test_a_joined_incident_counts_with_the_one_that_it_is_part_of() -> None:
+    call, hand_over = NOON + timedelta(minutes=1), (NOON, NOON.date())
+    found = count(
+        joined("a", "b", calls=(call,), hand_overs=(hand_over,)),
+        replace(PLAIN, id="b", reports=(NOON, NOON), calls=(call, NOON), hand_overs=(hand_over,)),
+    )
+    assert (found.incidents, found.joined) == (["b"], ["a"])
+    assert (found.police_requested, found.police_calls, found.handed_over) == (["b"], 2, ["b"])
+    assert (found.handed_over_in_year, found.still_open) == (1, ["b"])
+    assert not any(found.excluded.values())
+    assert adds_up(found)
+
+
+@pytest.mark.parametrize(
+    ("as_of", "incidents", "calls", "merged"),
+    [("2018-04-03", ["a", "b"], {"a": 1, "b": 0}, []), ("2018-04-04", ["b"], {"b": 1}, ["a"])],
+)
+def test_before_the_joining_both_count_with_what_was_theirs(
+    as_of: str, incidents: list[str], calls: dict[str, int], merged: list[str]
+) -> None:
+    found = count(
+        joined("a", "b", calls=(NOON,), hand_overs=((NOON, NOON.date()),)),
+        replace(PLAIN, id="b", reports=(NOON, NOON), calls=(NOON,), hand_overs=((NOON, NOON.date()),)),
+        as_of=as_of,
+    )
+    assert (found.incidents, found.joined) == (incidents, merged)
+    assert found.police_requested == [id_ for id_, number in calls.items() if number]
+    assert (found.police_calls, found.handed_over_in_year) == (1, 1)
+    assert found.still_open == incidents
+    assert adds_up(found)
+
+
+@pytest.mark.parametrize(
+    ("as_of", "incidents"), [("2018-03-31", ["a", "b", "c"]), ("2018-04-10", ["b", "c"]), ("2018-05-01", ["c"])]
+)
+def test_joined_one_after_the_other(as_of: str, incidents: list[str]) -> None:
+    found = count(
+        joined("a", "b", LATER, calls=(NOON,)),
+        joined("b", "c", LATER + timedelta(days=10), reports=(NOON, NOON), calls=(NOON,)),
+        replace(PLAIN, id="c", reports=(NOON,) * 3, calls=(NOON,)),
+        as_of=as_of,
+    )
+    assert found.incidents == incidents
+    assert (found.police_requested, found.police_calls) == ([incidents[0]], 1)
+
+
+def test_who_took_the_joined_one_over_first_counts() -> None:
+    cases = []
+    for number in range(5):
+        cases.append(joined(f"a{number}", f"b{number}", acknowledged_at=NOON + timedelta(seconds=10)))
+        later = replace(PLAIN, id=f"b{number}", reports=(NOON, NOON), acknowledged_at=NOON + timedelta(hours=1))
+        cases.append(later)
+    assert count(*cases).waits.median == 10
+    assert count(*cases, as_of="2018-04-01").waits.incidents == 10
+
+
+def test_a_joined_exercise_is_one_exercise() -> None:
+    found = count(joined("a", "b", mode="exercise"), replace(PLAIN, id="b", mode="exercise"))
+    assert (found.excluded["exercise"], found.joined) == (["b"], ["a"])

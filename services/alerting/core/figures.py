@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from statistics import median
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from schemas.events import Mode
@@ -20,6 +20,7 @@ UNASSIGNED: Final = "unassigned"
 UNKNOWN: Final = "unknown"
 _ACTUAL: Final = Mode.ACTUAL.value
 _ALWAYS: Final = datetime.max.replace(tzinfo=UTC)
+_Fact = TypeVar("_Fact")
 _Cell = tuple[str | None, int, int | None, str | None]
 """Site, month from 1, level, category: counted once per incident, and taken apart at the end."""
 
@@ -43,6 +44,9 @@ class Case(NamedTuple):
     closed_at: datetime | None = None
     outcome: str | None = None
     acknowledged_at: datetime | None = None
+    joined_into: str | None = None
+    joined_at: datetime | None = None
+    """A person made it part of another incident, which has all its facts since then."""
 
 
 @dataclass(slots=True)
@@ -67,6 +71,8 @@ class Figures:
     handed_over: list[str] = field(default_factory=list)
     handed_over_in_year: int = 0
     handed_over_in_year_ids: list[str] = field(default_factory=list)
+    joined: list[str] = field(default_factory=list)
+    """Reported in the year, and counted with the incident that they are part of."""
     excluded: dict[str, list[str]] = field(default_factory=lambda: {reason: [] for reason in EXCLUDED})
     by_site: Counter[str] = field(default_factory=Counter)
     requested_by_site: Counter[str] = field(default_factory=Counter)
@@ -121,10 +127,15 @@ def figures(
     years: dict[str | None, _Year] = {}
     waits: list[float] = []
     cells: Counter[_Cell] = Counter()
-    for case in cases:
-        local = years.get(case.site)
+
+    def year_at(site: str | None) -> _Year:
+        local = years.get(site)
         if local is None:
-            local = years[case.site] = _Year.of(year, as_of, zone_of(case.site))
+            local = years[site] = _Year.of(year, as_of, zone_of(site))
+        return local
+
+    for case in _regrouped(list(cases), lambda case, at: year_at(case.site).knows(at)):
+        local = year_at(case.site)
         reports = case.reports
         first = reports[0] if len(reports) == 1 else min(reports)
         if first < local.known_before:
@@ -132,7 +143,9 @@ def figures(
     counted.by_site.update(dict.fromkeys(sites, 0))
     _take_apart(cells, counted)
     counted.waits = _waits(waits)
-    for ids in (counted.incidents, counted.still_open, counted.police_requested, counted.handed_over):
+    for ids in (
+        counted.incidents, counted.still_open, counted.police_requested, counted.handed_over, counted.joined,
+    ):  # fmt: skip
         ids.sort()
     counted.handed_over_in_year_ids = sorted(set(counted.handed_over_in_year_ids))
     return counted
@@ -143,6 +156,10 @@ def _count(
 ) -> None:
     month = bisect_right(local.months, first)
     in_year = 1 <= month <= 12
+    if case.joined_at is not None:
+        if in_year:
+            counted.joined.append(case.id)
+        return
     closed = case.closed_at is not None and local.knows(case.closed_at)
     excluded = _excluded(case, closed=closed)
     if excluded is not None:
@@ -170,6 +187,38 @@ def _count(
         counted.handed_over_by_site[case.site or UNASSIGNED] += 1
     if case.acknowledged_at is not None and local.knows(case.acknowledged_at):
         waits.append(max(0.0, (case.acknowledged_at - first).total_seconds()))
+
+
+def _regrouped(cases: list[Case], knows: Callable[[Case, datetime], bool]) -> list[Case]:
+    """What people had joined at that moment; what was joined later stands apart, with what it had brought along."""
+    joined = [case for case in cases if case.joined_at is not None]
+    if not joined:
+        return cases
+    targets = {case.joined_into for case in joined}
+    found = {case.id: case for case in cases if case.joined_at is not None or case.id in targets}
+    for case in sorted(joined, key=lambda case: case.joined_at or _ALWAYS):
+        into = found.get(case.joined_into or "")
+        if case.joined_at is None or into is None:
+            continue
+        if knows(case, case.joined_at):
+            taken = [at for at in (into.acknowledged_at, found[case.id].acknowledged_at) if at is not None]
+            found[into.id] = into._replace(acknowledged_at=min(taken, default=None))
+            continue
+        found[into.id] = into._replace(
+            reports=(into.reports[0], *_less(into.reports[1:], case.reports)),
+            calls=_less(into.calls, case.calls),
+            hand_overs=_less(into.hand_overs, case.hand_overs),
+        )
+        found[case.id] = found[case.id]._replace(joined_at=None, closed_at=None)
+    return [found.get(case.id, case) for case in cases]
+
+
+def _less(facts: Sequence[_Fact], gone: Sequence[_Fact]) -> tuple[_Fact, ...]:
+    left = list(facts)
+    for fact in gone:
+        if fact in left:
+            left.remove(fact)
+    return tuple(left)
 
 
 def _take_apart(cells: Counter[_Cell], counted: Figures) -> None:

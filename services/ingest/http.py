@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from schemas.configuration_sources import FormSource, NativeSource, Source
 from schemas.events import Event, Reported
-from services.ingest import body
+from services.ingest import body, form_page
 from services.ingest.auth import Keyring, as_bearer
 from services.ingest.metrics import REPORTS
 from services.ingest.middleware import SOURCE
@@ -63,6 +63,10 @@ class Routes:
         if sender.source.key is not None and name not in self._keys.holders(_shown_key(request, sender.source)):
             raise Refusal(403, f"This key does not belong to the source {quoted(name)}, but to another one.")
         request.scope[SOURCE] = name
+        # A page could be seen by whoever stands beside a person who presses.
+        by_a_person = isinstance(sender.source, FormSource) and not sender.lenient
+        if by_a_person and form_page.wanted(request.headers.get("accept")):
+            return await form_page.shown(self._take(request, sender), sender.sites.language)
         return await self._take(request, sender)
 
     async def get_event(self, request: Request) -> Response:

@@ -22,9 +22,10 @@ class Registered:
 class Sites:
     """The configured sites, by key, and by the names that people and devices use for them."""
 
-    def __init__(self, sites: Mapping[str, Site], timezone: str = "Europe/Berlin") -> None:
+    def __init__(self, sites: Mapping[str, Site], timezone: str = "Europe/Berlin", language: str = "de") -> None:
         self.keys = tuple(sites)
         self.timezone = timezone
+        self.language = language
         names: dict[str, set[str]] = {}
         for key, site in sites.items():
             for name in (key, site.name, site.short):
@@ -83,7 +84,8 @@ def senders(configuration: Configuration, file: Path = Path()) -> dict[str, Send
 
 def sites_of(configuration: Configuration) -> Sites:
     """The sites as senders may name them."""
-    return Sites(configuration.sites, configuration.organisation.timezone)
+    organisation = configuration.organisation
+    return Sites(configuration.sites, organisation.timezone, organisation.language)
 
 
 def secret_of(name: str, source: Source, file: Path) -> bytes:

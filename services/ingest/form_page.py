@@ -1,0 +1,60 @@
+"""The answer for a person who posted a form: some form systems show it to whoever filled the form in."""
+
+from collections.abc import Awaitable
+from html import escape
+from typing import Final
+
+from starlette.responses import HTMLResponse, Response
+
+from services.ingest.problems import Refusal
+
+_TEXTS: Final = {
+    "de": {
+        "taken": "Ihre Meldung ist angekommen.",
+        "close": "Sie können dieses Fenster schließen.",
+        "refused": "Ihre Meldung ist nicht angekommen.",
+        "check": "Bitte prüfen Sie diese Angaben und senden Sie sie noch einmal:",
+        "again": "Bitte senden Sie sie noch einmal, oder melden Sie sich auf anderem Weg.",
+        "danger": "Ist jemand in Gefahr, rufen Sie 110 an.",
+    },
+    "en": {
+        "taken": "Your report has arrived.",
+        "close": "You may close this window.",
+        "refused": "Your report has not arrived.",
+        "check": "Please look at these entries and send them again:",
+        "again": "Please send it again, or report it some other way.",
+        "danger": "If anyone is in danger, call the police.",
+    },
+}
+
+
+def wanted(accept: str | None) -> bool:
+    """Whether the sender would rather have a page than JSON, as every browser does."""
+    ranked: dict[str, float] = {}
+    for one in (accept or "")[:1000].lower().split(","):
+        media_type, *parameters = (part.strip() for part in one.split(";"))
+        quality = next((p[2:] for p in parameters if p.startswith("q=")), "1")
+        ranked[media_type] = float(quality) if quality.replace(".", "", 1).isdecimal() and quality.isascii() else 0.0
+    return ranked.get("text/html", 0.0) > ranked.get("application/json", 0.0)
+
+
+async def shown(answer: Awaitable[Response], language: str) -> Response:
+    """The answer as a page, with the same status; what is wrong is named by the form's own fields."""
+    texts = _TEXTS[language]
+    try:
+        response = await answer
+    except Refusal as refusal:
+        fields = [fault.pointer.removeprefix("/").replace("~1", "/").replace("~0", "~") for fault in refusal.errors]
+        parts = [f"<p>{texts['check' if fields else 'again']}</p>"]
+        parts += [f"<ul>{''.join(f'<li>{escape(field)}</li>' for field in fields)}</ul>"] if fields else []
+        page = _page(language, texts["refused"], "".join([*parts, f"<p>{texts['danger']}</p>"]))
+        return HTMLResponse(page, status_code=refusal.status, headers=refusal.headers)
+    return HTMLResponse(_page(language, texts["taken"], f"<p>{texts['close']}</p>"), response.status_code)
+
+
+def _page(language: str, title: str, content: str) -> str:
+    return (
+        f'<!doctype html><html lang="{language}"><head><meta charset="utf-8"><title>{title}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"></head>'
+        f'<body style="font-family: sans-serif; margin: 2rem"><h1>{title}</h1>{content}</body></html>'
+    )

@@ -189,9 +189,9 @@ class Journal:
     def _open(self) -> JournalFile:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            file = open_journal(self._path, self._lock)
         except OSError as error:
-            raise Unusable(error.strerror or type(error).__name__) from error
+            raise Unusable(f"its directory cannot be made: {error.strerror}") from error
+        file = open_journal(self._path, self._lock)
         self._file = file
         for finding in file.findings:
             log.error("journal.replaced", finding=finding, recovered=file.recovered)

@@ -29,6 +29,7 @@ class _Incident:
     notified: bool = False
     acknowledged: bool = False
     closed: bool = False
+    joined_into: str | None = None
 
     @property
     def status(self) -> Status:
@@ -44,6 +45,8 @@ class _Report:
     source: str | None
     seen_at: float
     incident_id: str | None = None
+    assigned_at: float = 0.0
+    """When it was said to belong to that incident: people regroup, and partitions are read in any order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +83,14 @@ class Statuses:
                 incident.acknowledged = True
             case Change.ESCALATED:
                 # A step is taken only while nobody has the incident: the time of whoever had it ran out.
-                incident.acknowledged = False
+                incident.acknowledged = incident.closed = False
             case Change.CLOSED:
                 incident.closed = True
+            case Change.MERGED if data.into is not None:
+                incident.joined_into = data.into
+            case Change.OPENED:
+                incident.joined_into = None
+                incident.acknowledged = incident.closed = False
             case _:
                 pass
 
@@ -93,7 +101,8 @@ class Statuses:
             source = data.source if speaks_for_sender or event_id == data.incident_id else None
             report = self._reports.setdefault(event_id, _Report(source, at))
             report.source = report.source or source
-            report.incident_id = data.incident_id
+            if at >= report.assigned_at:
+                report.incident_id, report.assigned_at = data.incident_id, at
 
     def is_taken(self, event_id: str) -> bool:
         """Whether alerting is known to have taken the event."""
@@ -106,11 +115,29 @@ class Statuses:
         if source not in (report and report.source, entry and entry.event.source):
             return None
         incident_id = report.incident_id if report else None
-        incident = self._incidents.get(incident_id or "")
-        status = incident.status if incident else Status.ACCEPTED
+        chain = self._chain(incident_id)
+        status = Status.ACCEPTED
+        if chain:
+            incident_id = chain[-1]
+            status = self._incidents[incident_id].status
+        # Who was told of an incident that was joined has been told of its reports, too.
+        if status is Status.ACCEPTED and any(self._incidents[id_].notified for id_ in chain):
+            status = Status.ALERTED
         if status is Status.ACCEPTED and entry is not None:
             status = _until_alerted(entry)
         return Known(status, incident_id)
+
+    def _chain(self, incident_id: str | None) -> list[str]:
+        """The incident, and those that it became part of, one after the other.
+
+        A ring is possible while partitions are read one after the other: two that were joined, parted, and joined
+        the other way round.
+        """
+        chain: list[str] = []
+        while incident_id in self._incidents and incident_id not in chain:
+            chain.append(incident_id)
+            incident_id = self._incidents[incident_id].joined_into
+        return chain
 
     def prune(self, now: float) -> None:
         """Forget what nothing was heard of for `KEPT_FOR`."""

@@ -1,0 +1,101 @@
+"""docs/forms.md, tried: each configuration with the curl line beside it, against a real ingest."""
+
+import base64
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from schemas.events import Event
+from tests.ingest.reading import events_on
+from tests.ingest.support import reported
+from tests.support.chain import Surroundings, ingest_service
+from tests.support.organisation import write_configuration
+from tests.support.service import Service
+from tests.support.waiting import eventually
+
+TEXT = (Path(__file__).parents[2] / "docs/forms.md").read_text()
+KEY = "rk_test_forms_page"
+SECRETS = {
+    "formbricks": "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode(),
+    "typeform": "geheim",
+    "tally": "auch geheim",
+}
+EXPECTED: dict[str, dict[str, Any]] = {
+    "intranet": {"location": "Zimmer 112", "category": "threat", "acute": False,
+                 "description": "Wurde am Schalter laut.\n\nzeugen: B. Beispiel"},
+    "formbricks": {"location": "112", "danger_level": 1, "description": "was: Streit um einen Termin"},
+    "typeform": {"acute": False, "description": None},
+    "tally": {"location": "112", "description": None},
+    "formcycle": {"location": "112", "description": "Tür eingetreten"},
+    "limesurvey": {"location": "112", "description": "Was ist passiert?: Streit um einen Termin"},
+    "formio": {"location": "112", "description": "was: Streit"},
+    "powerautomate": {"location": "112", "acute": False, "description": "was: Streit um einen Termin"},
+}  # fmt: skip
+
+needed = pytest.mark.skipif(
+    any(shutil.which(tool) is None for tool in ("bash", "curl", "openssl")),
+    reason="the examples of the page need bash, curl and openssl",
+)
+
+
+def sources() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL):
+        found |= yaml.safe_load(block.replace('"…"', f'"{hashlib.sha256(KEY.encode()).hexdigest()}"'))["sources"]
+    return found
+
+
+def commands() -> dict[str, str]:
+    blocks = [block for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL) if "curl " in block]
+    return {re.findall(r"/v1/hooks/(\w+)", block)[0]: block for block in blocks}
+
+
+def test_each_sender_has_configuration_and_command() -> None:
+    assert set(sources()) == set(commands()) == set(EXPECTED)
+
+
+def run(command: str, **environment: str) -> str:
+    done = subprocess.run(
+        ["bash", "-euc", command], env=os.environ | environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+@needed
+async def test_each_command_raises_the_report_that_its_configuration_describes(
+    surroundings: Surroundings, services: list[Service]
+) -> None:
+    for name, secret in SECRETS.items():
+        file = surroundings.configuration.parent / "secrets" / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(secret + "\n")
+    write_configuration(surroundings.configuration, lambda content: content["sources"].update(sources()))
+    ingest = ingest_service(surroundings)
+    services.append(ingest)
+    await ingest.start()
+    ids: dict[str, str] = {}
+    for name, command in commands().items():
+        output = run(command, INGEST=ingest.url, KEY=KEY, SECRET=SECRETS.get(name, ""))
+        assert " 202 " in output.splitlines()[0], output
+        answer = json.loads(output.splitlines()[-1])
+        assert answer["warnings"] == []
+        ids[name] = answer["event_id"]
+
+    async def on_kafka() -> dict[str, Event]:
+        return {event.id: event for event in await events_on(surroundings.kafka, surroundings.topic_prefix)}
+
+    events = await eventually(on_kafka, lambda found: set(found) >= set(ids.values()))
+    for name, event_id in ids.items():
+        report = reported(events[event_id]).model_dump(mode="json")
+        assert report["site"] == "bernburg", name
+        assert {key: report[key] for key in EXPECTED[name]} == EXPECTED[name], name
+    for secret in (KEY, *SECRETS.values(), "Streit", "Schalter"):
+        assert secret not in ingest.output

@@ -22,6 +22,7 @@ from services.embedded.output import Output
 from services.embedded.plan import Plan, decide
 from services.embedded.postgres import Postgres
 from services.embedded.process import EmbeddedError, Part
+from services.embedded.restarts import Restarts
 from services.embedded.topics import set_up_topics, topic_settings
 
 _POLL = 0.05  # seconds between two looks at the parts
@@ -35,7 +36,10 @@ class _Stopped(Exception):
 
 
 class Stack:
-    """One run. All processes are started from the main thread: the kernel ties them to it."""
+    """One run. All processes are started from the main thread: the kernel ties them to it.
+
+    The services are started again when they end: only so can they end themselves when nothing else helps.
+    """
 
     def __init__(self, plan: Plan, configuration: Configuration) -> None:
         self._plan = plan
@@ -45,11 +49,12 @@ class Stack:
         self._output = Output(json_only=plan.log_format == "json")
         self._signals = 0
         self._up = False
+        self._restarts = Restarts()
         self._reload = False
         self._terminals = _terminals()
 
     def run(self) -> None:
-        """Start everything and stay until a signal or a crash; in any case nothing is left running.
+        """Start everything and stay until a signal or the end of a server; in any case nothing is left running.
 
         Raises:
             EmbeddedError: a part cannot be started or has ended.
@@ -103,15 +108,33 @@ class Stack:
                 raise _Stopped
             if self._reload and self._up:
                 self._pass_on_reload()
-            for part in self._parts:
-                if not part.running:
-                    raise self._crashed(part)
+            self._look_at_parts()
             if timeout is not None and deadline is not None:
                 if self.preparing:
                     deadline = time.monotonic() + timeout
                 elif time.monotonic() > deadline:
                     raise EmbeddedError(f"{what} not ready in {timeout:.0f} s; see the logs in {self._plan.data.root}")
             time.sleep(_POLL)
+
+    def _look_at_parts(self) -> None:
+        """Start a service again that ended; when anything else ended, so do we.
+
+        Raises:
+            EmbeddedError: a server ended, or a service that cannot be helped by starting it again.
+        """
+        for index, part in enumerate(self._parts):
+            if part.running:
+                continue
+            if not self._up or part.name not in _SERVICES:
+                raise self._crashed(part)
+            now = time.monotonic()
+            if part not in self._restarts:
+                part.process.wait()
+                if not self._restarts.plan(part, now):
+                    raise self._crashed(part)
+                print(f"rufkette: {part.ended()}; starting it again", file=sys.stderr, flush=True)
+            if self._restarts.due(part, now):
+                self._parts[index] = self._start_service(part.name)
 
     def _crashed(self, part: Part) -> EmbeddedError:
         self._output.release()
@@ -172,12 +195,15 @@ class Stack:
 
     def _start_services(self) -> None:
         for name in _SERVICES:
-            command = [sys.executable, "-m", "services.cli", name]
-            part = Part.start(name, command, env=self._plan.environment(os.environ, name), piped=True)
-            self._parts.append(part)
-            self._output.follow(part)
+            self._parts.append(self._start_service(name))
         for name, url in (("ingest", self._plan.ingest_url), ("alerting", self._plan.alerting_url)):
             self._wait(lambda url=url: _answers(f"{url}/readyz"), timeout=_READY, what=name)  # type: ignore[misc]
+
+    def _start_service(self, name: str) -> Part:
+        command = [sys.executable, "-m", "services.cli", name]
+        part = Part.start(name, command, env=self._plan.environment(os.environ, name), piped=True)
+        self._output.follow(part)
+        return part
 
     def _stop(self) -> None:
         self._output.release()

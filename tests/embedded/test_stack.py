@@ -1,5 +1,6 @@
 """`rufkette run` as a person meets it: one process to start, and nothing left when it has ended."""
 
+import contextlib
 import json
 import os
 import pty
@@ -90,13 +91,19 @@ class Run:
 
     def child(self, needle: str) -> int:
         """Process id of the direct child whose command line has `needle`."""
+        found = self.find(needle)
+        assert found is not None, f"no child {needle}"
+        return found
+
+    def find(self, needle: str) -> int | None:
+        """As `child`, or None."""
         listing = subprocess.run(
             ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid), "-ww"],
             capture_output=True,
             text=True,
-            check=True,
+            check=False,
         )
-        return next(int(line.split(None, 1)[0]) for line in listing.stdout.splitlines() if needle in line)
+        return next((int(line.split(None, 1)[0]) for line in listing.stdout.splitlines() if needle in line), None)
 
 
 @pytest.fixture
@@ -164,17 +171,54 @@ def test_the_printed_curl_leads_to_a_mail_and_a_second_start_keeps_it(start: Cal
         ("kafka.Kafka", "Kafka"),
         ("pginstall18/bin/postgres", "PostgreSQL"),
         ("services.embedded.mail", "mail catcher"),
-        ("services.cli ingest", "ingest"),
-        ("services.cli alerting", "alerting"),
     ],
 )
-def test_a_crash_of_one_part_ends_all(start: Callable[..., Run], needle: str, name: str) -> None:
+def test_a_crash_of_a_server_ends_all(start: Callable[..., Run], needle: str, name: str) -> None:
     run = start()
     run.ready()
     os.kill(run.child(needle), signal.SIGKILL)
     assert run.wait() == 1
     assert f"{name} was killed by SIGKILL" in run.err.read_text()
     assert "Traceback" not in run.err.read_text()
+    until(lambda: not run.left(), f"no process left, but {run.left()}")
+
+
+@pytest.mark.parametrize(("name", "row"), [("ingest", "API of ingest"), ("alerting", "desk")])
+def test_a_service_that_crashed_is_started_again(start: Callable[..., Run], name: str, row: str) -> None:
+    run = start()
+    run.ready()
+    address = run.row(row).removesuffix("docs")
+    before = run.child(f"services.cli {name}")
+    os.kill(before, signal.SIGKILL)
+    until(lambda: f"rufkette: {name} was killed by SIGKILL; starting it again" in run.err.read_text(), "a line")
+    until(lambda: run.find(f"services.cli {name}") not in (None, before), "another process")
+
+    def ready() -> bool:
+        try:
+            return httpx.get(f"{address}readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    until(ready, f"{name} is ready again")
+    run.process.send_signal(signal.SIGTERM)
+    assert run.wait() == 0
+    assert run.left() == []
+
+
+def test_a_service_that_crashes_again_and_again_ends_all(start: Callable[..., Run]) -> None:
+    run = start()
+    run.ready()
+
+    def killed_until_the_end() -> bool:
+        if (pid := run.find("services.cli ingest")) is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return run.process.poll() is not None
+
+    until(killed_until_the_end, "the end of all", 60)
+    assert run.wait() == 1
+    assert run.err.read_text().count("starting it again") == 5
+    assert "ingest was killed by SIGKILL; its last lines" in run.err.read_text()
     until(lambda: not run.left(), f"no process left, but {run.left()}")
 
 

@@ -61,8 +61,6 @@ class _Fields:
             for name in one.names:
                 self._by_name.setdefault(name, number)
         self._by_plain_name: dict[str, int] = {}
-        for name, number in self._by_name.items():
-            self._by_plain_name.setdefault(plain(name), number)
 
     def find(self, name: str) -> object:
         """The answer: a field of this name, key or label, else what the JMESPath expression finds."""
@@ -70,7 +68,7 @@ class _Fields:
             name = name[1:-1]  # a name that looks like an expression
         number = self._by_name.get(name)
         if number is None:
-            number = self._by_plain_name.get(plain(name))
+            number = self._by_any_case(plain(name))
         if number is not None:
             self.used.add(number)
             return self._submission.fields[number].value
@@ -78,6 +76,12 @@ class _Fields:
         if isinstance(found, str | list | dict):
             self.used |= {n for n, one in enumerate(self._submission.fields) if _is_or_holds(found, one.raw)}
         return found
+
+    def _by_any_case(self, name: str) -> int | None:
+        if not self._by_plain_name:
+            for known, number in self._by_name.items():
+                self._by_plain_name.setdefault(plain(known), number)
+        return self._by_plain_name.get(name)
 
 
 def _is_or_holds(found: object, raw: object) -> bool:

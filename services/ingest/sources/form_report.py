@@ -36,6 +36,14 @@ class FormRefusal(Refusal):
         self.applied = applied
 
 
+def judged(only: str | None, submission: Submission) -> tuple[str, ...] | None:
+    """None for a message that does not meet the condition; else warnings about it."""
+    met = only is None or matches(only, submission.document)
+    if met is None:
+        return ("the condition `only` cannot be applied to this message; it was taken as met",)
+    return () if met else None
+
+
 def understand(
     submission: Submission,
     sender: Sender,
@@ -60,17 +68,15 @@ def understand(
     Raises:
         Refusal: 422 naming the form's fields; never for a press.
     """
-    warnings = list(submission.warnings)
-    if only is not None:
-        met = matches(only, submission.document)
-        if met is False:
-            return Ignored(NOT_WANTED)
-        if met is None:
-            warnings.append("the condition `only` cannot be applied to this message; it was taken as met")
+    doubts = judged(only, submission)
+    if doubts is None:
+        return Ignored(NOT_WANTED)
+    warnings = [*submission.warnings, *doubts]
     applied = apply(mapping, submission, sender.sites, ignore, lenient=sender.lenient)
     warnings += applied.warnings
     if sender.lenient:
-        warnings += [f"{fault.field} left out: {fault.detail}" for fault in applied.faults]
+        # A site's unknown name is kept, and `report` says so.
+        warnings += [f"{fault.field} left out: {fault.detail}" for fault in applied.faults if fault.field != "site"]
     if "id" in applied.body:
         key = None
     elif key is not None and len(key) > LONGEST["id"]:

@@ -10,8 +10,8 @@ from services.ingest.report_body import LONGEST
 from services.ingest.reports import report
 from services.ingest.sender import Sender
 from services.ingest.sources import signatures
-from services.ingest.sources.form_reading import matches, read
-from services.ingest.sources.form_report import NOT_WANTED, Understood, understand
+from services.ingest.sources.form_reading import read
+from services.ingest.sources.form_report import NOT_WANTED, Understood, judged, understand
 from services.ingest.sources.shape import Emitter, Ignored, Made, Message
 
 
@@ -38,10 +38,11 @@ def explain(message: Message, sender: Sender) -> Understood | Ignored:
         return understand(
             submission, sender, source.map, source.ignore, only=source.only, key=key, at=message.received_at
         )
-    if source.only is not None and matches(source.only, submission.document) is False:
+    doubts = judged(source.only, submission)
+    if doubts is None:
         return Ignored(NOT_WANTED)
     body, warnings = _data(submission.document, sender)
-    warnings = (*submission.warnings, *warnings)
+    warnings = (*submission.warnings, *doubts, *warnings)
     event = report(body, sender, received_at=message.received_at, idempotency_key=key, warnings=warnings)
     return Understood(event, None)
 

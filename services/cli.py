@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from services import plan_cli, simulate_cli, try_source_cli
+from services import deliveries_cli, plan_cli, simulate_cli, try_source_cli
 
 app = typer.Typer(
     name="rufkette",
@@ -245,6 +245,7 @@ def report(
 app.command("announce-test")(plan_cli.announce_test)
 app.command("silence")(plan_cli.silence)
 app.command()(simulate_cli.simulate)
+app.command()(deliveries_cli.deliveries)
 app.command("try-source")(try_source_cli.try_source)
 
 

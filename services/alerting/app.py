@@ -24,6 +24,7 @@ from services.alerting.desk.report_page import report_router
 from services.alerting.desk.router import router_for
 from services.alerting.desk.tokens import Tokens
 from services.alerting.engine import Engine, system_clock
+from services.alerting.letters import Letters
 from services.alerting.mailer import Mailer
 from services.alerting.migrations.apply import migrate_async
 from services.alerting.notices import NoticeMailer
@@ -33,6 +34,7 @@ from services.alerting.reports import Reporting
 from services.alerting.timers import Timers
 from services.common import configuration_file, telemetry
 from services.common.loops import Loop, cancel, run_together
+from services.common.mail_route import MailRoute
 from services.common.outage import Outage
 from services.common.reload import Reloading, counts, hold_sighup
 from services.common.settings import AlertingSettings, unknown_variables
@@ -72,20 +74,14 @@ class Alerting:
         self.relay = LifecycleRelay(self.engine, settings, self.database_outage)
         self.timers = Timers(self.engine, self.database_outage)
         self.attendance = Attendance(self.engine, self.database_outage)
-        self.notices = NoticeMailer(
-            self.engine,
+        fallback = settings.smtp_fallback_url
+        self.route = MailRoute(
             parse_smtp_url(settings.smtp_url.get_secret_value()),
-            settings.mail_from,
-            self.database_outage,
+            parse_smtp_url(fallback.get_secret_value()) if fallback else None,
         )
-        self.mailer = Mailer(
-            self.engine,
-            parse_smtp_url(settings.smtp_url.get_secret_value()),
-            settings.mail_from,
-            settings.public_url,
-            self.tokens,
-            self.database_outage,
-        )
+        self.notices = NoticeMailer(self.engine, self.route, settings.mail_from, self.database_outage)
+        letters = Letters(self.engine, settings.mail_from, settings.public_url, self.tokens)
+        self.mailer = Mailer(self.engine, self.route, letters, self.database_outage)
 
     def take(self, configuration: Configuration) -> None:
         """Decide by this configuration from now on; incidents that are known keep the policy that they have."""
@@ -99,6 +95,7 @@ class Alerting:
             "lag": self.consumer.show_lag,
             "timers": self.timers.run,
             "silences": lambda: planning.run(self.engine, self.database_outage),
+            "mail servers": self.route.run,
             "mailer": self.mailer.run,
             "attendance": self.attendance.run,
             "notices": self.notices.run,
@@ -107,10 +104,14 @@ class Alerting:
         }
 
     async def readiness(self) -> Readiness:
-        """Ready when everything that an alarm needs is there."""
-        dependencies = (self.database_outage, self.consumer.outage, self.mailer.outage)
+        """Ready when everything that an alarm needs is there; degraded while one of two mail servers is not."""
+        dependencies = (self.database_outage, self.consumer.outage)
         problems: dict[str, str] = {outage.what: outage.down for outage in dependencies if outage.down is not None}
-        return Readiness(ready=not problems, status="waiting" if problems else "ok", problems=problems)
+        mail = self.route.state
+        ready = mail.usable and not problems
+        problems |= mail.problems
+        status = "ok" if not problems else "degraded" if ready else "waiting"
+        return Readiness(ready=ready, status=status, problems=problems)
 
     async def work(self) -> None:
         """Bring the database up to date, as soon as it is there, then run every loop."""

@@ -48,7 +48,10 @@ def outbox_id(incident_id: str, notify: Notify) -> uuid.UUID:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A leased mail with its incident; the result counts only with `lease`. `attempt` counts from 1."""
+    """A leased mail with its incident; the result counts only with `lease`. `attempt` counts from 1.
+
+    `crashes`: processes in a row that ended, or stood still, with the mail in hand.
+    """
 
     id: uuid.UUID
     lease: uuid.UUID
@@ -56,6 +59,7 @@ class Mail:
     notify: Notify
     created_at: datetime
     attempt: int
+    crashes: int = 0
 
     def result(self, answer: Answer) -> tuple[str, DeliveryResult]:
         """The input for `decide`."""

@@ -15,9 +15,16 @@ _PART = (
 
 
 def build(headers: Mapping[str, str], text: str, html: str, boundary: str) -> bytes:
-    """The message. `boundary` is any name that no base64 line can be equal to, such as one with a hyphen."""
+    """The message, plain where `html` is empty.
+
+    `boundary` is any name that no base64 line can be equal to, such as one with a hyphen.
+    """
     lines = [f"{name}: {_value(name, value)}" for name, value in headers.items()]
-    lines += ["MIME-Version: 1.0", f'Content-Type: multipart/alternative; boundary="{boundary}"', ""]
+    lines += ["MIME-Version: 1.0"]
+    if not html:
+        lines += ['Content-Type: text/plain; charset="utf-8"', "Content-Transfer-Encoding: base64", "", ""]
+        return "\r\n".join(lines).encode("ascii") + _base64(text)
+    lines += [f'Content-Type: multipart/alternative; boundary="{boundary}"', ""]
     mark = boundary.encode()
     parts = [
         _PART % {b"boundary": mark, b"subtype": subtype, b"body": _base64(body)}

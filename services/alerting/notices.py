@@ -1,14 +1,14 @@
-"""Sends mails about devices: over a connection of its own, and only while no alarm mail is waiting."""
+"""Sends mails about devices: one at a time, and only while no alarm mail is waiting."""
 
 import json
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.mime.text import MIMEText
 from email.utils import format_datetime, formataddr, parseaddr
-from typing import Any, assert_never
+from typing import Any
 
 import sqlalchemy as sa
 import structlog
@@ -21,17 +21,19 @@ from services.alerting.core.incident import Recipient
 from services.alerting.core.maintenance import Notice, Snapshot, compose
 from services.alerting.database import in_transaction, patiently
 from services.alerting.engine import Engine
+from services.alerting.outcomes import MOST_FAULTS, State, delay_after, weigh
 from services.alerting.tables import notices
 from services.alerting.upkeep import repeat
+from services.common.mail_route import MailRoute, Try
 from services.common.outage import Outage
-from services.common.smtp import SmtpServer
-from services.common.smtp_session import SmtpAnswer, SmtpSession, Verdict
 
 log = structlog.get_logger()
 
 _CLOCK = sa.func.clock_timestamp()
 _LOOK_EVERY = 1.0
 _LONGEST_DELAY = 300.0
+EXPIRES = timedelta(days=7)
+"""Older news of a device is of no use: if it still holds, the board and `/devices` say so."""
 _SNAPSHOTS: TypeAdapter[tuple[Snapshot, ...]] = TypeAdapter(tuple[Snapshot, ...])
 
 _CLAIM = sa.text("""
@@ -67,9 +69,9 @@ async def forget(tx: AsyncConnection, before: datetime) -> None:
 class NoticeMailer:
     """`sender` is the From address. Any number of processes may run it."""
 
-    def __init__(self, engine: Engine, server: SmtpServer, sender: str, database: Outage) -> None:
+    def __init__(self, engine: Engine, route: MailRoute, sender: str, database: Outage) -> None:
         self._engine = engine
-        self._server = server
+        self._route = route
         self._sender = sender
         self._envelope_sender = parseaddr(sender)[1]
         self._domain = self._envelope_sender.rpartition("@")[2]
@@ -80,29 +82,35 @@ class NoticeMailer:
         await repeat("notices", self._send_all, _LOOK_EVERY)
 
     async def _send_all(self) -> None:
-        session = SmtpSession(self._server)
-        try:
-            # These mails are rare: between them no connection is held.
-            while await self._send_next(session):
-                pass
-        finally:
-            await session.close()
+        while await self._send_next():
+            pass
 
-    async def _send_next(self, session: SmtpSession) -> bool:
+    async def _send_next(self) -> bool:
         row = await patiently(self._database, self._claim)
         if row is None:
             return False
-        try:
-            message = self._build(row)
-        except Exception:
-            log.exception("mail.unwritable", mail_id=str(row.id), attempt=row.attempts)
-            values: Mapping[str, Any] = {"answer": "COMPOSE", "attempt_at": _in(_LONGEST_DELAY)}
-        else:
-            started = time.perf_counter()
-            answer = await session.send(self._envelope_sender, row.recipient, message)
-            values = _outcome(row, answer, time.perf_counter() - started)
+        values = await self._attempt(row)
         await patiently(self._database, lambda: self._record(row, values))
         return True
+
+    async def _attempt(self, row: sa.Row[Any]) -> Mapping[str, Any]:
+        if self._engine.clock() - row.created_at > EXPIRES:
+            log.info("mail.expired", mail_id=str(row.id), purpose=f"device_{row.news}", attempt=row.attempts)
+            return {"answer": "EXPIRED - too old to be of use", "state": State.EXPIRED.value, "answered_at": _CLOCK}
+        started = time.perf_counter()
+        try:
+            message = self._build(row)
+            tries = await self._route.send(self._envelope_sender, row.recipient, message)
+        except Exception as error:
+            log.exception("mail.unwritable", mail_id=str(row.id), attempt=row.attempts)
+            if row.attempts >= MOST_FAULTS:
+                return {
+                    "answer": f"BUG - {type(error).__name__}",
+                    "state": State.SET_ASIDE.value,
+                    "answered_at": _CLOCK,
+                }
+            return {"answer": f"BUG - {type(error).__name__}", "attempt_at": _in(delay_after(row.attempts))}
+        return _outcome(row, tries, time.perf_counter() - started)
 
     async def _claim(self) -> sa.Row[Any] | None:
         return await in_transaction(self._engine.database, _claim)
@@ -136,32 +144,33 @@ class NoticeMailer:
         return mime.as_bytes()
 
 
-def _outcome(row: sa.Row[Any], answer: SmtpAnswer, took: float) -> Mapping[str, Any]:
+def _outcome(row: sa.Row[Any], tries: Sequence[Try], took: float) -> Mapping[str, Any]:
     """Says what became of the mail; returns what is recorded of it."""
+    # Without a count of faults of its own: after so many attempts a mail that one server finds faulty is given up.
+    state, by = weigh(tries, row.attempts - 1)
     about = {
         "mail_id": str(row.id),
         "purpose": f"device_{row.news}",
         "site": row.site,
         "role": row.role,
         "attempt": row.attempts,
-        "stage": answer.stage,
-        "code": answer.code,
+        "via": by.via,
+        "stage": by.answer.stage,
+        "code": by.answer.code,
         "duration_ms": round(took * 1000, 1),
     }
-    text = f"{answer.stage} {answer.code or '-'} {answer.text}"[:500]
-    match answer.verdict:
-        case Verdict.ACCEPTED:
-            log.info("mail.accepted", **about)
-            return {"answer": text, "state": "accepted", "answered_at": _CLOCK}
-        case Verdict.REFUSED:
-            log.error("mail.refused", **about)
-            return {"answer": text, "state": "refused", "answered_at": _CLOCK}
-        case Verdict.DEFERRED:
-            seconds = min(_LONGEST_DELAY, 2.0 ** min(row.attempts - 1, 10))
-            log.warning("mail.deferred", **about, seconds=seconds)
-            return {"answer": text, "attempt_at": _in(seconds)}
-        case _:
-            assert_never(answer.verdict)
+    recorded = {"answer": str(by.answer), "via": by.via}
+    if state is State.DUE:
+        seconds = delay_after(row.attempts, _LONGEST_DELAY)
+        log.warning("mail.deferred", **about, seconds=round(seconds, 1))
+        return recorded | {"attempt_at": _in(seconds)}
+    if state is State.ACCEPTED:
+        log.info("mail.accepted", **about)
+    elif state is State.REFUSED:
+        log.error("mail.refused", **about)
+    else:
+        log.error("mail.set_aside", **about)
+    return recorded | {"state": state.value, "answered_at": _CLOCK}
 
 
 def _in(seconds: float) -> sa.ColumnElement[datetime]:

@@ -122,9 +122,24 @@ outbox = sa.Table(
     sa.Column("lease_until", _instant),
     sa.Column("answered_at", _instant),
     sa.Column("answer", sa.Text),
+    sa.Column("via", sa.Text),
+    sa.Column("crashes", sa.SmallInteger, nullable=False, server_default="0"),
     sa.Index("outbox_due", "urgency", "created_at", postgresql_where=sa.text("state = 'due'")),
 )
-"""One row a mail. `state`: due, accepted, refused, withdrawn; `answer` is the mail server's code and text."""
+"""One row a mail. `state`: see `outcomes.State`, or withdrawn; `answer` is the last code and text of a mail server,
+`via` says which one (normal, fallback); `crashes` counts processes in a row that ended with the mail in hand.
+"""
+
+mail_attempts = sa.Table(
+    "mail_attempts",
+    metadata,
+    sa.Column("mail_id", sa.Uuid, sa.ForeignKey("outbox.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("attempt", sa.Integer, primary_key=True),
+    sa.Column("via", sa.Text, primary_key=True),
+    sa.Column("at", _instant, nullable=False, server_default=sa.func.clock_timestamp()),
+    sa.Column("answer", sa.Text, nullable=False),
+)
+"""Answers of mail servers that did not take a mail; the last answer of all stands in the outbox."""
 
 relay = sa.Table(
     "relay",
@@ -186,6 +201,7 @@ notices = sa.Table(
     sa.Column("lease_until", _instant),
     sa.Column("answered_at", _instant),
     sa.Column("answer", sa.Text),
+    sa.Column("via", sa.Text),
     sa.Index("notices_due", "created_at", postgresql_where=sa.text("state = 'due'")),
 )
 """Mails about devices, one row a mail. Apart from the outbox, so that they are in no alarm's way."""

@@ -109,6 +109,7 @@ class AlertingSettings(DatabaseSettings):
     """`rufkette alerting`."""
 
     smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url)]
+    smtp_fallback_url: Annotated[SecretStr, AfterValidator(_smtp_url)] | None = None
     mail_from: str
     alerting_host: str = "127.0.0.1"
     alerting_port: Port = 8081

@@ -19,10 +19,12 @@ from services.alerting.core.devices import DeviceState
 from services.alerting.core.policy import Rules
 from services.alerting.database import in_transaction
 from services.alerting.desk.tokens import Tokens
+from services.alerting.letters import Letters
 from services.alerting.mailer import Mailer
 from services.alerting.notices import NoticeMailer
 from services.alerting.tables import device_signs, devices, incidents, notices, outbox, relay
 from services.common.loops import run_together
+from services.common.mail_route import MailRoute
 from services.common.outage import Outage
 from services.common.smtp import parse_smtp_url
 from tests.alerting.conftest import Shell
@@ -237,7 +239,7 @@ def about_bernburg(sink: SmtpSink) -> list[Received]:
 
 async def send(office: Office, sink: SmtpSink, *, until_states: list[str]) -> None:
     """Run the mailer until all notices have these states."""
-    mailer = NoticeMailer(office.engine, parse_smtp_url(sink.url), MAIL_FROM, Outage("database"))
+    mailer = NoticeMailer(office.engine, MailRoute(parse_smtp_url(sink.url)), MAIL_FROM, Outage("database"))
     task = asyncio.create_task(run_together({"notices": mailer.run}))
 
     async def done() -> bool:
@@ -299,9 +301,10 @@ async def test_a_recipient_that_is_refused_is_recorded(office: Office, smtp_sink
 async def test_alarms_go_first(office: Office, smtp_sink: SmtpSink) -> None:
     await office.look_later(61)
     await office.apply(*(report(office.now, location=f"room {n}") for n in range(20)))
-    server = parse_smtp_url(smtp_sink.url)
-    alarms = Mailer(office.engine, server, MAIL_FROM, "https://d.example.org", Tokens(["k" * 16]), Outage("database"))
-    about_devices = NoticeMailer(office.engine, server, MAIL_FROM, Outage("database"))
+    route = MailRoute(parse_smtp_url(smtp_sink.url))
+    letters = Letters(office.engine, MAIL_FROM, "https://d.example.org", Tokens(["k" * 16]))
+    alarms = Mailer(office.engine, route, letters, Outage("database"))
+    about_devices = NoticeMailer(office.engine, route, MAIL_FROM, Outage("database"))
     task = asyncio.create_task(run_together({"alarms": alarms.run, "notices": about_devices.run}))
     waiting = len(await office.rows(outbox))
     mails = await smtp_sink.wait_for(waiting + 2)
@@ -316,7 +319,7 @@ async def test_a_mail_that_cannot_be_written_holds_back_no_other(office: Office,
     async with office.database.begin() as tx:
         broken = sa.update(notices).where(notices.c.site == "bernburg").values(devices='[{"id": 1}]')
         await tx.execute(broken)
-    await send(office, smtp_sink, until_states=["accepted", "due"])
+    await send(office, smtp_sink, until_states=["accepted", "set_aside"])
 
 
 async def test_a_bug_about_devices_does_not_end_the_loop() -> None:

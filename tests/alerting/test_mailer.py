@@ -10,26 +10,18 @@ from services.alerting import store
 from services.alerting.core.effects import Action, Click
 from services.alerting.core.incident import Incident
 from services.alerting.core.policy import Rules
-from services.alerting.desk.tokens import Tokens
-from services.alerting.mailer import Mailer
 from services.alerting.tables import incidents, outbox
-from services.common.loops import cancel
-from services.common.outage import Outage
-from services.common.smtp import parse_smtp_url
+from services.common.mail_route import MailRoute
 from tests.alerting.conftest import Shell
+from tests.alerting.mailing import mailing
 from tests.core.office import report
 from tests.support.smtp_sink import SmtpSink
 
-MAIL_FROM = "Rufkette <rufkette@example.org>"
-
 
 @pytest.fixture
-async def mailer(shell: Shell, smtp_sink: SmtpSink) -> AsyncIterator[Mailer]:
-    server = parse_smtp_url(smtp_sink.url)
-    mailer = Mailer(shell.engine, server, MAIL_FROM, "https://desk.example.org", Tokens(["k" * 16]), Outage("database"))
-    task = asyncio.create_task(mailer.run())
-    yield mailer
-    await cancel({task})
+async def mailer(shell: Shell, smtp_sink: SmtpSink) -> AsyncIterator[MailRoute]:
+    async with mailing(shell.engine, smtp_sink) as route:
+        yield route
 
 
 async def state(shell: Shell) -> Incident:
@@ -50,7 +42,7 @@ def at_night(shell: Shell) -> None:
     shell.now = datetime.fromisoformat("2026-11-20T22:00:00+00:00")
 
 
-async def test_a_mail_is_delivered_with_its_headers(shell: Shell, mailer: Mailer, smtp_sink: SmtpSink) -> None:
+async def test_a_mail_is_delivered_with_its_headers(shell: Shell, mailer: MailRoute, smtp_sink: SmtpSink) -> None:
     at_night(shell)
     await shell.apply(report(shell.now, id="e", danger_level=2, category=Category.THREAT))
     (mail,) = await smtp_sink.wait_for(1)
@@ -71,7 +63,9 @@ async def test_a_mail_is_delivered_with_its_headers(shell: Shell, mailer: Mailer
     assert (await state(shell)).notified
 
 
-async def test_one_bad_address_does_not_hold_back_the_others(shell: Shell, mailer: Mailer, smtp_sink: SmtpSink) -> None:
+async def test_one_bad_address_does_not_hold_back_the_others(
+    shell: Shell, mailer: MailRoute, smtp_sink: SmtpSink
+) -> None:
     shell.now = datetime.fromisoformat("2026-11-20T09:00:00+00:00")
     smtp_sink.refuse_recipient("wache@example.org")
     await shell.apply(report(shell.now))
@@ -82,7 +76,7 @@ async def test_one_bad_address_does_not_hold_back_the_others(shell: Shell, maile
 
 
 async def test_a_step_that_reaches_nobody_is_followed_by_the_next_at_once(
-    shell: Shell, mailer: Mailer, smtp_sink: SmtpSink
+    shell: Shell, mailer: MailRoute, smtp_sink: SmtpSink
 ) -> None:
     at_night(shell)
     smtp_sink.refuse_recipient("leitung@example.org")
@@ -93,7 +87,7 @@ async def test_a_step_that_reaches_nobody_is_followed_by_the_next_at_once(
 
 @pytest.mark.parametrize("answer", ["451 4.3.0 later", "421 4.3.2 closing"])
 async def test_a_passing_refusal_is_tried_again_as_the_same_mail(
-    shell: Shell, mailer: Mailer, smtp_sink: SmtpSink, answer: str
+    shell: Shell, mailer: MailRoute, smtp_sink: SmtpSink, answer: str
 ) -> None:
     at_night(shell)
     smtp_sink.answer_data(answer)
@@ -106,7 +100,7 @@ async def test_a_passing_refusal_is_tried_again_as_the_same_mail(
 
 
 async def test_a_connection_lost_after_data_is_tried_again_as_the_same_mail(
-    shell: Shell, mailer: Mailer, smtp_sink: SmtpSink
+    shell: Shell, mailer: MailRoute, smtp_sink: SmtpSink
 ) -> None:
     at_night(shell)
     smtp_sink.misbehave("drop")
@@ -116,21 +110,21 @@ async def test_a_connection_lost_after_data_is_tried_again_as_the_same_mail(
     assert first.message["Message-ID"] == second.message["Message-ID"]
 
 
-async def test_a_mail_server_that_is_away_is_waited_for(shell: Shell, mailer: Mailer, smtp_sink: SmtpSink) -> None:
+async def test_a_mail_server_that_is_away_is_waited_for(shell: Shell, mailer: MailRoute, smtp_sink: SmtpSink) -> None:
     at_night(shell)
     await smtp_sink.stop()
     await shell.apply(report(shell.now))
     async with asyncio.timeout(10):
-        while mailer.outage.down is None:
+        while mailer.usable:
             await asyncio.sleep(0.02)
     await smtp_sink.start()
     await smtp_sink.wait_for(1)
     await answered(shell, "accepted")
-    assert mailer.outage.down is None
+    assert mailer.usable
 
 
 async def test_a_kept_connection_that_the_server_closed_costs_no_attempt(
-    shell: Shell, mailer: Mailer, smtp_sink: SmtpSink
+    shell: Shell, mailer: MailRoute, smtp_sink: SmtpSink
 ) -> None:
     at_night(shell)
     await shell.apply(report(shell.now, location="1"))
@@ -148,30 +142,24 @@ async def test_the_worst_goes_first(shell: Shell, smtp_sink: SmtpSink) -> None:
     for number in range(30):
         await shell.apply(report(shell.now, location=f"a{number}", danger_level=2))
     await shell.apply(report(shell.now, location="worst", danger_level=3))
-    server = parse_smtp_url(smtp_sink.url)
-    mailer = Mailer(shell.engine, server, MAIL_FROM, "https://d.example.org", Tokens(["k" * 16]), Outage("database"))
-    task = asyncio.create_task(mailer.run())
-    mails = await smtp_sink.wait_for(31)
-    await cancel({task})
+    async with mailing(shell.engine, smtp_sink):
+        mails = await smtp_sink.wait_for(31)
     assert "NOTFALL" in " ".join(mail.subject for mail in mails[:8])
 
 
 async def test_two_mailers_send_each_mail_once(
-    shell: Shell, mailer: Mailer, smtp_sink: SmtpSink, database: AsyncEngine
+    shell: Shell, mailer: MailRoute, smtp_sink: SmtpSink, database: AsyncEngine
 ) -> None:
     at_night(shell)
-    server = parse_smtp_url(smtp_sink.url)
-    second = Mailer(shell.engine, server, MAIL_FROM, "https://d.example.org", Tokens(["k" * 16]), Outage("database"))
-    task = asyncio.create_task(second.run())
-    await shell.apply(*(report(shell.now, location=f"room {n}") for n in range(60)))
-    await answered(shell, *["accepted"] * 60)
-    await cancel({task})
+    async with mailing(shell.engine, smtp_sink):
+        await shell.apply(*(report(shell.now, location=f"room {n}") for n in range(60)))
+        await answered(shell, *["accepted"] * 60)
     ids = [mail.message["Message-ID"] for mail in smtp_sink.received]
     assert len(ids) == len(set(ids)) == 60
 
 
 async def test_those_who_were_told_hear_who_took_over_and_how_it_ended(
-    shell: Shell, mailer: Mailer, smtp_sink: SmtpSink
+    shell: Shell, mailer: MailRoute, smtp_sink: SmtpSink
 ) -> None:
     at_night(shell)
     await shell.apply(report(shell.now, id="e"))
@@ -185,7 +173,7 @@ async def test_those_who_were_told_hear_who_took_over_and_how_it_ended(
 
 
 async def test_a_mail_that_cannot_be_written_does_not_hold_back_the_others(
-    shell: Shell, mailer: Mailer, smtp_sink: SmtpSink
+    shell: Shell, mailer: MailRoute, smtp_sink: SmtpSink
 ) -> None:
     at_night(shell)
     sound = shell.engine.rules

@@ -15,7 +15,7 @@ def parse(raw: bytes) -> EmailMessage:
     return message
 
 
-@given(subject=TEXT, text=TEXT, html=TEXT)
+@given(subject=TEXT, text=TEXT, html=TEXT.filter(bool))
 @example(subject="ÜBERNOMMEN Zi. 112 Bernburg · Bedrohung · 110" * 4, text="ä" * 5000, html="<p>€</p>")
 @example(subject="a\r\nBcc: x@example.org", text=".\r\n.\r\n", html="--rufkette-1--")
 def test_what_is_written_can_be_read_by_the_standard_library(subject: str, text: str, html: str) -> None:
@@ -34,3 +34,10 @@ def test_what_is_written_can_be_read_by_the_standard_library(subject: str, text:
 def test_a_subject_with_umlauts_arrives_as_it_was_written() -> None:
     subject = "ÜBERNOMMEN Zi. 112 Bernburg · Körperliche Gewalt · 110"
     assert parse(build({"Subject": subject}, "", "", "rufkette-1"))["Subject"] == subject
+
+
+@given(subject=TEXT, text=TEXT)
+def test_a_plain_mail_has_one_part(subject: str, text: str) -> None:
+    message = parse(build({"From": "r@example.org", "Subject": subject}, text, "", "rufkette-1"))
+    assert message.get_content_type() == "text/plain"
+    assert message.get_payload(decode=True) == text.encode()

@@ -12,7 +12,8 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from services.embedded.process import free_port
 
-Fault = Literal["drop", "stall"]
+Fault = Literal["drop", "stall", "garbage"]
+Stage = Literal["CONNECT", "MAIL", "RCPT", "DATA"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class SmtpSink:
     received: list[Received] = field(default_factory=list)
     connections: int = 0
     _rcpt: dict[str, _Programme] = field(default_factory=dict)
-    _data: list[_Programme] = field(default_factory=list)
+    _stages: dict[Stage, list[_Programme]] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _server: asyncio.Server | None = None
     _protocols: list[SMTP] = field(default_factory=list)
@@ -91,16 +92,24 @@ class SmtpSink:
 
     def answer_data(self, answer: str, times: int | None = 1) -> None:
         """Answer the end of DATA with an error such as `451 4.3.0 later`."""
-        self._data.append(_Programme(answer, times))
+        self.answer("DATA", answer, times)
 
-    def misbehave(self, fault: Fault, times: int | None = 1) -> None:
-        """After DATA `drop` the connection without an answer, or `stall` (keep it open and say nothing)."""
-        self._data.append(_Programme(fault, times))
+    def answer(self, stage: Stage, answer: str, times: int | None = None) -> None:
+        """Answer at this stage with an error, `times` times or always; `CONNECT` is the greeting."""
+        self._stages.setdefault(stage, []).append(_Programme(answer, times))
+
+    def misbehave(self, fault: Fault, times: int | None = 1, *, at: Stage = "DATA") -> None:
+        """At this stage `drop` the connection without an answer, `stall` (say nothing), or say what is no SMTP."""
+        self.answer(at, fault, times)
+
+    def lie(self, times: int | None = 1) -> None:
+        """Answer the end of DATA with 250, and drop the connection before that arrives whole."""
+        self.answer("DATA", "lie", times)
 
     def behave(self) -> None:
         """Forget all faults."""
         self._rcpt.clear()
-        self._data.clear()
+        self._stages.clear()
 
     async def wait_for(self, count: int, timeout: float = 15.0) -> list[Received]:  # noqa: ASYNC109 – reads best so
         """Wait until `count` mails were accepted (more are no error); returns all that were."""
@@ -124,32 +133,75 @@ class SmtpSink:
 
     def _protocol(self) -> SMTP:
         self.connections += 1
-        protocol = SMTP(self, hostname="sink.test", enable_SMTPUTF8=True, data_size_limit=50_000_000)
+        protocol = _Server(self, hostname="sink.test", enable_SMTPUTF8=True, data_size_limit=50_000_000)
         self._protocols.append(protocol)
         return protocol
 
-    async def handle_RCPT(  # noqa: N802 – aiosmtpd calls it by this name
+    def programmed(self, stage: Stage) -> str | None:
+        """What was asked for at this stage; takes one of its times."""
+        return next((p.answer for p in self._stages.get(stage, ()) if _use(p)), None)
+
+    async def handle_MAIL(  # noqa: N802 – aiosmtpd calls it by this name
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if (answer := await _misbehaving(server, self.programmed("MAIL"))) is not None:
+            return answer
+        envelope.mail_from = address
+        return "250 OK"
+
+    async def handle_RCPT(  # noqa: N802 – likewise
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         programme = self._rcpt.get(address.casefold())
         if programme is not None and _use(programme):
             return programme.answer
+        if (answer := await _misbehaving(server, self.programmed("RCPT"))) is not None:
+            return answer
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> Any:  # noqa: N802 – likewise
-        answer = next((p.answer for p in self._data if _use(p)), "250 2.0.0 taken")
+        answer = self.programmed("DATA") or "250 2.0.0 taken"
         content = envelope.content
         assert isinstance(content, bytes)
         self.received.append(
             Received(envelope.mail_from or "", tuple(envelope.rcpt_tos), content, time.monotonic(), answer)
         )
         self._changed.set()
-        if answer == "drop" and server.transport is not None:
+        return await _misbehaving(server, answer)
+
+
+class _Server(SMTP):
+    """Greets as it is told."""
+
+    _greeted = False
+
+    async def push(self, status: Any) -> None:
+        handler = self.event_handler
+        if not self._greeted and isinstance(handler, SmtpSink):
+            self._greeted = True
+            status = await _misbehaving(self, handler.programmed("CONNECT")) or status
+            await super().push(status)
+            if not str(status).startswith("220") and self.transport is not None:
+                self.transport.close()
+            return
+        await super().push(status)
+
+
+async def _misbehaving(server: SMTP, answer: str | None) -> str | None:
+    """The answer to give; what is none is done here."""
+    match answer:
+        case "drop" if server.transport is not None:
             server.transport.close()
-        elif answer == "stall":
+        case "lie":
+            assert isinstance(server.transport, asyncio.Transport)
+            server.transport.write(b"250-2.0.0 taken")
+            server.transport.close()
+        case "stall":
             await asyncio.Event().wait()
-        return answer
+        case "garbage":
+            return "\x00\x07 what?"
+    return answer
 
 
 def _use(programme: _Programme) -> bool:

@@ -18,6 +18,8 @@ class Purpose(StrEnum):
     REMINDER = "reminder"
     CLOSED = "closed"
     SILENCE_ENDED = "silence_ended"
+    UNSENDABLE = "unsendable"
+    """To the emergency contacts: an alarm mail could not be sent. Asked for by the mailer, never by a decision."""
     JOINED = "joined"
 
 

@@ -10,13 +10,14 @@ from schemas.configuration import PoliceFlag, Policy
 from schemas.events import Category, Kind, Mode, Outcome, PoliceWish
 
 UNKNOWN_LEVEL_COUNTS_AS = 2
-_ALPHABET: Final = "23456789ACDEFHJKLMNPRTUVWXYZ"
+ALPHABET: Final = "23456789ACDEFHJKLMNPRTUVWXYZ"
+"""Of incidents' codes."""
 
 
 def code_of(incident_id: str) -> str:
     """Four characters to say on the phone ("Vorgang 7F3K"); no letters or digits that sound or look alike."""
     number = int.from_bytes(hashlib.sha256(incident_id.encode()).digest()[:4], "big")
-    return "".join(_ALPHABET[number // len(_ALPHABET) ** i % len(_ALPHABET)] for i in range(4))
+    return "".join(ALPHABET[number // len(ALPHABET) ** i % len(ALPHABET)] for i in range(4))
 
 
 class Status(StrEnum):

@@ -17,6 +17,7 @@ from services.alerting.core.mail_parts import Letter, Section
 from services.alerting.core.policy import Rules
 from services.alerting.core.summary import silence_ended
 from services.alerting.core.telling import Telling, many_lines, one_line
+from services.alerting.core.unsendable import unsendable
 
 SUBJECT_LIMIT = 200
 """Characters; mail programs show far less, and header lines must stay short."""
@@ -26,7 +27,7 @@ _MANY_REPORTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A mail without its envelope. `subject` is one line; `html` is a whole document."""
+    """A mail without its envelope. `subject` is one line; `html` is a whole document, or empty in a plain mail."""
 
     subject: str
     text: str
@@ -44,6 +45,9 @@ def compose(incident: Incident, notify: Notify, rules: Rules, *, now: datetime, 
         now: dates are named when they are not today's.
         link: address of the page where this recipient can act.
     """
+    if notify.purpose is Purpose.UNSENDABLE:
+        plain = unsendable(incident, rules, link)
+        return Message(plain.subject, plain.text, "", importance_high=_high(incident))
     telling = Telling.of(incident, rules, now)
     full = rules.details(notify.recipient.role) == "full"
     match notify.purpose:
@@ -62,8 +66,12 @@ def compose(incident: Incident, notify: Notify, rules: Rules, *, now: datetime, 
         case _:
             assert_never(notify.purpose)
     # Only an alarm asks for something; marking the all-clear as important would make the mark mean nothing.
-    high = notify.purpose is Purpose.ALARM and incident.level >= 2
+    high = notify.purpose is Purpose.ALARM and _high(incident)
     return Message(_subject(telling, notify.purpose), letter.as_text(), render(letter), high)
+
+
+def _high(incident: Incident) -> bool:
+    return incident.level >= 2
 
 
 def subject(incident: Incident, purpose: Purpose, rules: Rules, *, now: datetime) -> str:

@@ -1,0 +1,211 @@
+"""Two mail servers: what one does not take, the other does."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from services.alerting.core.effects import Action, Click
+from services.alerting.tables import mail_attempts, outbox
+from services.common.mail_route import MailRoute
+from services.common.mail_switch import FAILURES
+from tests.alerting.conftest import Shell
+from tests.alerting.mailing import mailing
+from tests.alerting.test_mailer import answered, at_night
+from tests.core.office import report
+from tests.support.smtp_sink import Received, SmtpSink
+
+
+@pytest.fixture
+async def second() -> AsyncIterator[SmtpSink]:
+    sink = SmtpSink()
+    await sink.start()
+    yield sink
+    await sink.stop()
+
+
+@pytest.fixture
+async def route(shell: Shell, smtp_sink: SmtpSink, second: SmtpSink) -> AsyncIterator[MailRoute]:
+    at_night(shell)
+    async with mailing(shell.engine, smtp_sink, second) as route:
+        async with asyncio.timeout(10):
+            while route.state.problems:
+                await asyncio.sleep(0.02)
+        yield route
+
+
+async def vias(shell: Shell) -> list[tuple[str, str | None]]:
+    return sorted((row.state, row.via) for row in await shell.rows(outbox))
+
+
+def message_ids(mails: Sequence[Received]) -> set[str]:
+    return {str(mail.message["Message-ID"]) for mail in mails}
+
+
+async def presses(shell: Shell, *rooms: str) -> None:
+    for room in rooms:
+        await shell.apply(report(shell.now, location=room))
+
+
+async def until(route: MailRoute, **state: bool) -> None:
+    """Wait until the fallback is engaged, or is not."""
+    async with asyncio.timeout(20):
+        while route.engaged is not state["engaged"]:
+            await asyncio.sleep(0.02)
+
+
+async def test_the_normal_server_is_used_while_it_works(
+    shell: Shell, route: MailRoute, smtp_sink: SmtpSink, second: SmtpSink
+) -> None:
+    await presses(shell, "1", "2")
+    await smtp_sink.wait_for(2)
+    await answered(shell, "accepted", "accepted")
+    assert await vias(shell) == [("accepted", "normal")] * 2
+    assert second.received == []
+
+
+@pytest.mark.parametrize(
+    "answer", ["451 4.3.0 later", "421 4.3.2 closing", "554 5.6.0 content", "drop", "lie", "garbage"]
+)
+async def test_what_the_normal_server_does_not_take_goes_over_the_fallback_at_once(
+    shell: Shell, route: MailRoute, smtp_sink: SmtpSink, second: SmtpSink, answer: str
+) -> None:
+    smtp_sink.answer_data(answer, times=None)
+    await presses(shell, "1")
+    (mail,) = await second.wait_for(1)
+    await answered(shell, "accepted")
+    assert mail.message["X-Rufkette-Attempt"] == "1"
+    assert message_ids(smtp_sink.received) == message_ids(second.received)
+    assert await vias(shell) == [("accepted", "fallback")]
+    (attempt,) = await shell.rows(mail_attempts)
+    assert (attempt.attempt, attempt.via) == (1, "normal")
+    assert attempt.answer.startswith("DATA ")
+
+
+@pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA"])
+async def test_a_normal_server_that_hangs_costs_five_seconds(
+    shell: Shell, route: MailRoute, smtp_sink: SmtpSink, second: SmtpSink, stage: str
+) -> None:
+    smtp_sink.misbehave("stall", times=None, at=stage)  # type: ignore[arg-type] # a stage each
+    await presses(shell, "1")
+    await second.wait_for(1)
+    await answered(shell, "accepted")
+    assert len(second.received) == 1
+    assert await vias(shell) == [("accepted", "fallback")]
+
+
+@pytest.mark.parametrize(
+    ("stage", "answer"),
+    [("CONNECT", "554 5.7.1 go away"), ("MAIL", "550 5.7.1 not you"), ("RCPT", "554 relaying denied")],
+)
+async def test_a_server_that_refuses_us_is_no_reason_to_give_up(
+    shell: Shell, smtp_sink: SmtpSink, second: SmtpSink, stage: str, answer: str
+) -> None:
+    at_night(shell)
+    smtp_sink.answer(stage, answer)  # type: ignore[arg-type] # a stage each
+    async with mailing(shell.engine, smtp_sink, second):
+        await presses(shell, "1")
+        await second.wait_for(1)
+        await answered(shell, "accepted")
+    assert await vias(shell) == [("accepted", "fallback")]
+
+
+async def test_without_a_fallback_a_server_that_refuses_us_is_asked_again(shell: Shell, smtp_sink: SmtpSink) -> None:
+    at_night(shell)
+    smtp_sink.answer("RCPT", "550 5.7.1 relaying denied", times=2)
+    async with mailing(shell.engine, smtp_sink):
+        await presses(shell, "1")
+        (mail,) = await smtp_sink.wait_for(1)
+    assert mail.message["X-Rufkette-Attempt"] == "3"
+
+
+async def test_a_closed_list_at_a_server_that_takes_other_mails_is_a_bad_address(
+    shell: Shell, smtp_sink: SmtpSink
+) -> None:
+    at_night(shell)
+    async with mailing(shell.engine, smtp_sink):
+        await presses(shell, "1")
+        await answered(shell, "accepted")
+        smtp_sink.refuse_recipient("leitung@example.org", "550 5.7.1 members only")
+        await presses(shell, "2")
+        await answered(shell, "accepted", "refused", "accepted")
+
+
+async def test_a_refused_recipient_is_not_asked_for_at_the_fallback(
+    shell: Shell, route: MailRoute, smtp_sink: SmtpSink, second: SmtpSink
+) -> None:
+    smtp_sink.refuse_recipient("leitung@example.org")
+    await presses(shell, "1")
+    (mail,) = await smtp_sink.wait_for(1)
+    assert mail.recipients == ("vertretung@example.org",)
+    assert second.received == []
+
+
+async def test_a_server_that_refuses_everybody_is_not_believed(
+    shell: Shell, route: MailRoute, smtp_sink: SmtpSink, second: SmtpSink
+) -> None:
+    smtp_sink.answer("RCPT", "550 5.1.1 unknown")
+    await presses(shell, "1")
+    (mail,) = await second.wait_for(1)
+    assert mail.recipients == ("bereitschaft@example.org",)  # of the third step, taken at once
+
+
+async def test_a_fallback_that_fails_too(shell: Shell, route: MailRoute, smtp_sink: SmtpSink, second: SmtpSink) -> None:
+    smtp_sink.answer_data("451 4.3.0 later", times=2)
+    second.answer_data("452 4.3.1 full", times=1)
+    await presses(shell, "1")
+    (mail,) = await second.wait_for(1)
+    assert mail.message["X-Rufkette-Attempt"] == "2"
+    await answered(shell, "accepted")
+    attempts = [(row.attempt, row.via) for row in await shell.rows(mail_attempts)]
+    assert sorted(attempts) == [(1, "fallback"), (1, "normal"), (2, "normal")]
+
+
+async def test_after_some_failures_all_goes_over_the_fallback_and_back(
+    shell: Shell, route: MailRoute, smtp_sink: SmtpSink, second: SmtpSink
+) -> None:
+    smtp_sink.answer_data("451 4.3.0 later", times=None)
+    await presses(shell, *map(str, range(FAILURES)))
+    await until(route, engaged=True)
+    await second.wait_for(FAILURES)
+    assert route.state.usable
+    assert route.state.problems == {"mail_server": "in trouble"}
+    smtp_sink.behave()
+    rooms = 0
+    async with asyncio.timeout(20):
+        while route.engaged:
+            await presses(shell, f"later {rooms}")
+            rooms += 1
+            await answered(shell, *["accepted"] * (FAILURES + rooms))
+    assert [mail.subject.split()[1] for mail in smtp_sink.accepted] == ["later"]
+    assert route.state.problems == {}
+
+
+async def test_a_server_that_was_only_away_is_used_again_without_a_trial(
+    shell: Shell, route: MailRoute, smtp_sink: SmtpSink, second: SmtpSink
+) -> None:
+    await smtp_sink.stop()
+    await presses(shell, *map(str, range(FAILURES)))
+    await second.wait_for(FAILURES)
+    await until(route, engaged=True)
+    await smtp_sink.start()
+    await until(route, engaged=False)
+    await presses(shell, "after")
+    await smtp_sink.wait_for(1)
+
+
+async def test_a_mail_that_was_withdrawn_meanwhile_is_not_sent_over_the_fallback(
+    shell: Shell, route: MailRoute, smtp_sink: SmtpSink, second: SmtpSink
+) -> None:
+    smtp_sink.misbehave("stall", times=None)
+    await shell.apply(report(shell.now, id="e"))
+    async with asyncio.timeout(10):
+        while not smtp_sink.received:
+            await asyncio.sleep(0.02)
+    async with shell.database.begin() as tx:  # as if its first lease had run out
+        await tx.execute(outbox.update().values(lease_until=shell.now))
+    await shell.engine.act("e", Click("B. Beispiel", (Action.ACKNOWLEDGE,)))
+    await answered(shell, "withdrawn", "accepted")
+    (mail,) = await second.wait_for(1)  # who took over; wanted later than the alarm, and sent after it
+    assert mail.message["X-Rufkette-Step"].startswith("taken_over")
+    assert len(second.received) == 1

@@ -47,10 +47,10 @@ class Outage:
                 log.error("database.unreachable", error=error, since=since)
             case "mail_server":
                 log.error("mail_server.unreachable", error=error, since=since)
-
-    def _say_recovered(self, after_s: float) -> None:
             case "mail_fallback":
                 log.error("mail_fallback.unreachable", error=error, since=since)
+
+    def _say_recovered(self, after_s: float) -> None:
         match self.what:
             case "kafka":
                 log.info("kafka.recovered", after_s=after_s)
@@ -58,10 +58,10 @@ class Outage:
                 log.info("database.recovered", after_s=after_s)
             case "mail_server":
                 log.info("mail_server.recovered", after_s=after_s)
-
-
             case "mail_fallback":
                 log.info("mail_fallback.recovered", after_s=after_s)
+
+
 async def pause(attempt: int, *, first: float = 0.1, longest: float = 2.0) -> None:
     """Wait before the next attempt (counted from 0): doubling, with jitter so that processes do not march in step."""
     await asyncio.sleep(min(longest, first * 2 ** min(attempt, 10)) * random.uniform(0.5, 1))  # noqa: S311 - no secret

@@ -6,10 +6,12 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import chain, core
+from bench import chain, core, ingest, parsers
 from bench.http_client import HttpError
 from bench.sink import Sink
 from bench.systems import MissingProgramError, alertmanager, rufkette
@@ -27,8 +29,9 @@ def _arguments() -> argparse.Namespace:
         prog="python -m bench", description="Benchmarks; docs/performance.md explains them."
     )
     parser.add_argument(
-        "what", nargs="?", choices=("chain", "core"), default="chain",
-        help="chain (default): press until mail, beside Alertmanager; core: decisions per second on one core",
+        "what", nargs="?", choices=("chain", "core", "parsers", "ingest"), default="chain",
+        help="chain (default): press until mail, beside Alertmanager; core, parsers, ingest: decisions, messages or "
+        "durable presses per second",
     )  # fmt: skip
     parser.add_argument("--rounds", type=_positive, default=3, help="interleaved rounds (3)")
     parser.add_argument("--presses", type=_positive, default=1000, help="presses a round and system (1000)")
@@ -110,7 +113,12 @@ def main() -> int:
     """Run what was asked for; 2 when something has to be installed, 1 when a system under test failed."""
     arguments = _arguments()
     try:
-        figures = core.run() if arguments.what == "core" else _run_chain(arguments)
+        alone: dict[str, Callable[[], dict[str, Any]]] = {
+            "core": core.run,
+            "parsers": parsers.run,
+            "ingest": partial(ingest.run, arguments.rounds, arguments.presses),
+        }
+        figures = alone[arguments.what]() if arguments.what in alone else _run_chain(arguments)
     except MissingProgramError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2

@@ -20,7 +20,7 @@ from bench.http_client import HttpClient
 from services.embedded.data import DataDirectory
 from services.embedded.process import Part, free_port
 
-_KEY = "rk_a-key-for-the-benchmark-only"
+KEY = "rk_a-key-for-the-benchmark-only"
 _RECIPIENT = "wache@example.org"
 
 
@@ -98,7 +98,7 @@ def rufkette(directory: Path, smtp_port: int) -> Iterator[Rufkette]:
     try:
         # Written when everything is ready. Kafka's jars may have to be downloaded first.
         part.wait_until(data.addresses.exists, timeout=300)
-        client = HttpClient(port, "/v1/incidents", (f"Authorization: Bearer {_KEY}",))
+        client = HttpClient(port, "/v1/incidents", (f"Authorization: Bearer {KEY}",))
         yield Rufkette("rufkette", log, client)
         client.close()
     finally:
@@ -146,7 +146,7 @@ def rufkette_configuration() -> dict[str, Any]:
         "sites": {"bernburg": {"name": "Bernburg", "people": {"house_security": [_RECIPIENT]}}},
         "sources": {
             "buttons": {
-                "type": "native", "kind": "panic", "key_sha256": hashlib.sha256(_KEY.encode()).hexdigest(),
+                "type": "native", "kind": "panic", "key_sha256": hashlib.sha256(KEY.encode()).hexdigest(),
             }
         },
         "rules": [{"name": "everything", "police": "advised", "policy": "once"}],

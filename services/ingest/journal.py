@@ -50,7 +50,9 @@ class Journal:
         self._lock = Lock(path.with_name(f"{path.name}.lock"))
         self._guard = threading.Lock()
         self._wake = threading.Event()
-        self._changes: dict[str, Row | None] = {}
+        self._awaited: dict[str, Row] = {}
+        self._later: dict[str, Row | None] = {}
+        self._later_at = 0.0
         self._waiters: list[asyncio.Future[None]] = []
         self._thread: threading.Thread | None = None
         self._file: JournalFile | None = None
@@ -93,7 +95,8 @@ class Journal:
         """A future that is done when the row is on disk, and fails with `Unjournalled`."""
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._guard:
-            self._changes[row.event_id] = row
+            self._awaited[row.event_id] = row
+            self._later.pop(row.event_id, None)
             self._waiters.append(written)
         self._wake.set()
         return written
@@ -101,12 +104,12 @@ class Journal:
     def put(self, row: Row) -> None:
         """Write it soon; nobody waits."""
         with self._guard:
-            self._changes[row.event_id] = row
+            self._later[row.event_id] = row
 
     def forget(self, event_id: str) -> None:
         """Delete it soon; nobody waits."""
         with self._guard:
-            self._changes[event_id] = None
+            self._later[event_id] = None
 
     def _work(self, tried: asyncio.Event) -> None:
         try:
@@ -126,22 +129,32 @@ class Journal:
 
     def _round(self) -> None:
         """Write what waits; without anything that waits, look after the file."""
-        with self._guard:
-            changes, self._changes = self._changes, {}
-            waiters, self._waiters = self._waiters, []
+        changes, waiters = self._take()
         self._busy_since = time.monotonic()
         try:
             self._write(changes)
         except Unusable as unusable:
             with self._guard:
                 # What came meanwhile is newer.
-                self._changes = changes | self._changes
+                self._later = changes | self._awaited | self._later
             self._failed(str(unusable))
             self._tell(waiters, str(unusable))
         else:
             self._tell(waiters, None)
         finally:
             self._busy_since = None
+
+    def _take(self) -> tuple[dict[str, Row | None], list[asyncio.Future[None]]]:
+        """What is to be written now. The rest may wait for its tick: most of it is soon followed by a deletion."""
+        now = time.monotonic()
+        with self._guard:
+            awaited, self._awaited = self._awaited, {}
+            waiters, self._waiters = self._waiters, []
+            later: dict[str, Row | None] = {}
+            if self._stopping or now - self._later_at >= _TICK:
+                later, self._later = self._later, later
+                self._later_at = now
+        return {**awaited, **later}, waiters
 
     def _write(self, changes: dict[str, Row | None]) -> None:
         """As `_round`, once more on a file opened anew when the one at hand broke.

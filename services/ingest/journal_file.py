@@ -84,6 +84,8 @@ class JournalFile:
             Unusable: nothing was written: the disk is full.
             Damaged: nothing was written, and the file has to be opened again.
         """
+        if not changes:
+            return
         try:
             journal_rows.write(self._connection, changes)
         except sqlite3.Error as error:

@@ -3,6 +3,7 @@
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 APPLICATION_ID: Final = 0x52754A6F
@@ -14,8 +15,7 @@ CREATE TABLE entries (
     mailed_at REAL
 )"""
 _COLUMNS: Final = "event_id, headers, value, stored_at, acknowledged, taken, heard, mailed_at"
-_PUT: Final = f"INSERT OR REPLACE INTO entries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 – our names
-_DELETE: Final = "DELETE FROM entries WHERE event_id = ?"
+_AT_ONCE: Final = 100
 
 
 class Row(NamedTuple):
@@ -71,11 +71,33 @@ def _row(found: Sequence[Any]) -> Row:
 
 
 def write(connection: sqlite3.Connection, changes: Mapping[str, Row | None]) -> None:
-    """All changes in one transaction, on disk when it returns; None deletes."""
+    """All changes in one transaction, on disk when it returns; None deletes.
+
+    Few statements, whatever their number of rows: after each one the thread waits for the interpreter, and while the
+    event loop is busy that can take milliseconds.
+    """
+    rows = [row for row in changes.values() if row is not None]
+    gone = [event_id for event_id, row in changes.items() if row is None]
+    if not gone and len(rows) <= _AT_ONCE:
+        _put(connection, rows)
+        return
     connection.execute("BEGIN IMMEDIATE")
-    connection.executemany(_DELETE, [(event_id,) for event_id, row in changes.items() if row is None])
-    connection.executemany(_PUT, [row for row in changes.values() if row is not None])
+    for first in range(0, len(gone), _AT_ONCE):
+        some = gone[first : first + _AT_ONCE]
+        connection.execute(f"DELETE FROM entries WHERE event_id IN ({_places(len(some))})", some)  # noqa: S608 – places
+    for first in range(0, len(rows), _AT_ONCE):
+        _put(connection, rows[first : first + _AT_ONCE])
     connection.execute("COMMIT")
+
+
+def _put(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    one = f"({_places(len(Row._fields))})"
+    values = ", ".join([one] * len(rows))
+    connection.execute(f"INSERT OR REPLACE INTO entries ({_COLUMNS}) VALUES {values}", [*chain.from_iterable(rows)])  # noqa: S608 – names and places
+
+
+def _places(count: int) -> str:
+    return ", ".join("?" * count)
 
 
 def kind_of(error: sqlite3.Error) -> int:

@@ -37,4 +37,5 @@ async def test_one_id_is_one_incident_and_one_mail_each(office: Chain) -> None:
         == []
     )
     assert office.alerting.events("event.duplicate", event_id=event_id, differs=True)
-    assert len(office.alerting.events("event.duplicate", event_id=event_id, differs=False)) == 19
+    # The twenty were one already in ingest.
+    assert office.alerting.events("event.duplicate", event_id=event_id, differs=False) == []

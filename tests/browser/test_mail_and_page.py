@@ -8,6 +8,7 @@ from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from services.alerting.core.effects import Purpose
@@ -68,7 +69,7 @@ def test_mails_on_a_phone(open_browser: OpenBrowser, tmp_path: Path, dark: bool)
         "lost": incident(site=None, site_text=LONG[:200], location=LONG[:200]),
         "ended": after(incident(), TAKE, CALL, close(), given=FULL, at=PRESSED_AT),
     }.items():
-        for purpose in (Purpose.ALARM, Purpose.TAKEN_OVER, Purpose.CLOSED):
+        for purpose in (Purpose.ALARM, Purpose.TAKEN_OVER, Purpose.CLOSED, Purpose.JOINED):
             mail = notify(told, purpose, "site_management")
             file = tmp_path / f"{name}-{purpose}.html"
             file.write_text(compose(told, mail, FULL, now=PRESSED_AT, link="https://alarm.example.org/a/x").html)
@@ -106,6 +107,47 @@ def test_pages_at_every_size(open_browser: OpenBrowser, serve: Serve, size: tupl
         for target in browser.find_elements(By.CSS_SELECTOR, "button, .choice, summary, .row"):
             if target.is_displayed():
                 assert target.size["height"] >= FINGER, target.text
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_joining_and_splitting_with_fingers(open_browser: OpenBrowser, serve: Serve, dark: bool) -> None:
+    desk = Desk(FULL, PRESSED_AT + timedelta(minutes=4))
+    room, corridor = incident(), incident(event_id="corridor", location=LONG[:200])
+    for told in (room, corridor):
+        desk.incidents.add(told)
+    address, link = serve(desk.app), desk.link(room, "leitung.bernburg@example.org")
+    browser = open_browser(dark=dark)
+    browser.get(address + link)
+    form = opened(browser, "join")
+    form.find_element(By.CSS_SELECTOR, "input[name=into]").click()
+    form.find_element(By.NAME, "reason").send_keys("dieselbe Person")
+    form.find_element(By.NAME, "name").send_keys("D. Dritte")
+    fits(browser)
+    form.find_element(By.CSS_SELECTOR, "button[value=join]").click()
+    says(browser, "Der Vorgang aus Ihrer Mail (Zimmer 112")
+    fits(browser)
+    assert desk.incidents.known["press-1"].joined is not None
+    opened(browser, "split").find_element(By.CSS_SELECTOR, "button[value=split]").click()
+    says(browser, "Bitte mindestens eine Meldung auswählen.")
+    form = browser.find_element(By.XPATH, "//form[.//button[@value='split']]")
+    form.find_element(By.CSS_SELECTOR, "input[name=reports]").click()
+    form.find_element(By.NAME, "reason").send_keys("doch zwei Personen")
+    form.find_element(By.NAME, "name").send_keys("D. Dritte")
+    fits(browser)
+    for target in form.find_elements(By.CSS_SELECTOR, "button, .choice"):
+        assert target.size["height"] >= FINGER
+    form.find_element(By.CSS_SELECTOR, "button[value=split]").click()
+    WebDriverWait(browser, 10).until(lambda _: desk.incidents.known["press-1"].joined is None)
+    for path in ("/incidents/press-1", "/incidents/corridor", "/"):
+        browser.get(address + path)
+        fits(browser)
+
+
+def opened(browser: Chrome, action: str) -> WebElement:
+    """The form of an action, unfolded by its heading."""
+    form = browser.find_element(By.XPATH, f"//form[.//button[@value='{action}']]")
+    form.find_element(By.XPATH, "./ancestor::details/summary").click()
+    return form
 
 
 def says(browser: Chrome, text: str) -> None:

@@ -1,7 +1,7 @@
 """The mail that two incidents are one matter now: where it goes on, and what is known there."""
 
 from services.alerting.core.incident import Joining, PoliceCall, code_of
-from services.alerting.core.mail_parts import Letter, Section
+from services.alerting.core.mail_parts import Letter, Section, tone_of
 from services.alerting.core.replacing import replace
 from services.alerting.core.telling import Telling, one_line
 
@@ -23,7 +23,7 @@ def _ended(telling: Telling, joining: Joining, link: str, *, full: bool) -> Lett
     reason = (Section("", words.joined_reason.format(reason=one_line(joining.reason))),) if full else ()
     return Letter(
         language=words.code,
-        tone="calm",
+        tone="calm" if into.taken_by else tone_of(telling.incident),
         word=words.subject_joined,
         headline=telling.headline,
         lead=(*telling.test_line(), where, by, taken),
@@ -46,7 +46,7 @@ def _goes_on(telling: Telling, link: str, *, full: bool) -> Letter:
         state = words.taken.format(by=one_line(taken.by, 120), at=telling.clock(taken.at))
     return Letter(
         language=words.code,
-        tone="calm",
+        tone="calm" if taken is not None else tone_of(incident),
         word=words.subject_joined,
         headline=telling.headline,
         lead=(*telling.test_line(), words.joined_here, *telling.context()),

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from schemas.events import Mode
+from services.alerting.core.incident import Incident
+
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -48,3 +51,10 @@ def _indented(section: Section) -> str:
     if not section.heading:
         return section.body
     return "\n".join((section.heading, *(f"  {line}" for line in section.body.split("\n"))))
+
+
+def tone_of(incident: Incident) -> str:
+    """The colour of what asks for something: by level, unless it is an exercise or is over."""
+    if incident.mode is Mode.EXERCISE:
+        return "exercise"
+    return f"level{incident.level}" if incident.acute else "notice"

@@ -1,7 +1,7 @@
 """The mails: subject, plain text and HTML for one recipient.
 
 Mails carry place, level, category and time; description and names only to roles with `details: full`, except
-the name of who took over or closed, which those who were alarmed need. The subject never carries either.
+the name of who took over, joined or closed, which those who were alarmed need. The subject never carries either.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from services.alerting.core.effects import Notify, Purpose
 from services.alerting.core.incident import Incident
 from services.alerting.core.joined_mail import joined
 from services.alerting.core.mail_html import render
-from services.alerting.core.mail_parts import Letter, Section
+from services.alerting.core.mail_parts import Letter, Section, tone_of
 from services.alerting.core.policy import Rules
 from services.alerting.core.summary import silence_ended
 from services.alerting.core.telling import Telling, many_lines, one_line
@@ -112,12 +112,6 @@ def _subject(telling: Telling, purpose: Purpose) -> str:
     return one_line(" · ".join(parts), SUBJECT_LIMIT)
 
 
-def _tone(telling: Telling) -> str:
-    if telling.exercise:
-        return "exercise"
-    return f"level{telling.incident.level}" if telling.incident.acute else "notice"
-
-
 def _alarm(telling: Telling, notify: Notify, link: str, *, full: bool) -> Letter:
     words, incident = telling.words, telling.incident
     if telling.exercise:
@@ -127,7 +121,7 @@ def _alarm(telling: Telling, notify: Notify, link: str, *, full: bool) -> Letter
     tail = [telling.informed] if incident.told else []
     return Letter(
         language=words.code,
-        tone=_tone(telling),
+        tone=tone_of(incident),
         word=first_word(telling),
         headline=telling.headline,
         lead=(*telling.test_line(), telling.level_line, *_urging(telling, notify), *telling.context()),

@@ -104,11 +104,11 @@ class Telling:
         """The first line of a mail, which a phone previews: where and when."""
         return f"{self.place} – {self.clock(self.incident.opened_at)}"
 
-    def elsewhere(self) -> tuple[str, ...]:
+    def elsewhere_line(self) -> tuple[str, ...]:
         """Other places that reports of the same incident name: help may be needed there, too."""
-        here = self.incident.place
-        found = dict.fromkeys(r.place for r in self.incident.reports if r.place is not None and r.place != here)
-        return tuple(self.place_of(place) for place in found if place.location)
+        named = dict.fromkeys(r.place for r in self.incident.reports if r.place is not None and r.place.location)
+        places = [self.place_of(place) for place in named if place != self.incident.place]
+        return (self.words.elsewhere.format(places="; ".join(places)),) if places else ()
 
     def place_of(self, place: Place) -> str:
         """Another place in full."""
@@ -168,8 +168,7 @@ class Telling:
         reports = self.incident.reports
         if len(reports) > 1:
             yield self.words.several.format(count=len(reports), at=self.clock(self._last_report.at))
-        if elsewhere := self.elsewhere():
-            yield self.words.elsewhere.format(places="; ".join(elsewhere))
+        yield from self.elsewhere_line()
         if self.incident.split_from is not None:
             yield self.words.split_from.format(code=code_of(self.incident.split_from))
         late = self._last_report.received_at - self._last_report.at

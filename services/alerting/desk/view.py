@@ -167,7 +167,7 @@ def board(incidents: Sequence[Incident], rules: Rules, now: datetime) -> dict[st
                 "word": first_word(told),
                 "place": told.short_place,
                 "level": told.level,
-                "notes": (*told.test_line(), *told.hold_line()),
+                "notes": (*told.test_line(), *told.hold_line(), *told.elsewhere_line()),
                 "category": told.category,
                 "police": None if incident.status is Status.CLOSED else told.police,
                 "status": own.status_since.format(

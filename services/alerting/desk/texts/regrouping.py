@@ -44,8 +44,8 @@ _GERMAN: Final = RegroupWords(
     join_button="Zusammenlegen",
     split="Eine Meldung ist eine andere Sache: abtrennen",
     split_hint=(
-        "Was Sie auswählen, wird ein eigener Vorgang und sofort neu alarmiert. Bestätigte Anrufe und Übergaben bleiben "
-        "hier. Die erste Meldung bleibt immer hier."
+        "Was Sie auswählen, wird ein eigener Vorgang und sofort neu alarmiert. Anrufe und Übergaben, die hier "
+        "bestätigt wurden, bleiben hier; ebenso immer die erste Meldung."
     ),
     reports="Welche Meldungen?",
     split_button="Abtrennen und neu alarmieren",
@@ -86,8 +86,8 @@ _ENGLISH: Final = RegroupWords(
     join_button="Join",
     split="A report is another matter: split it off",
     split_hint=(
-        "What you choose becomes an incident of its own and is alarmed anew at once. Confirmed calls and hand-overs "
-        "stay here. The first report always stays here."
+        "What you choose becomes an incident of its own and is alarmed anew at once. Calls and hand-overs that were "
+        "confirmed here stay here, and so does always the first report."
     ),
     reports="Which reports?",
     split_button="Split off and alarm anew",

@@ -12,6 +12,8 @@ from tests.support.servers import KafkaServer, PostgresServer
 
 OWN_BUTTON = "24E124535B316048"
 """Another WS101, beside the one that The Things Stack's own example names."""
+PANEL = "24E124535B316056"
+"""A WS156 behind ChirpStack."""
 
 
 def short_waits(content: dict[str, Any]) -> None:
@@ -31,6 +33,10 @@ def short_waits(content: dict[str, Any]) -> None:
     devices = content["sources"]["lorawan"]["devices"]
     devices[OWN_BUTTON] = devices[WS101] | {"location": "Zimmer 501"}
     devices[WS101] |= {"location": "Zimmer 502"}
+    place = {"site": "bernburg", "location": "Zimmer 503", "model": "milesight-ws156"}
+    content["sources"]["chirpstack"] = content["sources"]["lorawan"] | {
+        "type": "chirpstack", "devices": {PANEL: place}, "presses": {"long": {"danger_level": 3, "police": "wanted"}},
+    }  # fmt: skip
     content["mail"] = {"details": "link", "roles": {"site_management": "full"}}
 
 

@@ -3,13 +3,15 @@
 import json
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from schemas import topics
-from tests.e2e.conftest import OWN_BUTTON
+from tests.e2e.conftest import OWN_BUTTON, PANEL
+from tests.ingest.networks import chirpstack_4
 from tests.ingest.support import uplink
 from tests.support.chain import Chain
 from tests.support.database import incident_count, rows
@@ -18,6 +20,7 @@ from tests.support.records import records_on
 
 TOLD = ["leitung.bernburg@example.org", "wache.bernburg@example.org"]
 REAL = "RUFKETTE_PAYLOADS"
+HEARTBEAT = b"rufkette.device.heartbeat.v1"
 Envelope = Callable[[], dict[str, Any]]
 
 
@@ -67,7 +70,23 @@ async def test_a_button_behind_the_things_stack(office: Chain, envelope: Envelop
     assert await rows(office.database_url, "select 1 from events where id = $1", heartbeat)
     assert {mail.message["X-Rufkette-Incident"] for mail in office.sink.accepted}.isdisjoint({heartbeat})
     types = {dict(r.headers)["ce_id"].decode(): dict(r.headers)["ce_type"] for r in await events(office)}
-    assert types[heartbeat] == b"rufkette.device.heartbeat.v1"
+    assert types[heartbeat] == HEARTBEAT
+
+
+async def test_a_long_press_behind_chirpstack_with_its_battery(office: Chain) -> None:
+    body = chirpstack_4({"battery": 92, "button_6": 1, "button_6_d2d": 771}, "01755cff34060303")
+    body["deviceInfo"]["devEui"] = PANEL.lower()
+    body["time"] = datetime.now(UTC).isoformat()
+    posted = [await office.post("/v1/hooks/chirpstack?event=up", body, source="lorawan") for _ in range(2)]
+    assert [answer.status_code for answer in posted] == [202, 202], posted[0].text
+    event_id = posted[0].json()["event_id"]
+    assert posted[1].json()["event_id"] == event_id
+    assert posted[0].json()["warnings"] == []
+    alarms = await wait_for_mails(office.sink, event_id, 2)
+    assert recipients(alarms) == TOLD
+    assert to(alarms, TOLD[0]).subject == "NOTFALL Zimmer 503 Bernburg · 110"
+    batteries = [json.loads(r.value) for r in await events(office) if dict(r.headers)["ce_type"] == HEARTBEAT]
+    assert {"device_id": PANEL, "battery": 0.92, "site": "bernburg"} in batteries
 
 
 async def events(office: Chain) -> list[Any]:

@@ -1,7 +1,7 @@
 """What a device's message means, by the tables of the known models: a press, something else, or not understood."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Final
@@ -110,17 +110,16 @@ class DeviceModel(_Model):
     rules: tuple[Rule, ...]
     battery: tuple[Battery, ...] = ()
 
-    def meaning(self, said: Said, buttons: frozenset[int] = frozenset(), *, certain: bool = True) -> Meaning:
+    def meaning(self, said: Said, buttons: frozenset[int] = frozenset()) -> Meaning:
         """The first line that matches.
 
         Args:
             said: the message.
             buttons: those that are panic buttons; empty: all.
-            certain: the device is of this model.
         """
         another = Meaning()
         for rule in self.rules:
-            if (certain or not rule.model_only) and rule.matches(said):
+            if rule.matches(said):
                 if not buttons or rule.button is None or rule.button in buttons:
                     return rule.meaning
                 another = Meaning(other="another button")
@@ -164,7 +163,19 @@ def _at(decoded: Mapping[str, Any], path: str) -> object:
     return _MISSING if isinstance(value, dict | list) or value is None else value
 
 
+def _of_any(models: Iterable[DeviceModel]) -> DeviceModel:
+    """The lines that count for a device without a model: decoded objects only, and a press before everything else."""
+    lines = {
+        (rule.path, rule.wanted, rule.only, rule.meaning): rule
+        for model in models
+        for rule in model.rules
+        if rule.hex is None and not rule.port and not rule.model_only
+    }
+    return DeviceModel(rules=tuple(sorted(lines.values(), key=lambda rule: rule.press is None)))
+
+
 MODELS: Final = {name: DeviceModel.model_validate(lines) for name, lines in tables().items()}
+_ANY: Final = _of_any(MODELS.values())
 
 
 def understand(
@@ -187,11 +198,7 @@ def understand(
     known = MODELS.get(model or "")
     if known is not None:
         return known.meaning(said, buttons), known.charge(said)
-    only_decoded = Said(said.decoded)
-    meanings = [each.meaning(only_decoded, certain=False) for each in MODELS.values()]
-    pressed = next((m for m in meanings if m.press), None)
-    other = next((m for m in meanings if m.other), None)
-    return pressed or other or Meaning(), None
+    return _ANY.meaning(said), None
 
 
 def _by_patterns(patterns: DevicePatterns, said: Said) -> tuple[Meaning, float | None]:

@@ -175,6 +175,30 @@ def test_no_bytes_break_a_hook(raw: bytes, kind: str, charset: str, hooks: list[
         assert isinstance(made, Event | Ignored) or made in (400, 415, 422)
 
 
+PIECES = st.sampled_from(
+    [b"\\ud800", b"null", b"[]", b"{}", b"1e999", b"true", b'"', b"%00", b"\xff", b"&", b"9" * 500, b"//[/", b""]
+)
+DAMAGES = st.lists(st.tuples(st.integers(0, 5_000), st.integers(0, 40), PIECES), max_size=6)
+
+
+@given(case=st.sampled_from(MESSAGES), damages=DAMAGES)
+def test_no_damage_to_a_message_breaks_its_hook(
+    case: dict[str, Any], damages: list[tuple[int, int, bytes]], hooks: list[Sender]
+) -> None:
+    whole = message(case)
+    raw = bytearray(whole.body)
+    for at, length, piece in damages:
+        start = at % (len(raw) + 1)
+        raw[start : start + length] = piece
+    for sender in hooks:
+        made: object
+        try:
+            [made] = form.parse(Message(bytes(raw), NOW, headers=whole.headers), sender)
+        except Refusal as refusal:
+            made = None if sender.lenient else refusal.status
+        assert isinstance(made, Event | Ignored) or made in (400, 415, 422)
+
+
 real = pytest.mark.skipif("RUFKETTE_PAYLOADS" not in os.environ, reason="RUFKETTE_PAYLOADS names no folder")
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 MOST_FIELDS: Final = 500
 _KEYS: Final = ("key", "ref", "name", "id", "code")
@@ -115,7 +114,7 @@ def _answer(kind: str, value: object) -> object:
         chosen = [*(labels if isinstance(labels, list) else [value.get("label")]), value.get(_TYPEFORM_OTHER)]
         return [_plain(one) for one in chosen if isinstance(one, str | int | float)]
     if kind == "file_url" and isinstance(value, str):
-        return urlsplit(value).path.rsplit("/", 1)[-1] or "(file)"
+        return value.partition("?")[0].partition("#")[0].rpartition("/")[2] or "(file)"
     return _plain(value)
 
 

@@ -34,12 +34,14 @@ _CLAIM = sa.text("""
 """).columns(*outbox.c, sa.column("incident_state", sa.Text))
 
 _RECORD = sa.text("""
-    UPDATE outbox SET state = told.state, answer = told.text, via = told.via, crashes = 0,
+    UPDATE outbox SET state = CASE WHEN told.state = 'due' AND outbox.state = 'recalled' THEN 'withdrawn'
+                                   ELSE told.state END,
+                      answer = told.text, via = told.via, crashes = 0,
                       lease = NULL, lease_until = NULL,
                       answered_at = CASE WHEN told.state <> 'due' THEN clock_timestamp() END,
                       attempt_at = clock_timestamp() + told.delay * interval '1 second'
     FROM unnest(:ids, :leases, :states, :texts, :vias, :delays) AS told (id, lease, state, text, via, delay)
-    WHERE outbox.id = told.id AND outbox.lease = told.lease AND outbox.state = 'due'
+    WHERE outbox.id = told.id AND outbox.lease = told.lease AND outbox.state IN ('due', 'recalled')
     RETURNING outbox.id
 """).bindparams(
     *(sa.bindparam(name, type_=sa.ARRAY(sa.Uuid)) for name in ("ids", "leases")),
@@ -53,10 +55,11 @@ _RENEW = sa.text("""
 """).bindparams(*(sa.bindparam(name, type_=sa.Uuid) for name in ("id", "lease")))
 
 _GIVE_BACK = sa.text("""
-    UPDATE outbox SET lease = NULL, lease_until = NULL, attempts = attempts - 1,
+    UPDATE outbox SET state = CASE WHEN outbox.state = 'recalled' THEN 'withdrawn' ELSE 'due' END,
+                      lease = NULL, lease_until = NULL, attempts = attempts - 1,
                       attempt_at = clock_timestamp() + interval '1 second'
     FROM unnest(:ids, :leases) AS ours (id, lease)
-    WHERE outbox.id = ours.id AND outbox.lease = ours.lease AND outbox.state = 'due'
+    WHERE outbox.id = ours.id AND outbox.lease = ours.lease AND outbox.state IN ('due', 'recalled')
 """).bindparams(*(sa.bindparam(name, type_=sa.ARRAY(sa.Uuid)) for name in ("ids", "leases")))
 
 

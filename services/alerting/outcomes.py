@@ -30,7 +30,7 @@ EXPIRES: Final = {
 
 
 class State(StrEnum):
-    """Of a row in the outbox; `withdrawn` is written by the store."""
+    """Of a row in the outbox. The store writes two more: `withdrawn`, and `recalled` while a mailer has it in hand."""
 
     DUE = "due"
     ACCEPTED = "accepted"

@@ -266,13 +266,13 @@ def _row(incident: Incident) -> dict[str, object]:
 
 
 async def _withdraw(tx: AsyncConnection, incident_ids: Iterable[str]) -> None:
-    """Mails that a mailer is sending right now are past recall; all others are."""
+    """A mail that a mailer has in hand may still arrive, so it is recalled: the attempt at it is the last one."""
     unclaimed = sa.or_(outbox.c.lease_until.is_(None), outbox.c.lease_until < sa.func.clock_timestamp())
     statement = (
         sa.update(outbox)
         .where(outbox.c.incident_id.in_(list(incident_ids)), outbox.c.purpose == Purpose.ALARM.value)
-        .where(outbox.c.state == "due", unclaimed)
-        .values(state="withdrawn")
+        .where(outbox.c.state == "due")
+        .values(state=sa.case((unclaimed, "withdrawn"), else_="recalled"))
     )
     await tx.execute(statement)
 

@@ -99,6 +99,22 @@ async def test_a_passing_refusal_is_tried_again_as_the_same_mail(
     await answered(shell, "accepted")
 
 
+async def test_a_mail_in_hand_is_not_tried_again_once_somebody_took_over(
+    shell: Shell, mailer: MailRoute, smtp_sink: SmtpSink
+) -> None:
+    at_night(shell)
+    smtp_sink.misbehave("stall", None)
+    await shell.apply(report(shell.now, id="e"))
+    async with asyncio.timeout(10):
+        while not smtp_sink.received:
+            await asyncio.sleep(0.02)
+    smtp_sink.behave()
+    await shell.engine.act("e", Click("A. Muster", (Action.ACKNOWLEDGE,)))
+    assert {(row.purpose, row.state) for row in await shell.rows(outbox)} >= {("alarm", "recalled")}
+    await answered(shell, "withdrawn", "accepted")
+    assert [mail.message["X-Rufkette-Step"] for mail in smtp_sink.accepted] == ["taken_over-0-1-0"]
+
+
 async def test_a_connection_lost_after_data_is_tried_again_as_the_same_mail(
     shell: Shell, mailer: MailRoute, smtp_sink: SmtpSink
 ) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Collection
 from typing import Final
 
 import structlog
@@ -10,8 +11,10 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas import codec, topics
+from schemas.lifecycle import Change, Lifecycle
 from services.common import kafka
 from services.common.settings import IngestSettings
+from services.ingest.entry import PRESS
 from services.ingest.ledger import Ledger
 from services.ingest.loops import end_process_on_bug
 from services.ingest.status import KEPT_FOR, Statuses
@@ -142,4 +145,16 @@ class Follower:
             )  # fmt: skip
             return
         self._statuses.apply(change, data, record.timestamp / 1000)
-        await self._ledger.confirm(taken=data.event_ids, heard=data.event_ids if data.notified else ())
+        await self._ledger.confirm(taken=data.event_ids, heard=self._heard(change, data))
+
+    def _heard(self, change: Change, data: Lifecycle) -> Collection[str]:
+        """The reports of which somebody was told, or deliberately nobody; of a press somebody always has to be."""
+        if data.notified or change is Change.NOTIFIED:
+            return data.event_ids
+        if change is Change.SUPPRESSED and data.reason:
+            return [event_id for event_id in data.event_ids if not self._is_press(event_id)]
+        return ()
+
+    def _is_press(self, event_id: str) -> bool:
+        entry = self._ledger.find(event_id)
+        return entry is not None and entry.urgency >= PRESS

@@ -126,6 +126,27 @@ async def test_the_lifecycle_lets_an_entry_go(running: Intake, tmp_path: Path) -
     assert stored(tmp_path / "journal.sqlite3") == []
 
 
+@pytest.mark.parametrize(
+    ("change", "more", "heard"),
+    [
+        (Change.OPENED, {}, set()),
+        (Change.NOTIFIED, {"notified": True}, {"press", "form"}),
+        (Change.MERGED, {"notified": True}, {"press", "form"}),
+        (Change.MERGED, {}, set()),
+        (Change.ESCALATED, {}, set()),
+        (Change.SUPPRESSED, {"reason": "planned_silence"}, {"form"}),
+        (Change.SUPPRESSED, {}, set()),
+    ],
+)
+async def test_what_counts_as_heard(running: Intake, change: Change, more: dict[str, object], heard: set[str]) -> None:
+    await running.publisher.publish(press("press", 3))
+    await running.publisher.publish(event("form", Reported(kind=Kind.FORM)))
+    await running.relay(change, "press", 1, event_ids=("press", "form"), **more)
+    await until(lambda: running.ledger.untaken() == [])
+    unheard = {entry.event.id for entry in running.ledger.unheard(NOW + timedelta(days=9999))}
+    assert unheard == {"press", "form"} - heard
+
+
 async def test_what_alerting_does_not_confirm_is_published_again_and_again(running: Intake) -> None:
     await running.publisher.publish(press("a", 3))
     await running.publisher.publish(event("beat", Heartbeat(device_id="b")))

@@ -1,48 +1,47 @@
 """Reads the partitions that this process has leased and has the engine apply their records."""
 
 import asyncio
-import itertools
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas import topics
-from schemas.events import Event
-from services.alerting import leases
-from services.alerting.database import LIGHTLY, in_transaction, is_data_fault, patiently
-from services.alerting.engine import Batch, Engine
+from services.alerting import leases, progress
+from services.alerting.applying import MAX_RECORDS, Applier
+from services.alerting.breaker import Breaker, TrippedError
+from services.alerting.database import LIGHTLY, in_transaction, patiently
+from services.alerting.engine import Engine
 from services.alerting.leases import LeaseLostError, Position
-from services.alerting.records import ConsumerRecord, Unread, mark, read, rejected
+from services.alerting.records import ConsumerRecord, mark
 from services.common import kafka
-from services.common.loops import being_cancelled
+from services.common.loops import beat, being_cancelled
 from services.common.outage import Outage, pause
-from services.common.settings import Settings
+from services.common.settings import AlertingSettings
 
 log = structlog.get_logger()
 GROUP = "rufkette-alerting"
-_MAX_RECORDS = 500
-_LOOK_FOR_PARTITIONS = 30  # renewals
 _FRESH_MS = 3_000
 _SILENT_POLLS = 4  # of half a second each
 _SHOW_LAG_EVERY = 5.0
+_SAY_TRIPPED_EVERY = 30  # seconds, about
 
 
 class Consumer:
     """One process's share of `incidents.events`."""
 
-    def __init__(self, engine: Engine, settings: Settings, owner: str, database: Outage) -> None:
+    def __init__(self, engine: Engine, settings: AlertingSettings, owner: str, database: Outage) -> None:
         self.outage = Outage("kafka")
         self._engine = engine
         self._settings = settings
         self._owner = owner
         self._database = database
         self._topic = topics.prefixed(topics.EVENTS, settings.topic_prefix)
+        self.breaker = Breaker(accept=settings.accept_unreadable)
+        self._applier = Applier(engine, owner, database, self.breaker, self._moved)
         self._held: dict[int, Position] = {}
         self._unchecked: dict[int, Position] = {}
         self._client: AIOKafkaConsumer | None = None
@@ -55,6 +54,8 @@ class Consumer:
         while True:
             try:
                 await self._read_on()
+            except TrippedError:
+                await self._stand_aside()
             except asyncio.CancelledError as error:
                 if being_cancelled():
                     raise
@@ -66,17 +67,17 @@ class Consumer:
 
     async def keep_leases(self) -> None:
         """Renew and claim for ever, independently of how long a batch takes."""
-        for turn in itertools.count(1):
+        while True:
             started = time.monotonic()
+            beat()
             if self._client is not None:
-                if turn % _LOOK_FOR_PARTITIONS == 0:
-                    await self._look_for_partitions()
                 self._held = await patiently(self._database, self._maintain)
             await asyncio.sleep(max(0.0, leases.RENEW_EVERY - (time.monotonic() - started)))
 
     async def show_lag(self) -> None:
         """Commit positions to a consumer group now and then: for lag tools only, nothing reads them back."""
         while True:
+            beat()
             await asyncio.sleep(_SHOW_LAG_EVERY)
             client = self._client
             if client is None or not self._held:
@@ -88,12 +89,22 @@ class Consumer:
             except (KafkaError, OSError, TimeoutError) as error:
                 log.debug("lag.unshown", error=type(error).__name__)
 
-    async def _look_for_partitions(self) -> None:
-        """Operations may add partitions to a topic that is in use."""
-        try:
-            await self._register()
-        except (KafkaError, OSError, TimeoutError) as error:
-            self.outage.noticed(error)
+    async def look_ahead(self) -> progress.Outlook:
+        """Where every partition that we hold stands, and where it ends, asked over a connection of its own.
+
+        Raises:
+            KafkaError, OSError, TimeoutError: Kafka is away.
+        """
+        await self._register()  # operations may add partitions to a topic that is in use
+        return await progress.look(self._settings, self._topic, self._client, dict(self._held))
+
+    async def _stand_aside(self) -> None:
+        """Most records are unreadable: leave them to a process that can read them, and say so without end."""
+        await patiently(self._database, self.release)
+        while True:
+            log.error("breaker.tripped", topic=self._topic)
+            for _ in range(_SAY_TRIPPED_EVERY):
+                await pause(0, first=1.0, longest=1.0)
 
     async def release(self) -> None:
         """Hand everything to the others at once."""
@@ -133,6 +144,8 @@ class Consumer:
 
         now = await in_transaction(self._engine.database, work)
         for number in sorted(set(now) - before):
+            if now[number].inherited:
+                self._applier.inherit(number)
             log.info("partition.claimed", topic=self._topic, partition=number, offset=now[number].next_offset)
         for number in sorted(before - set(now)):
             log.info("partition.released", topic=self._topic, partition=number)
@@ -169,11 +182,12 @@ class Consumer:
         client.seek(TopicPartition(self._topic, number), max(0, before))
 
     async def _poll(self, client: AIOKafkaConsumer) -> None:
+        beat()
         if not self._held:
             await asyncio.sleep(0.1)
             return
         try:
-            fetched = await client.getmany(timeout_ms=500, max_records=_MAX_RECORDS)
+            fetched = await client.getmany(timeout_ms=500, max_records=MAX_RECORDS)
         except OffsetOutOfRangeError as error:
             for partition in error.args[0]:
                 await self._diverged(client, partition.partition)
@@ -207,48 +221,16 @@ class Consumer:
         fresh = [record for record in records if record.offset >= position.next_offset]
         try:
             if fresh:
-                await self._apply(number, position, fresh)
+                await self._applier.apply(position, fresh)
         except LeaseLostError:
             log.warning("partition.lost", topic=self._topic, partition=number)
             self._held.pop(number, None)
             # What was fetched is gone: should the partition come back, it must be read from its stored position.
             self._astray = True
 
-    async def _apply(self, number: int, position: Position, records: Sequence[ConsumerRecord]) -> None:
-        try:
-            await self._commit(number, position, records, [read(record) for record in records])
-        except DBAPIError as error:
-            if not is_data_fault(error):
-                raise
-            # Bad data cannot block a partition: find the record that PostgreSQL refuses.
-            for record in records:
-                await self._apply_alone(number, self._held[number], record)
-
-    async def _apply_alone(self, number: int, position: Position, record: ConsumerRecord) -> None:
-        try:
-            await self._commit(number, position, [record], [read(record)])
-        except DBAPIError as error:
-            if not is_data_fault(error):
-                raise
-            await self._commit(number, position, [record], [Unread(record, "the database refuses its data")])
-
-    async def _commit(
-        self, number: int, position: Position, records: Sequence[ConsumerRecord], items: Sequence[Event | Unread]
-    ) -> None:
-        unread = [item for item in items if isinstance(item, Unread)]
-        batch = Batch(
-            position=position,
-            end_offset=records[-1].offset + 1,
-            last_event_id=mark(records[-1]),
-            events=[item for item in items if isinstance(item, Event)],
-            rejected=[rejected(item.record, item.reason) for item in unread],
-        )
-        await patiently(self._database, lambda: self._engine.apply(batch, self._owner))
-        self._held[number] = replace(position, next_offset=batch.end_offset, last_event_id=batch.last_event_id)
-        for item in unread:
-            log.error(
-                "record.rejected", topic=self._topic, partition=number, offset=item.record.offset, reason=item.reason
-            )
+    def _moved(self, position: Position) -> None:
+        if position.partition in self._held:
+            self._held[position.partition] = position
 
     async def _diverged(self, client: AIOKafkaConsumer, number: int) -> None:
         """Kafka is not what we knew: read it from its beginning; event ids sort out what is known."""

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from services.common.loops import beat
 from services.common.outage import Outage, pause
 
 Result = TypeVar("Result")
@@ -96,4 +97,5 @@ async def patiently(outage: Outage, work: Callable[[], Awaitable[Result]]) -> Re
             attempt += 1
         else:
             outage.over()
+            beat()
             return result

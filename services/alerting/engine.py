@@ -24,7 +24,7 @@ from services.alerting.database import in_transaction
 from services.alerting.journeys import log_decision
 from services.alerting.leases import Move, Position
 from services.alerting.repeats import digest, first_of_each
-from services.alerting.tables import incidents, partitions
+from services.alerting.tables import incidents, partitions, suspects
 
 log = structlog.get_logger()
 
@@ -133,22 +133,26 @@ class Engine:
         for event in await store.release_held(tx, opened) if begun.awaited else ():
             changes.decide([changes.known[event.subject or ""]], event)
 
-    async def fire(self, limit: int = 50, *, grace: bool = True) -> int:
-        """Handle incidents whose due time has come; returns how many.
+    async def fire(self, limit: int = 50, *, grace: bool = True, alone: str | None = None) -> int:
+        """Handle incidents whose due time has come, or `alone` the one with this id; returns how many.
 
         Rows that others hold are left to them. With `grace` a due time waits, for 10 s at most, until this
         installation has read all records that wait on Kafka: an acknowledgement may be among them.
         """
 
         async def work(tx: AsyncConnection, changes: Changes) -> None:
-            for incident in await self._due(tx, changes.now, limit, grace=grace):
+            for incident in await self._due(tx, changes.now, limit, grace=grace, alone=alone):
                 assert incident.due_at is not None
                 changes.decide([incident], Deadline(incident.due_at))
 
         return len((await self.commit(work)).journeys)
 
-    async def _due(self, tx: AsyncConnection, now: datetime, limit: int, *, grace: bool) -> list[Incident]:
+    async def _due(
+        self, tx: AsyncConnection, now: datetime, limit: int, *, grace: bool, alone: str | None
+    ) -> list[Incident]:
         query = sa.select(incidents.c.state).where(incidents.c.due_at <= now)
+        suspected = sa.exists().where(suspects.c.kind == "deadline", suspects.c.key == incidents.c.id)
+        query = query.where(sa.not_(suspected) if alone is None else incidents.c.id == alone)
         if grace:
             topic = topics.prefixed(topics.EVENTS, self.topic_prefix)
             clock = sa.func.clock_timestamp()

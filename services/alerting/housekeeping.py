@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.configuration import Retention
-from services.alerting import notices, plan_store
+from services.alerting import notices, plan_store, troubles
 from services.alerting.core.incident import Incident, Joining, Recipient
 from services.alerting.database import in_transaction, patiently
 from services.alerting.engine import Engine
@@ -22,6 +22,8 @@ log = structlog.get_logger()
 EVENT_IDS_KEPT = timedelta(days=120)
 """Longer than Kafka keeps the topic (90 days), so that a replay of all of it doubles nothing."""
 _EVERY = 600.0
+ROUND_WITHIN = 3_600.0
+"""Seconds; a round and the pause before it take less, unless it is stuck."""
 _AT_ONCE = 200
 
 
@@ -40,6 +42,7 @@ async def clean(engine: Engine) -> None:
         log.warning("event.expired", event_id=event_id)
     await in_transaction(engine.database, lambda tx: _drop_event_ids(tx, now))
     await in_transaction(engine.database, lambda tx: notices.forget(tx, now - retention.personal_data))
+    await in_transaction(engine.database, lambda tx: troubles.forget(tx, now - retention.personal_data))
     await in_transaction(engine.database, lambda tx: plan_store.forget(tx, now - retention.personal_data))
     while await in_transaction(engine.database, lambda tx: _forget(tx, now, retention)):
         pass

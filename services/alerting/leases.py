@@ -25,12 +25,13 @@ class LeaseLostError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a partition is read next."""
+    """Where a partition is read next; `inherited`: from an owner that ended without giving it back."""
 
     topic: str
     partition: int
     next_offset: int
     last_event_id: str | None = None
+    inherited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +84,12 @@ async def claim(tx: AsyncConnection, owner: str, topic: str) -> dict[int, Positi
     if free:
         still_free = sa.and_(here, partitions.c.partition.in_(free), sa.func.coalesce(live, sa.false()).is_(False))
         await tx.execute(sa.update(partitions).where(still_free).values(owner=owner, lease_until=_CLOCK + _LEASE))
+    orphaned = {row.partition for row in rows if not row.live and row.owner not in (None, owner)}
     held = sa.select(partitions).where(here, partitions.c.owner == owner, live)
     return {
-        row.partition: Position(topic, row.partition, row.next_offset, row.last_event_id)
+        row.partition: Position(
+            topic, row.partition, row.next_offset, row.last_event_id, inherited=row.partition in orphaned
+        )
         for row in await tx.execute(held)
     }
 

@@ -126,8 +126,8 @@ outbox = sa.Table(
     sa.Column("crashes", sa.SmallInteger, nullable=False, server_default="0"),
     sa.Index("outbox_due", "urgency", "created_at", postgresql_where=sa.text("state = 'due'")),
 )
-"""One row a mail. `state`: see `outcomes.State`, or withdrawn; `answer` is the last code and text of a mail server,
-`via` says which one (normal, fallback); `crashes` counts processes in a row that ended with the mail in hand.
+"""One row a mail. `state`: see `outcomes.State`; `answer` is the last code and text of a mail server, `via`
+says which one (normal, fallback); `crashes` counts processes in a row that ended with the mail in hand.
 """
 
 mail_attempts = sa.Table(
@@ -254,3 +254,31 @@ silences = sa.Table(
     sa.Index("silences_untold", "ends_at", postgresql_where=sa.text("told_at IS NULL")),
 )
 """Planned silences of a site or a device; `told_at`: ended, and what it held back was told."""
+
+suspects = sa.Table(
+    "suspects",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("place", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("aside", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("retry_at", _instant),
+)
+"""What is tried alone after a crash: a `record` (key: its partition, place: its offset), a `deadline` (an incident)."""
+
+troubles = sa.Table(
+    "troubles",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("recipient", sa.Text, nullable=False),
+    sa.Column("about", JSONB, nullable=False),
+    sa.Column("created_at", _instant, nullable=False, index=True),
+    sa.Column("state", sa.Text, nullable=False, server_default="due"),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("attempt_at", _instant, nullable=False, server_default=sa.func.clock_timestamp()),
+    sa.Column("lease", sa.Uuid),
+    sa.Column("answer", sa.Text),
+    sa.Index("troubles_due", "created_at", postgresql_where=sa.text("state = 'due'")),
+)
+"""Mails to the emergency contacts about what was set aside; `about` says where it is, never what it is."""

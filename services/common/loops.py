@@ -1,12 +1,17 @@
 """Loops that run for ever, side by side: the first that ends, for whatever reason, ends them all."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextvars import ContextVar
 
 import structlog
 
 log = structlog.get_logger()
 Loop = Callable[[], Awaitable[None]]
+Pulses = MutableMapping[str, float]
+"""When each loop last showed that it goes round, by `time.monotonic()`."""
+_current: ContextVar[tuple[str, Pulses] | None] = ContextVar("loop", default=None)
 _ASK_AGAIN = 0.2
 _ASK_AT_MOST = 25
 
@@ -24,14 +29,25 @@ def being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def run_together(loops: Mapping[str, Loop]) -> None:
+def beat() -> None:
+    """The loop that we are in goes round; wherever a loop waits for something, it says so on its way."""
+    if (current := _current.get()) is not None:
+        name, pulses = current
+        pulses[name] = time.monotonic()
+
+
+async def run_together(loops: Mapping[str, Loop], pulses: Pulses | None = None) -> None:
     """Run all loops until one ends or we are cancelled; returns when every one has ended.
+
+    Args:
+        loops: what runs for ever, by name.
+        pulses: takes the time of each loop's last `beat`; what a loop runs together inside beats for it.
 
     Raises:
         Exception: what the first failing loop raised.
         LoopEndedError: one ended by itself.
     """
-    tasks = {asyncio.create_task(_named(name, loop)) for name, loop in loops.items()}
+    tasks = {asyncio.create_task(_named(name, loop, pulses)) for name, loop in loops.items()}
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -49,7 +65,10 @@ async def cancel(tasks: set[asyncio.Task[None]]) -> None:
             return
 
 
-async def _named(name: str, loop: Loop) -> None:
+async def _named(name: str, loop: Loop, pulses: Pulses | None) -> None:
+    if pulses is not None:
+        _current.set((name, pulses))
+        beat()
     try:
         await _until_it_ends(name, loop)
     except Exception:

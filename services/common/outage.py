@@ -7,6 +7,8 @@ from typing import Literal
 
 import structlog
 
+from services.common.loops import beat
+
 log = structlog.get_logger()
 
 Dependency = Literal["kafka", "database", "mail_server", "mail_fallback"]
@@ -64,11 +66,13 @@ class Outage:
 
 async def pause(attempt: int, *, first: float = 0.1, longest: float = 2.0) -> None:
     """Wait before the next attempt (counted from 0): doubling, with jitter so that processes do not march in step."""
+    beat()
     await asyncio.sleep(min(longest, first * 2 ** min(attempt, 10)) * random.uniform(0.5, 1))  # noqa: S311 - no secret
 
 
 async def wait_for(signal: asyncio.Event, at_most: float) -> None:
     """Sleep until the signal or for `at_most` seconds, whichever is first; the signal is taken."""
+    beat()
     try:
         async with asyncio.timeout(at_most):
             await signal.wait()

@@ -115,6 +115,7 @@ class AlertingSettings(DatabaseSettings):
     alerting_port: Port = 8081
     public_url: str
     secret_key: SecretStr
+    accept_unreadable: bool = False
 
     @field_validator("public_url")
     @classmethod

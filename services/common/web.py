@@ -72,12 +72,23 @@ def access_log(app: ASGIApp) -> ASGIApp:
     return handle
 
 
-def add_operations_routes(app: FastAPI, readiness: Callable[[], Awaitable[Readiness]]) -> None:
-    """`/healthz` (the process answers), `/readyz` (it can do its work) and `/metrics` (Prometheus)."""
+def _healthy() -> str | None:
+    return None
+
+
+def add_operations_routes(
+    app: FastAPI, readiness: Callable[[], Awaitable[Readiness]], stuck: Callable[[], str | None] = _healthy
+) -> None:
+    """`/healthz` (no restart is needed), `/readyz` (it can do its work) and `/metrics` (Prometheus).
+
+    `stuck` names what only a restart would free.
+    """
 
     @app.get("/healthz", tags=["operations"], summary="Whether the process answers")
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok"}
+    async def healthz() -> JSONResponse:
+        what = stuck()
+        body = {"status": "ok"} if what is None else {"status": "stuck", "problem": what}
+        return JSONResponse(body, status_code=200 if what is None else 503)
 
     @app.get("/readyz", tags=["operations"], summary="Whether the service can do its work")
     async def readyz() -> JSONResponse:

@@ -24,7 +24,7 @@ async def second(office: Chain) -> AsyncIterator[Service]:
     """Another alerting process, both reading their fair share."""
     service = alerting_service(office.around, office.database_url, office.sink.url)
     await service.start()
-    await rows(office.database_url, "truncate incidents, outbox, inputs, held")
+    await rows(office.database_url, "truncate incidents, outbox, inputs, held cascade")
     await shared(office, office.alerting, service)
     yield service
     service.stop()

@@ -56,12 +56,12 @@ class Problem(BaseModel):
 
 _PROBLEMS: Final = {
     400: "Not UTF-8, not JSON (NaN and Infinity are not), nested deeper than 64 levels, or a key sent twice by a form.",
-    401: "No key, or one that no source has.",
+    401: "No key, or one that no source has; or a signature that does not fit or is too old.",
     403: "The key belongs to another source.",
     404: "Not found: no such source, or no such event of this source.",
     408: "The body did not arrive in time.",
     413: "The body is larger than 64 KiB.",
-    415: "The body is not JSON.",
+    415: "The body is not JSON; of a form: neither JSON, urlencoded nor multipart.",
     422: "Some fields do not fit; each is listed. Never for a press.",
     503: "Neither Kafka nor the journal could take it. Send it again after `Retry-After` seconds, with the same `id`.",
 }
@@ -99,8 +99,9 @@ def hook() -> dict[str, Any]:
         "name": "source", "in": "path", "required": True, "schema": {"type": "string"},
         "description": "Name of the source in the configuration.",
     }  # fmt: skip
+    content = {"application/json": media, "application/x-www-form-urlencoded": media, "multipart/form-data": media}
     return {
-        "requestBody": {"required": True, "content": {"application/json": media}},
+        "requestBody": {"required": True, "content": content},
         "parameters": [name],
         "security": _security(),
     }

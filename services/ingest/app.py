@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from schemas.configuration import Configuration
-from services.common import telemetry
+from services.common import collector, telemetry
 from services.common.configuration_file import ConfigurationError, load
 from services.common.reload import Reloading, counts, hold_sighup
 from services.common.settings import IngestSettings
@@ -29,6 +29,7 @@ from services.ingest.kafka_writer import KafkaWriter
 from services.ingest.ledger import Ledger
 from services.ingest.loops import Crashes
 from services.ingest.middleware import RequestLog
+from services.ingest.plain_route import PlainRoute
 from services.ingest.problems import Refusal, respond
 from services.ingest.publisher import Publisher
 from services.ingest.report_body import EXPECTED
@@ -76,6 +77,7 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
     app.add_middleware(RequestLog)
     app.add_exception_handler(Refusal, _refuse)
     app.add_exception_handler(HTTPException, _refuse)
+    app.router.route_class = PlainRoute
     _add_routes(app, routes)
     _add_documents(app)
     return app
@@ -165,6 +167,7 @@ def run(settings: IngestSettings) -> None:
     # uvicorn raises the signal once more after its orderly end; for us that end is a success.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
+    collector.calm()
     server.run(sockets=[listener])
     if Crashes.seen or not server.started:
         raise SystemExit(1)

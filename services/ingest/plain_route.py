@@ -1,0 +1,14 @@
+"""Routes that FastAPI documents and Starlette serves."""
+
+from typing import Any
+
+from fastapi.routing import APIRoute
+from starlette.routing import request_response
+
+
+class PlainRoute(APIRoute):
+    """For handlers that take the request and return the response: FastAPI's way to them costs a third of a press."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.app = request_response(self.endpoint)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from schemas.configuration import Configuration
 from services.alerting import housekeeping, planning
 from services.alerting.attendance import Attendance
+from services.alerting.audit import Audit
 from services.alerting.board import Board
 from services.alerting.consumer import Consumer
 from services.alerting.core.calendar import OfficeCalendar
@@ -29,9 +30,11 @@ from services.alerting.mailer import Mailer
 from services.alerting.migrations.apply import migrate_async
 from services.alerting.notices import NoticeMailer
 from services.alerting.planning import Planning
+from services.alerting.progress import Progress
 from services.alerting.relay import LifecycleRelay
 from services.alerting.reports import Reporting
 from services.alerting.timers import Timers
+from services.alerting.troubles import TroubleMailer
 from services.common import configuration_file, telemetry
 from services.common.loops import Loop, cancel, run_together
 from services.common.mail_route import MailRoute
@@ -39,6 +42,7 @@ from services.common.outage import Outage
 from services.common.reload import Reloading, counts, hold_sighup
 from services.common.settings import AlertingSettings, unknown_variables
 from services.common.smtp import parse_smtp_url
+from services.common.watchdog import Watchdog
 from services.common.web import Readiness, add_operations_routes, serve
 
 log = structlog.get_logger()
@@ -72,6 +76,8 @@ class Alerting:
         owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.consumer = Consumer(self.engine, settings, owner, self.database_outage)
         self.relay = LifecycleRelay(self.engine, settings, self.database_outage)
+        self.watchdog = Watchdog(limits={"housekeeping": housekeeping.ROUND_WITHIN}, excused=self.something_is_away)
+        self.progress = Progress(self.consumer.look_ahead, self.watchdog.condemn, self.database_outage)
         self.timers = Timers(self.engine, self.database_outage)
         self.attendance = Attendance(self.engine, self.database_outage)
         fallback = settings.smtp_fallback_url
@@ -80,6 +86,7 @@ class Alerting:
             parse_smtp_url(fallback.get_secret_value()) if fallback else None,
         )
         self.notices = NoticeMailer(self.engine, self.route, settings.mail_from, self.database_outage)
+        self.troubles = TroubleMailer(self.engine, self.route, settings.mail_from, self.database_outage)
         letters = Letters(self.engine, settings.mail_from, settings.public_url, self.tokens)
         self.mailer = Mailer(self.engine, self.route, letters, self.database_outage)
 
@@ -90,23 +97,33 @@ class Alerting:
     def loops(self) -> dict[str, Loop]:
         """What runs for ever, by name."""
         return {
+            "watchdog": self.watchdog.run,
             "consumer": self.consumer.run,
             "leases": self.consumer.keep_leases,
             "lag": self.consumer.show_lag,
+            "progress": self.progress.run,
             "timers": self.timers.run,
             "silences": lambda: planning.run(self.engine, self.database_outage),
             "mail servers": self.route.run,
             "mailer": self.mailer.run,
             "attendance": self.attendance.run,
             "notices": self.notices.run,
+            "troubles": self.troubles.run,
             "relay": self.relay.run,
+            "audit": Audit(self.engine, self.database_outage).run,
             "housekeeping": lambda: housekeeping.run(self.engine, self.database_outage),
         }
+
+    def something_is_away(self) -> bool:
+        """Whether Kafka or PostgreSQL is: then no restart helps."""
+        return self.database_outage.down is not None or self.consumer.outage.down is not None
 
     async def readiness(self) -> Readiness:
         """Ready when everything that an alarm needs is there; degraded while one of two mail servers is not."""
         dependencies = (self.database_outage, self.consumer.outage)
         problems: dict[str, str] = {outage.what: outage.down for outage in dependencies if outage.down is not None}
+        if self.consumer.breaker.tripped:
+            problems["events"] = "most records are unreadable: see breaker.tripped in the runbook"
         mail = self.route.state
         ready = mail.usable and not problems
         problems |= mail.problems
@@ -116,7 +133,7 @@ class Alerting:
     async def work(self) -> None:
         """Bring the database up to date, as soon as it is there, then run every loop."""
         await patiently(self.database_outage, lambda: migrate_async(self.database_url))
-        await run_together(self.loops())
+        await run_together(self.loops(), self.watchdog.pulses)
 
     async def stop(self) -> None:
         """Give back what others could take over, and close; bounded, because the others may be away."""
@@ -149,7 +166,7 @@ def app_for(settings: AlertingSettings, configuration: Configuration) -> FastAPI
             await alerting.stop()
 
     app = FastAPI(title="Rufkette alerting", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    add_operations_routes(app, alerting.readiness)
+    add_operations_routes(app, alerting.readiness, alerting.watchdog.stuck)
     app.include_router(
         router_for(Board(alerting.engine), alerting.attendance, alerting.engine.rules, alerting.tokens, system_clock)
     )

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import assert_never
 
 from schemas.events import (
+    Closed,
     EmergencyMailed,
     Event,
     Heartbeat,
@@ -69,6 +70,9 @@ def decide(candidates: Sequence[Incident], input: Input, *, now: datetime, rules
             if incident is None or (input.imported and not incident.imported):
                 # What a file says about the past changes nothing that people are dealing with.
                 return Decision(None, (), Reason.HELD)
+            if subject != incident.id and isinstance(input.data, Closed):
+                # Whoever ends an incident by its old id does not know what else it is part of.
+                return Decision(incident, (), Reason.ALREADY_JOINED)
             return acted(incident, *as_click(input), now=now, rules=rules)
         case Click():
             return acted(candidates[0], input, now, now=now, rules=rules)
@@ -103,7 +107,9 @@ def _regrouped(
 
 
 def _due(incident: Incident, now: datetime, rules: Rules) -> Decision:
-    if incident.due_at is None or incident.due_at > now:
+    # An open one that has lost its due time is overdue, whatever took it away.
+    lost = incident.due_at is None and incident.status is Status.OPEN and not incident.imported
+    if not lost and (incident.due_at is None or incident.due_at > now):
         return Decision(incident, (), Reason.NOT_DUE)
     current = replace(incident, revision=incident.revision + 1)
     if incident.held:

@@ -1,6 +1,7 @@
 """Bring the database to this version, one process at a time."""
 
 import asyncio
+import itertools
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -8,13 +9,25 @@ import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from services.alerting.database import driver_url
+from services.alerting.database import driver_url, sqlstate
+from services.common.outage import pause
 
 log = structlog.get_logger()
 
 _LOCK = 0x52756665  # any constant of our own: processes that start together wait for the first
+_SESSION = {
+    "application_name": "rufkette-migration",
+    # Who comes to a table while we queue for it waits behind us: never for long, live processes give up after 2 s.
+    "lock_timeout": "1000",
+    # A migrating process that is stopped in the middle holds up nobody for ever.
+    "idle_in_transaction_session_timeout": "10000",
+}
+_LOCK_NOT_AVAILABLE = "55P03"
+_AT_MOST = 40
+"""Attempts, within about two minutes."""
 _FOLDER = Path(__file__).parent
 
 
@@ -29,10 +42,24 @@ def migrate(database_url: str) -> None:
 
 async def migrate_async(database_url: str) -> None:
     """As `migrate`, inside a running loop."""
-    engine = create_async_engine(driver_url(database_url), poolclass=sa.NullPool, hide_parameters=True)
+    engine = create_async_engine(
+        driver_url(database_url),
+        poolclass=sa.NullPool,
+        hide_parameters=True,
+        connect_args={"server_settings": _SESSION, "timeout": 3},
+    )
     try:
-        async with engine.begin() as connection:
-            await connection.run_sync(_upgrade)
+        for attempt in itertools.count(1):
+            try:
+                async with engine.begin() as connection:
+                    await connection.run_sync(_upgrade)
+            except DBAPIError as error:
+                if sqlstate(error) != _LOCK_NOT_AVAILABLE or attempt >= _AT_MOST:
+                    raise
+                log.warning("migration.delayed", attempt=attempt)
+                await pause(attempt)
+            else:
+                return
     finally:
         await engine.dispose()
 

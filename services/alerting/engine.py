@@ -15,7 +15,7 @@ from schemas.events import Event, Reported
 from services.alerting import past, plan_store, store
 from services.alerting.changes import Changes, Mail
 from services.alerting.core.devices import signs_in
-from services.alerting.core.effects import Click, Deadline, Decision, DeliveryResult, Reason, SilenceEnded
+from services.alerting.core.effects import Action, Click, Deadline, Decision, DeliveryResult, Reason, SilenceEnded
 from services.alerting.core.incident import Incident
 from services.alerting.core.policy import Rules
 from services.alerting.core.reporting import merge_keys
@@ -198,7 +198,7 @@ class Engine:
             return found
 
     async def act(self, incident_id: str, click: Click) -> Decision:
-        """A person's click; about an incident that was joined, it concerns the one that goes on.
+        """A person's click; about an incident that was joined, all but the end concerns the one that goes on.
 
         Raises:
             LookupError: there is no such incident.
@@ -207,7 +207,9 @@ class Engine:
         async def work(tx: AsyncConnection, changes: Changes) -> None:
             known = await store.load_for_update(tx, [incident_id])
             known |= await store.load_where_joined(tx, known)
-            changes.decide([store.living(known[incident_id], known)], click)
+            # Nobody ends what they have not seen; whatever else they do counts where it goes on.
+            ends = Action.CLOSE in click.actions
+            changes.decide([known[incident_id] if ends else store.living(known[incident_id], known)], click)
 
         return (await self.commit(work)).journeys[0][1]
 

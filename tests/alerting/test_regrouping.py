@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from schemas.events import Acknowledged, Event, Outcome, PoliceRequested
-from services.alerting import regrouping, store
+from schemas.events import Acknowledged, Closed, Event, Outcome, PoliceRequested
+from services.alerting import housekeeping, regrouping, store
 from services.alerting.board import Board
 from services.alerting.core.effects import Action, Click, Reason
 from services.alerting.core.incident import Incident, Status
@@ -104,6 +104,29 @@ async def test_who_acts_on_the_joined_one_acts_on_the_other(shell: Shell) -> Non
     assert decision.incident is not None
     assert (decision.incident.id, [call.by for call in decision.incident.calls]) == ("corridor", ["B"])
     assert (await state(shell, "room")).calls == ()
+
+
+async def test_who_ends_the_joined_one_ends_nothing_else(shell: Shell) -> None:
+    await two(shell)
+    await regrouping.join(shell.engine, "room", "corridor", **WHY)
+    click = Click("B", (Action.CLOSE,), outcome=Outcome.FALSE_ALARM)
+    assert (await shell.engine.act("room", click)).reason is Reason.ALREADY_JOINED
+    ended = Closed(by="B", outcome=Outcome.FALSE_ALARM)
+    await shell.apply(Event(id="x", source="bus", time=shell.now, data=ended, subject="room"))
+    assert (await state(shell, "corridor")).status is Status.OPEN
+
+
+async def test_names_and_reasons_are_forgotten_with_the_rest(shell: Shell) -> None:
+    await two(shell)
+    await shell.engine.act("corridor", Click("C. Beispiel", (Action.ACKNOWLEDGE,)))
+    await regrouping.join(shell.engine, "room", "corridor", **WHY)
+    shell.later(60 * 24 * 181)
+    await housekeeping.clean(shell.engine)
+    (row,) = [row for row in await shell.rows(incidents) if row.id == "room"]
+    assert row.forgotten
+    for text in (*WHY.values(), "C. Beispiel"):
+        assert text not in str(row.state)
+    assert "corridor" in str(row.state)
 
 
 async def test_a_chain_of_joinings_leads_to_its_end(shell: Shell) -> None:

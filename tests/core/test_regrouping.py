@@ -1,11 +1,12 @@
 """A person joins two incidents or splits one: what each side becomes, and who hears of it."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from schemas.events import Acknowledged, Outcome
+from schemas.events import Acknowledged, Closed, Outcome
 from services.alerting.core.effects import Action, Decision, Purpose, Reason, Relay
 from services.alerting.core.incident import Again, Incident, LevelFrom, Status
 from tests.core.office import MONDAY, Desk, follow_up, minutes
@@ -179,6 +180,29 @@ def test_a_follow_up_about_the_joined_one_counts_for_the_other() -> None:
     desk.join(one, other)
     decision = desk.give(follow_up(Acknowledged(by="A"), one, desk.now), other)
     assert decision.reason is Reason.ACKNOWLEDGED
+
+
+def test_who_ends_the_joined_one_by_its_old_id_ends_nothing_else() -> None:
+    desk = Desk()
+    one, other = two(desk)
+    desk.join(one, other)
+    ended = Closed(by="A", outcome=Outcome.RESOLVED)
+    assert desk.give(follow_up(ended, one, desk.now), other).reason is Reason.ALREADY_JOINED
+    assert desk.give(follow_up(ended, other, desk.now), other).reason is Reason.CLOSED
+
+
+def test_reports_that_earlier_versions_stored_can_be_split_off_too() -> None:
+    """They know neither their place nor their keys: they are where their incident is."""
+    desk = Desk()
+    first = desk.press()
+    desk.press(**FORM, id="f", danger_level=1)
+    stored = desk.incidents[first.id]
+    old = tuple(replace(report, place=None, keys=()) for report in stored.reports)
+    desk.incidents[first.id] = replace(stored, reports=old)
+    new = desk.split(first, "f").incident
+    assert new is not None
+    assert (new.place, new.place_key) == (first.place, first.place_key)
+    assert desk.incidents[first.id].keys == first.keys
 
 
 def test_three_mails_about_three_joinings_are_three_mails() -> None:

@@ -111,6 +111,27 @@ async def test_inputs_are_kept(two: tuple[Visit, Visit]) -> None:
     assert 'value="&lt;b&gt;gleich&lt;/b&gt;"' in page
 
 
+async def test_a_page_from_before_the_joining_ends_nothing_that_it_did_not_show(two: tuple[Visit, Visit]) -> None:
+    room, corridor = two
+    await room.send(**JOIN)
+    visit_to(room.client, event_id="hall", location="Halle")
+    stale: list[dict[str, str]] = [
+        {"action": "close", "outcome": "false_alarm", "name": "B"},
+        {"action": "join", "into": "hall", **WHO},
+        {"action": "split", "reports": "press-1", **WHO},
+    ]
+    for fields in (*stale, *({**one, "about": "press-1"} for one in stale)):
+        answer = await room.send(**fields)
+        assert answer.status_code == 422
+        assert "inzwischen mit diesem hier zusammengelegt" in answer.text
+        assert "Flur 1, Bernburg (Parkstraße)</h1>" in answer.text
+    assert corridor.incident.status is Status.OPEN
+    assert corridor.incident.event_ids == ("corridor", "press-1")
+    assert 'name="about" value="corridor"' in (await room.look()).text
+    await room.follow(**stale[0], about="corridor")
+    assert corridor.incident.closing is not None
+
+
 async def test_of_two_people_who_join_at_once_the_second_is_told(two: tuple[Visit, Visit]) -> None:
     room, corridor = two
     await room.send(**JOIN)
@@ -124,7 +145,7 @@ async def test_splitting_a_report_off(visit: Visit) -> None:
     page = (await visit.look()).text
     assert 'name="reports" value="form"' in page
     assert "09:14 Uhr, Formular, Zimmer 112, 1. OG links, Bernburg (Parkstraße), Ganz anderer Streit" in page
-    assert 'value="press-1"' not in page
+    assert 'name="reports" value="press-1"' not in page
     after = await visit.follow(action="split", reports="form", **WHO)
     new = visit.desk.incidents.known["form"]
     assert f"Abgetrennt: Vorgang {new.code} ist jetzt eine eigene Sache" in after

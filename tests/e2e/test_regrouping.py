@@ -41,7 +41,7 @@ async def test_joined_taken_over_by_an_old_link_and_parted_again(office: Chain) 
     for event_id in (room, corridor):
         await becomes(office, event_id, "acknowledged", corridor)
 
-    assert "eine eigene Sache" in await press_button(old, action="split", reports=room, **WHO)
+    assert "eine eigene Sache" in await press_button(old, action="split", about=corridor, reports=room, **WHO)
     assert len(await wait_for_mails(office.sink, room, 4)) == 4, "it alarms anew"
     await becomes(office, room, "alerted", room)
     await becomes(office, corridor, "acknowledged", corridor)

@@ -49,6 +49,8 @@ class Filled:
     measure: str = ""
     on: str = ""
     reference: str = ""
+    about: str = ""
+    """The incident that the page showed: it may have become part of another one since."""
     into: str = ""
     reports: tuple[str, ...] = ()
     reason: str = ""
@@ -77,6 +79,7 @@ class Filled:
             measure=line("measure"),
             on=line("on"),
             reference=line("reference"),
+            about=_id(fields.get("about", [""])[0]),
             into=_id(fields.get("into", [""])[0]),
             reports=tuple(map(_id, fields.get("reports", []))),
             reason=line("reason"),

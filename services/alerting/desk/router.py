@@ -88,6 +88,10 @@ class _Desk:
         opened = await self._open(request)
         filled = await _filled(request)
         words = view.PAGE_WORDS[opened.telling.words.code]
+        if _shows_another(opened, filled):
+            # Nobody ends, or joins again, what they have not seen; taking over and calls count where it goes on.
+            own = REGROUP_WORDS[opened.telling.words.code]
+            return await self._page(opened, filled=filled, mistakes=[own.joined_meanwhile])
         if filled.action in (regrouping.JOIN, regrouping.SPLIT):
             return await self._regroup(request, opened, filled)
         today = opened.telling.now.astimezone(opened.telling.zone).date()
@@ -100,6 +104,10 @@ class _Desk:
             decision = await self.incidents.act(opened.incident.id, replace(click, email=_recipient(opened)))
         except LookupError:
             raise _Refusal(404, "missing") from None
+        if decision.reason is Reason.ALREADY_JOINED:
+            opened = await self._open(request)
+            own = REGROUP_WORDS[opened.telling.words.code]
+            return await self._page(opened, filled=filled, mistakes=[own.joined_meanwhile])
         if decision.reason is Reason.OUTCOME_REFUSED:
             return await self._page(opened, filled=filled, mistakes=[words.outcome_test])
         return _shown_anew(request, _done(click, decision))
@@ -203,6 +211,12 @@ async def _filled(request: Request) -> Filled:
         return Filled.parse(bytes(body))
     except ValueError:
         raise _Refusal(422, "wrong_form") from None
+
+
+def _shows_another(opened: _Opened, filled: Filled) -> bool:
+    if filled.action not in ("close", regrouping.JOIN, regrouping.SPLIT):
+        return False
+    return (filled.about or opened.came_from.id) != opened.incident.id
 
 
 def _shown_anew(request: Request, done: str) -> Response:

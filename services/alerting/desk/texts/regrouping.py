@@ -23,6 +23,7 @@ class RegroupWords:
     into_missing: str
     reports_missing: str
     refused: Mapping[str, str]
+    joined_meanwhile: str
     came_from: str
     by: str
     because: str
@@ -65,6 +66,9 @@ _GERMAN: Final = RegroupWords(
         "several_incidents": "Bitte früher zusammengelegte Vorgänge einzeln abtrennen.",
         "missing": "Diesen Vorgang gibt es nicht mehr.",
     },
+    joined_meanwhile=(
+        "Der Vorgang wurde inzwischen mit diesem hier zusammengelegt. Bitte ansehen und dann noch einmal entscheiden."
+    ),
     came_from="Der Vorgang aus Ihrer Mail ({place}, {at}) wurde mit diesem zusammengelegt.",
     by="Von {by}, {at}.",
     because="Grund: {reason}",
@@ -107,6 +111,7 @@ _ENGLISH: Final = RegroupWords(
         "several_incidents": "Please split off incidents that were joined earlier one by one.",
         "missing": "This incident is no longer there.",
     },
+    joined_meanwhile="The incident has been joined with this one meanwhile. Please look, and then decide again.",
     came_from="The incident of your mail ({place}, {at}) was joined with this one.",
     by="By {by}, {at}.",
     because="Reason: {reason}",

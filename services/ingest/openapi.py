@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, Field
 
+from services.ingest.hook_examples import HOOK_EXAMPLES
 from services.ingest.problems import MEDIA_TYPE
 from services.ingest.report_body import EXAMPLES, ReportBody
 from services.ingest.status import Status
@@ -94,15 +95,20 @@ def incident() -> dict[str, Any]:
 
 def hook() -> dict[str, Any]:
     """The operation `POST /v1/hooks/{source}`."""
-    media = {"schema": {"type": "object"}}
+    media: dict[str, Any] = {"schema": {"type": "object"}}
     name = {
         "name": "source", "in": "path", "required": True, "schema": {"type": "string"},
         "description": "Name of the source in the configuration.",
     }  # fmt: skip
-    content = {"application/json": media, "application/x-www-form-urlencoded": media, "multipart/form-data": media}
+    what = {
+        "name": "event", "in": "query", "required": False, "schema": {"type": "string"},
+        "description": "ChirpStack names its kind of message here: `up`, `status`, `join` …",
+    }  # fmt: skip
+    examples = media | {"examples": HOOK_EXAMPLES}
+    content = {"application/json": examples, "application/x-www-form-urlencoded": media, "multipart/form-data": media}
     return {
         "requestBody": {"required": True, "content": content},
-        "parameters": [name],
+        "parameters": [name, what],
         "security": _security(),
     }
 

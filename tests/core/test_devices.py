@@ -222,6 +222,20 @@ def test_what_counts_as_a_sign_of_life() -> None:
     assert signs_in(life[:1], register, START) == [Sign("btn112", START, 0.5)]
 
 
+def test_a_press_that_brings_its_battery_along_is_one_sign_told_twice() -> None:
+    """Ingest emits the press and a heartbeat at the same instant; whichever is read first, the device is the same."""
+    after = []
+    for batteries_said in ((None, 0.1), (0.1, None)):
+        device = Watched()
+        for battery in batteries_said:
+            device.sign(hours(0.5), battery=battery)
+        device.until(hours(1))
+        after.append((device.state, device.told, device.noticed))
+    assert after[0] == after[1]
+    assert after[0][1:] == ([News.BATTERY_LOW], [News.BATTERY_LOW])
+    assert after[0][0].last_seen_at == hours(0.5)
+
+
 moments = st.floats(min_value=-3, max_value=3, allow_nan=False)
 batteries = st.none() | st.floats(min_value=0, max_value=1)
 steps = st.lists(

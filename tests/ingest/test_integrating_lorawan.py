@@ -10,6 +10,7 @@ import yaml
 
 from schemas.configuration_sources import ChirpstackSource
 from services.common.device_models import names
+from services.ingest.hook_examples import HOOK_EXAMPLES
 from services.ingest.sources.registry import EMITTERS
 from tests.ingest.networks import posted
 from tests.ingest.support import reported, sender
@@ -51,6 +52,13 @@ def test_the_patterns_of_the_guide_can_be_read() -> None:
     assert shared.press["long"] == ("event == 'sos_long'", "hex:02.*")
     assert own.press == {"any": ("hex:a1..01",)}
     assert own.battery == shared.battery
+
+
+@pytest.mark.parametrize("type_", ["ttn", "chirpstack"])
+def test_the_example_of_the_api_page_is_a_press(type_: str) -> None:
+    source = sender("lorawan", **{"presses": {}} | configured(section("integrating.md", f"`type: {type_}`"), type_))
+    report = reported(posted(EMITTERS[type_], HOOK_EXAMPLES[type_]["value"], source, event="up")[0])
+    assert (report.site, report.warnings) == ("bernburg", ())
 
 
 def test_every_model_is_in_the_guides() -> None:

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.chain import Chain
+from tests.support.chain import Chain, alerting_service
+from tests.support.database import rows
+from tests.support.leases import shared
 from tests.support.office import office_on, one_mail_an_incident, start_both
 from tests.support.servers import KafkaServer, PostgresServer
+from tests.support.service import Service
 
 
 @pytest.fixture(scope="package")
@@ -51,3 +54,17 @@ async def frail(
     directory = tmp_path_factory.mktemp("frail")
     async with office_on(frail_kafka, frail_postgres, directory, one_mail_an_incident) as chain:
         yield chain
+
+
+@pytest.fixture
+async def second(office: Chain) -> AsyncIterator[Service]:
+    """Another alerting process, both reading their fair share."""
+    service = alerting_service(office.around, office.database_url, office.sink.url)
+    await service.start()
+    await rows(office.database_url, "truncate incidents, outbox, inputs, held cascade")
+    await shared(office, office.alerting, service)
+    yield service
+    service.stop()
+    if not office.alerting.running:
+        await office.alerting.start()
+    await shared(office, office.alerting)

@@ -3,13 +3,11 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
 
-import pytest
-
-from tests.support.chain import Chain, alerting_service
+from tests.support.chain import Chain
 from tests.support.database import end_mail_leases, rows
 from tests.support.gateway import Gateway
+from tests.support.leases import shared
 from tests.support.mails import mails_about
 from tests.support.office import all_mailed, assert_nothing_lost_and_nothing_doubled
 from tests.support.service import Service
@@ -17,32 +15,6 @@ from tests.support.waiting import eventually
 
 TAKEN_OVER_WITHIN = 5.0
 """Seconds from a process's end until another one reads its partitions."""
-
-
-@pytest.fixture
-async def second(office: Chain) -> AsyncIterator[Service]:
-    """Another alerting process, both reading their fair share."""
-    service = alerting_service(office.around, office.database_url, office.sink.url)
-    await service.start()
-    await rows(office.database_url, "truncate incidents, outbox, inputs, held cascade")
-    await shared(office, office.alerting, service)
-    yield service
-    service.stop()
-    if not office.alerting.running:
-        await office.alerting.start()
-    await shared(office, office.alerting)
-
-
-async def owners(office: Chain) -> dict[int, int]:
-    """Ids of processes (a launcher replaces itself with the service) that hold leases, with how many partitions."""
-    query = "select split_part(owner, '-', -2) as pid, count(*) from partitions where lease_until >= now() group by 1"
-    return {int(row["pid"]): row["count"] for row in await rows(office.database_url, query)}
-
-
-async def shared(office: Chain, *services: Service) -> None:
-    """Wait until these processes hold all six partitions, each the same number."""
-    share = {service.pid: 6 // len(services) for service in services}
-    await eventually(lambda: owners(office), lambda found: found == share, within=15)
 
 
 async def test_each_mail_is_sent_once(office: Chain, second: Service) -> None:

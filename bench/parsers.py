@@ -87,6 +87,19 @@ def _chirpstack_3(number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+_MAP: Final = {"site": "standort", "location": "raum", "danger_level": {"field": "stufe", "values": {"Gewalt": 2}}}
+
+
+def _form(number: int) -> dict[str, Any]:
+    answers = {"standort": "bernburg", "raum": "Zimmer 112", "stufe": "Gewalt", "was": "Streit um einen Termin"}
+    return answers | {"vorgang": str(number)}
+
+
+def _tally(number: int) -> dict[str, Any]:
+    fields = [{"key": f"q_{key}", "label": key, "type": "TEXT", "value": value} for key, value in _form(number).items()]
+    return {"eventId": str(number), "eventType": "FORM_RESPONSE", "data": {"fields": fields}}
+
+
 CASES: Final[Sequence[Case]] = (
     Case(
         "native", {"type": "native", **_KEY}, lambda n: {"id": f"btn-{n}", "site": "bernburg", "location": "Zimmer 112"}
@@ -100,6 +113,24 @@ CASES: Final[Sequence[Case]] = (
     Case("ttn, no model", _lorawan("ttn", None), _uplink("017510ff2e01")),
     Case("chirpstack 4", _lorawan("chirpstack", "milesight-ws101"), _chirpstack, {"event": "up"}),
     Case("chirpstack 3", _lorawan("chirpstack", "milesight-ws101"), _chirpstack_3, {"event": "up"}),
+    Case("form, JSON", {"type": "form", **_KEY, "map": _MAP}, _form),
+    Case(
+        "form, Tally",
+        {"type": "form", "kind": "panic", "preset": "tally", "secret_file": "none", "map": _MAP},
+        _tally,
+    ),
+    Case(
+        "standard-webhooks",
+        {
+            "type": "standard-webhooks",
+            "kind": "panic",
+            "secret_file": "none",
+            "only": "event == 'done'",
+            "fields": "data",
+        }
+        | {"map": _MAP},
+        lambda n: {"event": "done", "data": _form(n)},
+    ),
 )
 """To measure another source, add a line."""
 

@@ -1,13 +1,12 @@
 """The form's fields in a JSON document, whatever shape its system gives them: objects, or lists of answers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 MOST_FIELDS: Final = 500
 _KEYS: Final = ("key", "ref", "name", "id", "code")
 _LABELS: Final = ("label", "title", "question", "text")
-_VALUES: Final = ("value", "answer")
 _FILE_NAMES: Final = ("originalName", "name", "filename", "fileName")
 _TYPEFORM_OTHER: Final = "other"
 _SIGNATURES: Final = frozenset({"SIGNATURE", "signature"})
@@ -30,29 +29,31 @@ class Posted:
 def posted(root: object, path: str, document: Mapping[str, Any]) -> list[Posted]:
     """The fields below `root`, which stands at `path` of the document; at most `MOST_FIELDS`."""
     found: list[Posted] = []
-    for one in _walk(root, path, path, _titles(document)):
-        found.append(one)
-        if len(found) == MOST_FIELDS:
-            break
+    _collect(root, path, path, _titles(document), found)
     return found
 
 
-def _walk(value: object, path: str, root: str, titles: Mapping[str, tuple[str, str]]) -> Iterator[Posted]:
-    file = _file(value)
-    if file is not None or not isinstance(value, dict | list):
-        yield _leaf(path, root, file or _plain(value), value)
-    elif isinstance(value, dict):
+def _collect(value: object, path: str, root: str, titles: Mapping[str, tuple[str, str]], found: list[Posted]) -> None:
+    if len(found) >= MOST_FIELDS:
+        return
+    if isinstance(value, dict):
+        file = _file(value)
+        if file is not None:
+            found.append(_leaf(path, root, file, value))
+            return
         for key, inner in value.items():
-            yield from _walk(inner, f"{path}.{key}" if path else key, root, titles)
+            _collect(inner, f"{path}.{key}" if path else key, root, titles, found)
+    elif not isinstance(value, list):
+        found.append(_leaf(path, root, _plain(value), value))
     elif all(not isinstance(one, dict | list) or _file(one) for one in value):
-        yield _leaf(path, root, [_file(one) or _plain(one) for one in value], value)
+        found.append(_leaf(path, root, [_file(one) or _plain(one) for one in value], value))
     else:
-        for number, inner in enumerate(value):
+        for number, inner in enumerate(value[:MOST_FIELDS]):
             entry = _entry(inner, titles) if isinstance(inner, dict) else None
-            if entry is not None:
-                yield entry
-            else:
-                yield from _walk(inner, f"{path}[{number}]", root, titles)
+            if entry is None:
+                _collect(inner, f"{path}[{number}]", root, titles, found)
+            elif len(found) < MOST_FIELDS:
+                found.append(entry)
 
 
 def _leaf(path: str, root: str, value: object, raw: object) -> Posted:
@@ -99,12 +100,14 @@ def _entry(item: Mapping[str, Any], titles: Mapping[str, tuple[str, str]]) -> Po
         names = tuple(n for n in (_text(field.get("ref")) or ref, _text(field.get("id")), title) if n)
         raw = item.get(item["type"])
         return Posted(names, title or (names[0] if names else "?"), _answer(item["type"], raw), raw) if names else None
-    names = tuple(item[n] for n in (*_KEYS, *_LABELS) if isinstance(item.get(n), str) and item[n])
-    held = next((name for name in _VALUES if name in item), None)
-    if not names or held is None:
+    held = "value" if "value" in item else "answer" if "answer" in item else None
+    if held is None:
         return None
-    label = next((item[name] for name in _LABELS if isinstance(item.get(name), str) and item[name]), names[0])
-    return Posted(names, label, _chosen(item, item[held]), item[held])
+    keys = [text for text in map(item.get, _KEYS) if isinstance(text, str) and text]
+    labels = [text for text in map(item.get, _LABELS) if isinstance(text, str) and text]
+    if not (keys or labels):
+        return None
+    return Posted((*keys, *labels), labels[0] if labels else keys[0], _chosen(item, item[held]), item[held])
 
 
 def _answer(kind: str, value: object) -> object:

@@ -1,5 +1,6 @@
 """From a form's message to its fields: JSON, urlencoded or multipart, in whatever charset it says."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -22,6 +23,7 @@ _FORM: Final = "application/x-www-form-urlencoded"
 _MULTIPART: Final = "multipart/form-data"
 _UNSAID: Final = ("", "text/plain", "application/octet-stream")
 """Types that say nothing about the body, so it is looked at."""
+_KEYS: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _UNREADABLE: Final = "the message could not be read; only that it came is known"
 
 
@@ -43,8 +45,20 @@ def expression(text: str) -> Any | None:
         return None
 
 
+@lru_cache(maxsize=1000)
+def _steps(text: str) -> tuple[str, ...]:
+    """The keys of an expression that is nothing but keys."""
+    return tuple(text.split(".")) if _KEYS.fullmatch(text) else ()
+
+
 def search(text: str, document: Mapping[str, Any]) -> object:
     """What the expression finds; None also where it cannot be applied to this document."""
+    steps = _steps(text)
+    if steps:  # nearly all of them, and many times faster than the library
+        found: object = document
+        for step in steps:
+            found = found.get(step) if isinstance(found, dict) else None
+        return found
     compiled = expression(text)
     if compiled is None:
         return None
@@ -107,7 +121,7 @@ def _json(message: Message, charset: str | None, sender: Sender, roots: tuple[st
     raw = message.body
     if charset:
         raw = decoder.text(raw).encode("utf-8", errors="surrogatepass")
-    elif sender.lenient:
+    elif sender.lenient and not _is_utf8(raw):
         raw = Decoder(None, lenient=True).text(raw).encode()
     plain = replace(message, body=raw, headers={**message.headers, "content-type": "application/json"})
     document, warnings = json_object(plain, sender)
@@ -116,6 +130,14 @@ def _json(message: Message, charset: str | None, sender: Sender, roots: tuple[st
     if not any(value is not None for value, _ in found):
         fields = posted(document, "", document)
     return Submission(tuple(fields), document, (*warnings, *decoder.warnings))
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _fields(parts: list[Part], charset: str | None, sender: Sender) -> Submission:

@@ -27,5 +27,9 @@ HOOK_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
             "object": {"battery": 16, "button_event": {"status": "long press"}},
         },
     },
+    "form": {
+        "summary": "A form, by the names of its own fields (type: form)",
+        "value": {"standort": "Standort Bernburg", "raum": "Zimmer 112", "art": "Bedrohung", "beschreibung": "…"},
+    },
 }
 """By the source's `type`."""

@@ -13,11 +13,16 @@ from typing import Any
 import pytest
 import yaml
 
+from schemas.configuration import Configuration
+from services.ingest.hook_examples import HOOK_EXAMPLES
+from services.ingest.sender import senders
+from services.ingest.sources import form
+from services.ingest.sources.shape import Message
 from tests.ingest.reading import events_on
-from tests.ingest.support import reported
+from tests.ingest.support import NOW, reported
 from tests.support.chain import Chain
 from tests.support.mails import first_line, wait_for_mails
-from tests.support.organisation import write_configuration
+from tests.support.organisation import organisation, write_configuration
 
 TEXT = (Path(__file__).parents[2] / "docs/forms.md").read_text()
 KEY = "rk_test_forms_page"
@@ -58,6 +63,16 @@ def commands() -> dict[str, str]:
 
 def test_each_sender_has_configuration_and_command() -> None:
     assert set(sources()) == set(commands()) == set(EXPECTED)
+
+
+def test_the_example_of_the_api_page_is_one_for_the_first_configuration() -> None:
+    content = organisation()
+    content["sources"] = {"intranet": sources()["intranet"]}
+    sender = senders(Configuration.model_validate(content))["intranet"]
+    body = json.dumps(HOOK_EXAMPLES["form"]["value"]).encode()
+    sent = Message(body, NOW, headers={"content-type": "application/json"})
+    report = reported(form.parse(sent, sender)[0])
+    assert (report.site, report.location, report.category, report.warnings) == ("bernburg", "Zimmer 112", "threat", ())
 
 
 def run(command: str, **environment: str) -> str:

@@ -25,6 +25,7 @@ log = structlog.get_logger()
 _TICK: Final = 0.5
 """Seconds until what nobody waits for is written."""
 _RETRY_AFTER: Final = 1.0
+_LOOK_EVERY: Final = 2.0
 _SLOW: Final = 2.0
 """Seconds after which a disk that does not answer counts as none."""
 _TIDY_AFTER: Final = 2.0
@@ -62,7 +63,7 @@ class Journal:
         self._try_at = 0.0
         self._opened_before = False
         self._soiled_at: float | None = None
-        self._quiet_since = 0.0
+        self._quiet_since = self._looked_at = 0.0
         self._stopping = False
 
     @property
@@ -181,6 +182,8 @@ class Journal:
                 return
 
     def _commit(self, file: JournalFile, changes: dict[str, Row | None]) -> None:
+        if time.monotonic() - self._looked_at > _LOOK_EVERY:
+            self._look(file)
         started = time.perf_counter()
         file.write(changes)
         FSYNC.observe(time.perf_counter() - started)
@@ -190,8 +193,12 @@ class Journal:
         if self._soiled_at is not None and self._quiet_since - self._soiled_at > _TIDY_AT_LAST:
             self._tidy(file)
 
-    def _look_after(self, file: JournalFile) -> None:
+    def _look(self, file: JournalFile) -> None:
+        self._looked_at = time.monotonic()
         file.check_in_place()
+
+    def _look_after(self, file: JournalFile) -> None:
+        self._look(file)
         if self._soiled_at is not None and time.monotonic() - self._quiet_since > _TIDY_AFTER:
             self._tidy(file)
 

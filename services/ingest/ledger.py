@@ -238,7 +238,8 @@ class Ledger:
             self._journal.forget(event_id)
         for event_id, entry in self._entries.items():
             entry.is_journalled = event_id in stored
-            if not entry.is_journalled:
+            # After a failed fsync the file reads well out of the cache, and may be otherwise on the disk: all anew.
+            if not first or not entry.is_journalled:
                 self._journal.put(entry.row)
         if first and rows:
             log.info("journal.loaded", entries=len(rows) - len(self._unreadable))

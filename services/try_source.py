@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from schemas.configuration import Configuration
+from schemas.configuration_sources import Source
 from services.common import configuration_file
 from services.ingest import body
 from services.ingest.problems import Refusal
@@ -96,6 +98,16 @@ def try_source(name: str, config: Path, message: Message, *, skip_signature: boo
             *about, signature, refusal=refusal, applied=refusal.applied if isinstance(refusal, FormRefusal) else None
         )
     return Tried(*about, signature, tuple(made), applied=applied)
+
+
+def _found(configuration: Configuration, name: str) -> tuple[Source, Emitter]:
+    source = configuration.sources.get(name)
+    if source is None:
+        raise Untried(f"there is no source `{name}`; there are {', '.join(configuration.sources) or 'none'}")
+    emitter = EMITTERS.get(source.type)
+    if emitter is None:
+        raise Untried(f"source `{name}` is of type {source.type}, which posts no messages")
+    return source, emitter
 
 
 def _check_request(message: Message, emitter: Emitter) -> None:

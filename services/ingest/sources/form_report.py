@@ -44,6 +44,13 @@ def judged(only: str | None, submission: Submission) -> tuple[str, ...] | None:
     return () if met else None
 
 
+def fitting(key: str | None) -> str | None:
+    """The key, or what stands for one that is too long."""
+    if key is None or len(key) <= LONGEST["id"]:
+        return key
+    return hashlib.sha256(key.encode("utf-8", errors="replace")).hexdigest()
+
+
 def understand(
     submission: Submission,
     sender: Sender,
@@ -77,10 +84,7 @@ def understand(
     if sender.lenient:
         # A site's unknown name is kept, and `report` says so.
         warnings += [f"{fault.field} left out: {fault.detail}" for fault in applied.faults if fault.field != "site"]
-    if "id" in applied.body:
-        key = None
-    elif key is not None and len(key) > LONGEST["id"]:
-        key = hashlib.sha256(key.encode("utf-8", errors="replace")).hexdigest()
+    key = None if "id" in applied.body else fitting(key)
     try:
         event = report(applied.body, sender, received_at=at, idempotency_key=key, warnings=tuple(warnings))
     except Refusal as refusal:

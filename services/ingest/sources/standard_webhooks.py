@@ -1,17 +1,15 @@
 """Standard Webhooks (https://www.standardwebhooks.com): Formbricks and whoever else signs like this."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
 from schemas.configuration_sources import StandardWebhooksSource
 from services.ingest.problems import Fault, Refusal
-from services.ingest.report_body import LONGEST
 from services.ingest.reports import report
 from services.ingest.sender import Sender
 from services.ingest.sources import signatures
 from services.ingest.sources.form_reading import read
-from services.ingest.sources.form_report import NOT_WANTED, Understood, judged, understand
+from services.ingest.sources.form_report import NOT_WANTED, Understood, fitting, judged, understand
 from services.ingest.sources.shape import Emitter, Ignored, Made, Message
 
 
@@ -33,7 +31,7 @@ def explain(message: Message, sender: Sender) -> Understood | Ignored:
     source = sender.source
     assert isinstance(source, StandardWebhooksSource)
     submission = read(message, sender, (source.fields,) if source.fields else ())
-    key = _key(message)
+    key = fitting(message.headers.get("webhook-id") or None)  # the same when it is delivered again
     if source.map is not None:
         return understand(
             submission, sender, source.map, source.ignore, only=source.only, key=key, at=message.received_at
@@ -45,12 +43,6 @@ def explain(message: Message, sender: Sender) -> Understood | Ignored:
     warnings = (*submission.warnings, *doubts, *warnings)
     event = report(body, sender, received_at=message.received_at, idempotency_key=key, warnings=warnings)
     return Understood(event, None)
-
-
-def _key(message: Message) -> str | None:
-    """A message that is delivered again has the same id."""
-    said = message.headers.get("webhook-id")
-    return hashlib.sha256(said.encode()).hexdigest() if said and len(said) > LONGEST["id"] else said or None
 
 
 def _data(document: Mapping[str, Any], sender: Sender) -> tuple[Mapping[str, Any], tuple[str, ...]]:

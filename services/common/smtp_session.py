@@ -54,8 +54,8 @@ class SmtpAnswer:
             # Some servers look at the recipient only when they have the mail.
             about_the_recipient = self.stage == "RCPT" or _subject_of(self.text) in ("1", "2")
             return Blame.RECIPIENT if about_the_recipient else Blame.MESSAGE
-        if self.code is None or self.code == 421:
-            return Blame.SERVER
+        if self.code is None or self.code < 400 or self.code == 421:
+            return Blame.SERVER  # also for what is no answer to the question
         if self.code >= 500:
             return Blame.OPERATOR
         return Blame.RECIPIENT if self.stage == "RCPT" else Blame.SERVER

@@ -36,7 +36,7 @@ async def kill_at(victim: str, office: Chain, gateway: Gateway, moments: list[in
 @pytest.mark.parametrize("victim", ["ingest", "alerting"])
 async def test_no_press_is_lost_or_doubled(office: Chain, victim: str, seed: int) -> None:
     chance = random.Random(f"{victim} {seed}")  # noqa: S311 – to fall at other moments, and at the same ones again
-    await rows(office.database_url, "truncate incidents, outbox, inputs, held")
+    await rows(office.database_url, "truncate incidents, outbox, inputs, held cascade")
     gateway = Gateway(office)
     moments = sorted(chance.sample(range(1, PRESSES * 3 // 4), KILLS))
     pressed, _ = await asyncio.gather(

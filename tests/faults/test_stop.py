@@ -31,7 +31,7 @@ async def ends_well(service: Service) -> None:
 @pytest.mark.parametrize("which", ["ingest", "alerting"])
 async def test_while_presses_stream_in(office: Chain, which: str) -> None:
     service = office.ingest if which == "ingest" else office.alerting
-    await rows(office.database_url, "truncate incidents, outbox, inputs, held")
+    await rows(office.database_url, "truncate incidents, outbox, inputs, held cascade")
     gateway, chance = Gateway(office), random.Random(21)  # noqa: S311 – no secret
     stream = asyncio.create_task(gateway.stream(60, chance, apart=0.02))
 

@@ -8,7 +8,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any, Literal
 
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 from services.embedded.process import free_port
 
@@ -133,7 +133,14 @@ class SmtpSink:
 
     def _protocol(self) -> SMTP:
         self.connections += 1
-        protocol = _Server(self, hostname="sink.test", enable_SMTPUTF8=True, data_size_limit=50_000_000)
+        protocol = _Server(
+            self,
+            hostname="sink.test",
+            enable_SMTPUTF8=True,
+            data_size_limit=50_000_000,
+            auth_require_tls=False,
+            authenticator=_let_nobody_in,
+        )
         self._protocols.append(protocol)
         return protocol
 
@@ -177,15 +184,22 @@ class _Server(SMTP):
     _greeted = False
 
     async def push(self, status: Any) -> None:
+        if isinstance(status, str):
+            status = status.encode("utf-8", "surrogateescape")
         handler = self.event_handler
         if not self._greeted and isinstance(handler, SmtpSink):
             self._greeted = True
             status = await _misbehaving(self, handler.programmed("CONNECT")) or status
             await super().push(status)
-            if not str(status).startswith("220") and self.transport is not None:
+            if status[:3] not in (b"220", "220") and self.transport is not None:
                 self.transport.close()
             return
         await super().push(status)
+
+
+def _let_nobody_in(*_: object) -> AuthResult:
+    """Every password is wrong."""
+    return AuthResult(success=False, handled=False)
 
 
 async def _misbehaving(server: SMTP, answer: str | None) -> str | None:

@@ -1,0 +1,146 @@
+"""Mails that fail for their own sake, and mails that are old news."""
+
+import sys
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from services.alerting.core.effects import Action, Click
+from services.alerting.core.policy import Rules
+from services.alerting.letters import Letters
+from services.alerting.outcomes import MOST_CRASHES
+from services.alerting.tables import outbox, relay
+from tests.alerting.conftest import Shell
+from tests.alerting.mailing import mailing
+from tests.alerting.test_mailer import answered, at_night
+from tests.core.office import report
+from tests.support.smtp_sink import SmtpSink
+
+REFUSED = "554 5.6.0 this content is not wanted here"
+
+
+@pytest.fixture
+def night(shell: Shell) -> Shell:
+    at_night(shell)
+    return shell
+
+
+async def by_recipient(shell: Shell) -> dict[tuple[str, str], str]:
+    return {(row.recipient, row.purpose): row.state for row in await shell.rows(outbox)}
+
+
+async def test_a_mail_whose_content_is_refused(night: Shell, smtp_sink: SmtpSink) -> None:
+    smtp_sink.answer_data(REFUSED)
+    async with mailing(night.engine, smtp_sink):
+        await night.apply(report(night.now, id="e", location="112"))
+        await answered(night, "set_aside", "accepted", "accepted")
+    assert await by_recipient(night) == {
+        ("leitung@example.org", "alarm"): "set_aside",
+        ("vertretung@example.org", "alarm"): "accepted",  # the next step, at once
+        ("notfall@example.org", "unsendable"): "accepted",
+    }
+    (warning,) = [mail for mail in smtp_sink.accepted if mail.recipients == ("notfall@example.org",)]
+    assert warning.subject == "ALARM Zi. 112 Bernburg · Alarm-Mail nicht zustellbar"
+    assert warning.message.get_content_type() == "text/plain"
+    text = str(warning.message.get_content())
+    assert text.startswith("Zimmer 112, Bernburg (Parkstraße) – 23:00 Uhr\n")
+    assert "https://desk.example.org/a/" in text
+    assert "Vorgang 9ZAL" in text
+    assert warning.message["Importance"] == "high"
+    assert b"delivery_failed" in b"".join(row.headers.encode() + row.value for row in await night.rows(relay))
+
+
+async def test_when_every_content_is_refused_the_steps_go_on_and_nothing_runs_in_circles(
+    night: Shell, smtp_sink: SmtpSink
+) -> None:
+    smtp_sink.answer_data(REFUSED, times=None)
+    async with mailing(night.engine, smtp_sink):
+        await night.apply(report(night.now, id="e"))
+        # Three steps and the emergency contacts, and a warning for each.
+        await answered(night, *["set_aside"] * 8)
+
+
+async def test_a_mail_that_cannot_be_written(night: Shell, smtp_sink: SmtpSink) -> None:
+    sound = night.engine.rules
+    failures = 0
+
+    def rules_with_a_bug() -> Rules:
+        nonlocal failures
+        if failures < 3 and sys._getframe(1).f_code is Letters.write.__code__:
+            failures += 1
+            raise KeyError("a bug")
+        return sound()
+
+    async with mailing(night.engine, smtp_sink):
+        night.engine.rules = rules_with_a_bug
+        await night.apply(report(night.now, id="e"))
+        await answered(night, "set_aside", "accepted", "accepted")
+    (aside,) = [row for row in await night.rows(outbox) if row.state == "set_aside"]
+    assert (aside.answer, aside.attempts, aside.recipient) == ("BUG - KeyError", 3, "leitung@example.org")
+
+
+async def test_an_address_that_mail_cannot_carry_holds_nobody_up(night: Shell, smtp_sink: SmtpSink) -> None:
+    await night.apply(report(night.now, id="e"))
+    await change(night, recipient="lëitung@example.org")
+    await night.apply(report(night.now, id="f", location="2"))
+    async with mailing(night.engine, smtp_sink):
+        await answered(night, "set_aside", "accepted", "accepted")
+    assert {mail.recipients for mail in smtp_sink.accepted} == {("leitung@example.org",), ("notfall@example.org",)}
+
+
+async def change(shell: Shell, **values: Any) -> None:
+    async with shell.database.begin() as tx:
+        await tx.execute(sa.update(outbox).values(**values))
+
+
+async def test_a_mail_that_processes_die_over_is_set_aside(night: Shell, smtp_sink: SmtpSink) -> None:
+    await night.apply(report(night.now, id="e"))
+    ended = sa.text("clock_timestamp() - interval '1 second'")
+    await change(night, crashes=MOST_CRASHES - 1, lease=sa.func.gen_random_uuid(), lease_until=ended)
+    await night.apply(report(night.now, id="f", location="2"))
+    async with mailing(night.engine, smtp_sink):
+        await answered(night, "set_aside", "accepted", "accepted", "accepted")
+    (aside,) = [row for row in await night.rows(outbox) if row.state == "set_aside"]
+    assert aside.incident_id == "e"
+    assert not [mail for mail in smtp_sink.received if mail.message["X-Rufkette-Step"] == "alarm-0-1-0"][1:]
+
+
+async def test_mails_under_suspicion_are_sent_one_at_a_time(night: Shell, smtp_sink: SmtpSink) -> None:
+    await night.apply(*(report(night.now, location=str(room)) for room in range(5)))
+    ended = sa.text("clock_timestamp() - interval '1 second'")
+    await change(night, crashes=2, lease=sa.func.gen_random_uuid(), lease_until=ended)
+    async with mailing(night.engine, smtp_sink):
+        await answered(night, *["accepted"] * 5)
+    assert all(row.crashes == 0 for row in await night.rows(outbox))
+    assert len({mail.message["Message-ID"] for mail in smtp_sink.received}) == len(smtp_sink.received) == 5
+
+
+@pytest.mark.parametrize(("age", "state"), [(timedelta(hours=23), "accepted"), (timedelta(hours=25), "expired")])
+async def test_who_took_over_is_old_news_after_a_day(
+    night: Shell, smtp_sink: SmtpSink, age: timedelta, state: str
+) -> None:
+    async with mailing(night.engine, smtp_sink):
+        await night.apply(report(night.now, id="e"))
+        await answered(night, "accepted")
+    night.engine.senders = None
+    await night.engine.act("e", Click("B. Beispiel", (Action.ACKNOWLEDGE,)))
+    night.now += age
+    async with mailing(night.engine, smtp_sink):
+        await answered(night, "accepted", state)
+    assert len(smtp_sink.received) == (2 if state == "accepted" else 1)
+
+
+async def test_an_alarm_never_expires(night: Shell, smtp_sink: SmtpSink) -> None:
+    await night.apply(report(night.now, id="e"))
+    night.now += timedelta(days=400)
+    async with mailing(night.engine, smtp_sink):
+        await answered(night, "accepted")
+
+
+async def test_an_answer_that_no_database_can_hold(night: Shell, smtp_sink: SmtpSink) -> None:
+    smtp_sink.answer_data("451 \x00\udcff\x1b later")
+    async with mailing(night.engine, smtp_sink):
+        await night.apply(report(night.now, id="e"))
+        await answered(night, "accepted")

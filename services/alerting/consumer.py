@@ -86,6 +86,9 @@ class Consumer:
             try:
                 async with asyncio.timeout(_SHOW_LAG_EVERY):
                     await client.commit({tp: offset for tp, offset in offsets.items() if tp in client.assignment()})
+            except asyncio.CancelledError:
+                if being_cancelled():
+                    raise
             except (KafkaError, OSError, TimeoutError) as error:
                 log.debug("lag.unshown", error=type(error).__name__)
 

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 
 from services.alerting.leases import Position
 from services.common import kafka
-from services.common.loops import beat
+from services.common.loops import beat, being_cancelled
 from services.common.outage import Outage
 from services.common.settings import Settings
 
@@ -89,10 +89,14 @@ class Progress:
             await asyncio.sleep(_LOOK_EVERY)
             try:
                 stands = await self._ask()
+            except asyncio.CancelledError:
+                if being_cancelled():
+                    raise
+                self._since.clear()
             except (KafkaError, OSError, TimeoutError):
                 self._since.clear()  # Kafka's absence is nobody's standstill
-                continue
-            self.consider(stands, time.monotonic())
+            else:
+                self.consider(stands, time.monotonic())
 
     def consider(self, stands: Outlook, now: float) -> None:
         """Compare with what was seen before."""

@@ -126,6 +126,13 @@ def test_many_fields_have_their_bounds(tmp_path: Path) -> None:
     assert [w for w in report.warnings if "no room" in w]
 
 
+def test_fields_without_end_are_cut_and_said(tmp_path: Path) -> None:
+    body = json.dumps({"ort": "bernburg", **{f"f{n}": "" for n in range(600)}}).encode()
+    sent = Message(body, NOW, headers={"content-type": "application/json"})
+    report = reported(form.parse(sent, form_source(tmp_path, map={"site": "ort"}))[0])
+    assert (report.site, report.warnings) == ("bernburg", ("only the first 500 fields were looked at",))
+
+
 KINDS = st.sampled_from(
     ["application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=XX", "", "text/plain"]
 )

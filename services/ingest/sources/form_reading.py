@@ -15,7 +15,7 @@ from services.ingest.problems import Refusal
 from services.ingest.sender import Sender
 from services.ingest.sources.form_body import Part, multipart, urlencoded
 from services.ingest.sources.form_charset import Decoder
-from services.ingest.sources.form_entries import Posted, posted
+from services.ingest.sources.form_entries import MOST_FIELDS, Posted, posted
 from services.ingest.sources.json_object import json_object
 from services.ingest.sources.shape import Message
 
@@ -129,7 +129,8 @@ def _json(message: Message, charset: str | None, sender: Sender, roots: tuple[st
     fields = [one for value, root in found if value is not None for one in posted(value, root, document)]
     if not any(value is not None for value, _ in found):
         fields = posted(document, "", document)
-    return Submission(tuple(fields), document, (*warnings, *decoder.warnings))
+    cut = (f"only the first {MOST_FIELDS} fields were looked at",) if len(fields) >= MOST_FIELDS else ()
+    return Submission(tuple(fields), document, (*warnings, *decoder.warnings, *cut))
 
 
 def _is_utf8(raw: bytes) -> bool:

@@ -27,7 +27,8 @@ Es kann ein Alarm gewesen sein, und niemand wurde dadurch alarmiert. Bitte jetzt
 Hilfe braucht; im Zweifel 110 wählen.
 
 Für den Betrieb: Der Datensatz liegt auf „incidents.events.rejected“. Er stammt aus Topic {topic}, Partition
-{partition}, Offset {offset}. Grund: {reason}. Was zu tun ist, steht im Runbook unter „record.rejected“.
+{partition}, Offset {offset}; weitere können dabei sein. Grund: {reason}.
+Was zu tun ist, steht im Runbook unter „record.rejected“.
 Antworten auf diese Mail liest niemand.
 """,
     deadline_subject="STÖRUNG {place} · Vorgang {code} eskaliert nicht",
@@ -50,7 +51,8 @@ It may have been an alarm, and nobody was alarmed by it. Please ask at the site 
 if in doubt call 110.
 
 For operations: the record is on "incidents.events.rejected". It came from topic {topic}, partition {partition},
-offset {offset}. Reason: {reason}. What to do stands in the runbook under "record.rejected".
+offset {offset}; there may be more of them. Reason: {reason}. What to do stands in the
+runbook under "record.rejected".
 Nobody reads answers to this mail.
 """,
     deadline_subject="FAULT {place} · case {code} does not escalate",

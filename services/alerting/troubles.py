@@ -1,6 +1,5 @@
 """Tells the emergency contacts what the alarm chain could not process. No content: where it is, and what to do now."""
 
-import asyncio
 import json
 import uuid
 from dataclasses import asdict, dataclass
@@ -19,7 +18,7 @@ from services.alerting.database import in_transaction, patiently
 from services.alerting.engine import Engine
 from services.alerting.tables import troubles
 from services.alerting.trouble_words import WORDS
-from services.common.loops import beat
+from services.alerting.upkeep import repeat
 from services.common.mail_route import MailRoute
 from services.common.outage import Outage
 from services.common.smtp_session import Verdict
@@ -29,7 +28,7 @@ log = structlog.get_logger()
 _LOOK_EVERY: Final = 1.0
 _CLAIM = sa.text("""
     UPDATE troubles SET lease = gen_random_uuid(), attempts = attempts + 1,
-                        attempt_at = clock_timestamp() + make_interval(secs => least(300, 60 * (attempts + 1)))
+                        attempt_at = clock_timestamp() + make_interval(secs => least(3600, 60 * (attempts + 1)))
     WHERE id = (
         SELECT id FROM troubles WHERE state = 'due' AND attempt_at <= clock_timestamp()
         ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED
@@ -52,17 +51,17 @@ class Trouble:
     attempts: int = 0
     minutes: int = 0
 
-    def mail_id(self, recipient: str) -> uuid.UUID:
-        """The same trouble told to the same person is the same mail."""
-        what = (self.topic, self.partition, self.offset, self.incident_id, self.attempts, recipient)
-        return uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(what))
+    def mail_id(self, recipient: str, now: datetime) -> uuid.UUID:
+        """One mail to a person for all records of a site within a minute: a flood of them says no more than one."""
+        what = (self.incident_id, self.attempts) if self.incident_id else (self.site, now.strftime("%Y-%m-%d %H:%M"))
+        return uuid.uuid5(uuid.NAMESPACE_OID, json.dumps((*what, recipient)))
 
 
 async def tell(tx: AsyncConnection, trouble: Trouble, rules: Rules, now: datetime) -> None:
     """One mail to each emergency contact of the site, else of the organisation; again is the same mail."""
     about = json.dumps(asdict(trouble))
     rows = [
-        {"id": trouble.mail_id(person.email), "recipient": person.email, "about": about, "created_at": now}
+        {"id": trouble.mail_id(person.email, now), "recipient": person.email, "about": about, "created_at": now}
         for person in rules.emergency(trouble.site)
     ]
     await tx.execute(insert(troubles).values(rows).on_conflict_do_nothing())
@@ -85,13 +84,14 @@ class TroubleMailer:
 
     async def run(self) -> None:
         """Send for ever."""
-        while True:
-            if not await patiently(self._database, self._send_next):
-                beat()
-                await asyncio.sleep(_LOOK_EVERY)
+        await repeat("troubles", self._send_all, _LOOK_EVERY)
+
+    async def _send_all(self) -> None:
+        while await self._send_next():
+            pass
 
     async def _send_next(self) -> bool:
-        row = await in_transaction(self._engine.database, _claim)
+        row = await patiently(self._database, lambda: in_transaction(self._engine.database, _claim))
         if row is None:
             return False
         tries = await self._route.send(self._envelope_sender, row.recipient, self._build(row))
@@ -108,7 +108,7 @@ class TroubleMailer:
         async def write(tx: AsyncConnection) -> None:
             await tx.execute(ours.values(values))
 
-        await in_transaction(self._engine.database, write)
+        await patiently(self._database, lambda: in_transaction(self._engine.database, write))
         return True
 
     def _build(self, row: sa.Row[Any]) -> bytes:

@@ -56,7 +56,7 @@ def joined(incident: Incident, what: Joined, now: datetime, rules: Rules) -> Dec
         if again.police == merged.police:  # else it has been said with the alarm
             effects = (*_advised(incident, merged), *effects)
         return Decision(again, (*_taken_in(incident, again, other), *effects), Reason.JOINED_REALARMED)
-    news = (*_taken_in(incident, merged, other), *_advised(incident, merged))
+    news = _taken_in(incident, merged, other)
     told_there = {person.email.casefold() for person in other.told}
     others = tuple(person for person in incident.told if person.email.casefold() not in told_there)
     return Decision(merged, (*news, *_tell(merged, others)), Reason.JOINED)

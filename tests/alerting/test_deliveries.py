@@ -2,6 +2,8 @@ import asyncio
 import csv
 import io
 import json
+import os
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -133,3 +135,20 @@ async def test_incidents_that_share_a_code(shell: Shell) -> None:
 async def test_a_format_that_there_is_not(settings: DeliveriesSettings) -> None:
     with pytest.raises(DeliveriesFailed, match="write text, csv or json"):
         await told(settings, format="xml")
+
+
+async def test_the_command(mailed: Shell, settings: DeliveriesSettings) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.cli", "deliveries", "--incident", code_of("f"), "--limit", "1",
+        env={
+            **{name: value for name, value in os.environ.items() if not name.startswith("RUFKETTE_")},
+            "RUFKETTE_CONFIG": str(settings.config),
+            "RUFKETTE_DATABASE_URL": settings.database_url.get_secret_value(),
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    output, remarks = await process.communicate()
+    assert process.returncode == 0, remarks
+    assert b"vertretung@example.org (deputy)" in output
+    assert remarks == b"1 older mails are left out; --limit 2 shows all\n"

@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 from prometheus_client import Gauge
 
+from services.common.loops import beat
 from services.common.mail_lane import Lane, Via
 from services.common.mail_switch import Change, Switch
 from services.common.smtp import SmtpServer
@@ -121,6 +122,7 @@ class MailRoute:
         while True:
             if lane.due_for_probe(in_doubt=lane is self._normal and self._switch.engaged):
                 await self._probe(lane)
+            beat()
             await asyncio.sleep(_LOOK_EVERY)
 
     async def _probe(self, lane: Lane) -> None:

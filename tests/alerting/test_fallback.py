@@ -7,8 +7,10 @@ import pytest
 
 from services.alerting.core.effects import Action, Click
 from services.alerting.tables import mail_attempts, outbox
+from services.common.loops import cancel, run_together
 from services.common.mail_route import MailRoute
 from services.common.mail_switch import FAILURES
+from services.common.smtp import parse_smtp_url
 from tests.alerting.conftest import Shell
 from tests.alerting.mailing import mailing
 from tests.alerting.test_mailer import answered, at_night
@@ -209,3 +211,18 @@ async def test_a_mail_that_was_withdrawn_meanwhile_is_not_sent_over_the_fallback
     (mail,) = await second.wait_for(1)  # who took over; wanted later than the alarm, and sent after it
     assert mail.message["X-Rufkette-Step"].startswith("taken_over")
     assert len(second.received) == 1
+
+
+async def test_the_watch_over_the_servers_shows_that_it_goes_round(smtp_sink: SmtpSink) -> None:
+    route = MailRoute(parse_smtp_url(smtp_sink.url))
+    pulses: dict[str, float] = {}
+    task = asyncio.create_task(run_together({"mail servers": route.run}, pulses))
+    async with asyncio.timeout(10):
+        while not pulses:
+            await asyncio.sleep(0.01)
+        began = dict(pulses)
+        for _ in range(2):  # the first may be that of its start
+            while pulses == began:
+                await asyncio.sleep(0.01)
+            began = dict(pulses)
+    await cancel({task})

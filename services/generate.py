@@ -7,6 +7,8 @@ import json
 import tomllib
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from schemas import generate
 from schemas.configuration import Configuration
 from services.common import catalogue
@@ -28,7 +30,10 @@ _EXAMPLE = Configuration.model_validate(
 
 def openapi(version: str) -> str:
     """OpenAPI of ingest, from the application itself; nothing is started."""
-    settings = IngestSettings(config=Path("config.yaml"), kafka_bootstrap_servers="kafka:9092")
+    settings = IngestSettings(
+        config=Path("config.yaml"), kafka_bootstrap_servers="kafka:9092",
+        smtp_url=SecretStr("smtp://mail"), mail_from="rufkette@example.org",
+    )  # fmt: skip
     document = app_for(settings, _EXAMPLE).openapi()
     document["info"]["version"] = version
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -73,6 +73,9 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "journal.entry_unreadable": Entry("error", (), "This version cannot read an entry of the journal; it stays there for one that can."),
     "journal.full": Entry("error", ("entries", "bytes"), "Too much waits to be confirmed; new events go to Kafka alone and are not watched."),
     "request.failed": Entry("error", ("method", "route"), "A bug: the request was answered with 500."),
+    "watch.mailed": Entry("warning", ("mail_id", "reports"), "Nobody is known to have heard of these reports: ingest mailed the emergency contacts itself."),
+    "watch.unmailable": Entry("error", ("mail_id", "relay", "attempt", "stage", "code"), "A mail server did not take the watch's mail for a contact; the next one, then all again."),
+    "watch.unpublished": Entry("warning", ("mail_id",), "What the watch mailed could not be published; alerting does not learn of it."),
     "lifecycle.unreadable": Entry("warning", ("reason",), "A record of incidents.lifecycle that says nothing to us."),
     "lifecycle.interrupted": Entry("debug", ("error",), "Reading incidents.lifecycle failed; it starts again."),
     # what the services depend on

@@ -2,9 +2,9 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -67,17 +67,30 @@ class Settings(BaseSettings):
         return init_settings, env_settings, _FromFiles(settings_cls)
 
 
+def _smtp_url(value: SecretStr) -> SecretStr:
+    parse_smtp_url(value.get_secret_value())
+    return value
+
+
+SmtpUrl = Annotated[SecretStr, AfterValidator(_smtp_url)]
+
+
 class IngestSettings(Settings):
     """`rufkette ingest`."""
 
     ingest_host: str = "127.0.0.1"
     ingest_port: Port = 8080
     journal_path: Path = Path("var/journal.sqlite3")
+    watch_after: Annotated[float, Field(gt=0, le=3600)] = 15.0
+    smtp_url: SmtpUrl | None = None
+    smtp_fallback_url: SmtpUrl | None = None
+    mail_from: str
 
-
-def _smtp_url(value: SecretStr) -> SecretStr:
-    parse_smtp_url(value.get_secret_value())
-    return value
+    @model_validator(mode="after")
+    def _can_mail(self) -> Self:
+        if self.smtp_url is None and self.smtp_fallback_url is None:
+            raise ValueError(f"{PREFIX}SMTP_FALLBACK_URL or {PREFIX}SMTP_URL must be set (or …_FILE): ingest mails too")
+        return self
 
 
 def _database_url(value: SecretStr) -> SecretStr:
@@ -108,8 +121,8 @@ class MigrateSettings(DatabaseSettings):
 class AlertingSettings(DatabaseSettings):
     """`rufkette alerting`."""
 
-    smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url)]
-    smtp_fallback_url: Annotated[SecretStr, AfterValidator(_smtp_url)] | None = None
+    smtp_url: SmtpUrl
+    smtp_fallback_url: SmtpUrl | None = None
     mail_from: str
     alerting_host: str = "127.0.0.1"
     alerting_port: Port = 8081
@@ -150,6 +163,8 @@ def load(model: type[S]) -> S:
         return model()
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
+        if not first["loc"]:
+            raise SettingsError(first["msg"].removeprefix("Value error, ")) from None
         name = PREFIX + str(first["loc"][0]).upper()
         if first["type"] == "missing":
             raise SettingsError(f"{name} is not set (or {name}_FILE)") from None

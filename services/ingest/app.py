@@ -35,6 +35,7 @@ from services.ingest.publisher import Publisher
 from services.ingest.report_body import EXPECTED
 from services.ingest.sender import senders
 from services.ingest.status import Statuses
+from services.ingest.watch import Watch
 
 log = structlog.get_logger()
 
@@ -50,10 +51,12 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
     publisher = Publisher(
         KafkaWriter(settings), ledger, is_taken=statuses.is_taken, caught_up=follower.caught_up.is_set
     )
+    watch = Watch(settings, configuration, ledger, publish=publisher.publish, caught_up=follower.caught_up)
     routes = Routes(senders(configuration, settings.config), publisher, statuses)
 
     def take(reloaded: Configuration) -> None:
         routes.take(senders(reloaded, settings.config))
+        watch.take(reloaded)
 
     reloading = Reloading(settings.config, take)
 
@@ -63,8 +66,10 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
         await ledger.start()
         await publisher.start()
         await follower.start()
+        await watch.start()
         log.info("service.started", host=settings.ingest_host, port=settings.ingest_port)
         yield
+        await watch.stop()
         await follower.stop()
         await publisher.stop()
         await ledger.stop()

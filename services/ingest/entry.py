@@ -22,9 +22,9 @@ _CONFIRM_AT_MOST: Final = 3600.0
 class Entry:
     """One event with what is known of its way.
 
-    `stored_at` is the wall clock (UTC) at the first acceptance, over restarts; `held_since` is `time.monotonic()` of
-    this process, for ages that no change of the clock may touch. `not_before` (monotonic) and `publications` are
-    about publishing it again.
+    `stored_at` is the wall clock (UTC) at the first acceptance, over restarts; `held_since` is the same instant by
+    `time.monotonic()`, for ages that no later change of the clock may touch. `not_before` (monotonic) and
+    `publications` are about publishing it again.
     """
 
     event: Event
@@ -65,6 +65,7 @@ class Entry:
         entry = cls(
             event, codec.encode(event), stored_at, urgency_of(event),
             row.acknowledged, row.taken, row.heard, mailed_at, is_journalled=True,
+            held_since=time.monotonic() - max(0.0, (datetime.now(UTC) - stored_at).total_seconds()),
         )  # fmt: skip
         if entry.acknowledged_by_kafka:
             entry.await_alerting()

@@ -128,6 +128,11 @@ class Ledger:
         waiting = [e for e in self._entries.values() if e.is_watched and not e.heard and e.stored_at < before]
         return sorted(waiting, key=lambda entry: entry.stored_at)
 
+    def unheard_since(self, before: float) -> list[Entry]:
+        """The same by age (`time.monotonic()`), which no change of the clock touches."""
+        waiting = [e for e in self._entries.values() if e.is_watched and not e.heard and e.held_since <= before]
+        return sorted(waiting, key=lambda entry: entry.stored_at)
+
     def untaken(self) -> list[Entry]:
         """What alerting has not confirmed; urgent first, older first within an urgency."""
         return sorted((entry for entry in self._entries.values() if not entry.taken), key=lambda entry: entry.rank)

@@ -30,4 +30,7 @@ FSYNC = Histogram(
     "One transaction of the journal, fsync included; many events may share it.",
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2),
 )
+WATCH_MAILS = Counter("rufkette_ingest_watch_mails_total", "Attempts of the watch at a mail, by answer.", ["verdict"])
+"""verdict: accepted, deferred, refused."""
+UNHEARD = Gauge("rufkette_ingest_unheard", "Real reports that nobody is known to have heard of within WATCH_AFTER.")
 JOURNAL_WRITABLE = Gauge("rufkette_ingest_journal_writable", "1 while the journal can be written to.")

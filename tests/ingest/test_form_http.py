@@ -12,6 +12,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 from standardwebhooks import Webhook
 
 from schemas.configuration import Configuration
@@ -65,8 +66,9 @@ async def api(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIter
     prefix = await fresh_topics(kafka)
     config = folder / "organisation.yaml"
     given_settings = IngestSettings(
-        config=config, kafka_bootstrap_servers=kafka, topic_prefix=prefix, journal_path=folder / "journal.sqlite3"
-    )
+        config=config, kafka_bootstrap_servers=kafka, topic_prefix=prefix, journal_path=folder / "journal.sqlite3",
+        smtp_url=SecretStr("smtp://127.0.0.1:9"), mail_from="rufkette@example.org", watch_after=3600,
+    )  # fmt: skip
     app = app_for(given_settings, Configuration.model_validate(content))
     async with app.router.lifespan_context(app):
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://ingest")

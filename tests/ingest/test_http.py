@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from schemas import codec, topics
 from schemas.lifecycle import Change, Lifecycle
@@ -52,6 +53,9 @@ async def api(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIter
         kafka_bootstrap_servers=kafka,
         topic_prefix=prefix,
         journal_path=tmp_path_factory.mktemp("journal") / "journal.sqlite3",
+        smtp_url=SecretStr("smtp://127.0.0.1:9"),
+        mail_from="rufkette@example.org",
+        watch_after=3600,
     )
     app = app_for(given_settings, configuration())
     async with app.router.lifespan_context(app):

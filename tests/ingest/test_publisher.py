@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from pydantic import SecretStr
 
 from schemas import codec, topics
 from schemas.events import Acknowledged, Event, Heartbeat, Kind, Mode, Reported
@@ -61,7 +62,10 @@ class Intake:
 
 @asynccontextmanager
 async def intake(kafka: str, prefix: str, path: Path, **limits: int) -> AsyncIterator[Intake]:
-    given = IngestSettings(config=Path("unused"), kafka_bootstrap_servers=kafka, topic_prefix=prefix, journal_path=path)
+    given = IngestSettings(
+        config=Path("unused"), kafka_bootstrap_servers=kafka, topic_prefix=prefix, journal_path=path,
+        smtp_url=SecretStr("smtp://127.0.0.1:9"), mail_from="rufkette@example.org",
+    )  # fmt: skip
     ledger = Ledger(Journal(path), **limits)
     statuses = Statuses(ledger)
     follower = Follower(given, statuses, ledger)

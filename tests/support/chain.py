@@ -41,6 +41,10 @@ def ingest_service(around: Surroundings, **environment: str) -> Service:
     settings = around.common() | {
         "RUFKETTE_INGEST_PORT": str(port),
         "RUFKETTE_JOURNAL_PATH": str(around.directory / f"journal-{port}.sqlite3"),
+        # Tests of other things than the watch do not meet it.
+        "RUFKETTE_SMTP_URL": "smtp://127.0.0.1:9?starttls=off",
+        "RUFKETTE_MAIL_FROM": MAIL_FROM,
+        "RUFKETTE_WATCH_AFTER": "3600",
     }
     return Service("ingest", port, settings | environment, around.directory)
 

@@ -99,7 +99,7 @@ class Changes:
                     case Notify():
                         self._mail(incident, effect)
                     case Relay():
-                        self._relay(incident, effect)
+                        self.relay(incident, effect)
                     case Withdraw():
                         self._withdraw(incident.id)
                     case _:
@@ -125,11 +125,14 @@ class Changes:
         row = {"topic": topics.prefixed(topic, self.topic_prefix), "key": record.key, "value": record.value}
         self.relayed.append(row | {"headers": json.dumps([[name, value.decode()] for name, value in record.headers])})
 
-    def _relay(self, incident: Incident, effect: Relay) -> None:
-        # Reports of several sources may join at once: one change each.
-        what = f"{incident.id}/{incident.revision}/{effect.change}/{effect.data.failure}/{effect.data.source}"
+    def relay(self, incident: Incident, effect: Relay) -> None:
+        """Have a change of the incident announced after the commit."""
+        data = effect.data
+        # Several reports may join at once: one change each.
+        about = f"{data.failure}/{data.source}/{','.join(data.event_ids)}"
+        what = f"{incident.id}/{incident.revision}/{effect.change}/{about}"
         id_ = str(uuid.uuid5(uuid.NAMESPACE_OID, what))
-        self.publish(topics.LIFECYCLE, codec.encode_lifecycle(id_, effect.change, self.now, effect.data))
+        self.publish(topics.LIFECYCLE, codec.encode_lifecycle(id_, effect.change, self.now, data))
 
     def _timeline_row(self, incident: Incident, decision: Decision, cause: Input, now: datetime) -> dict[str, Any]:
         by = (

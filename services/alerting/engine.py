@@ -23,7 +23,7 @@ from services.alerting.core.summary import held_back
 from services.alerting.database import in_transaction
 from services.alerting.journeys import log_decision
 from services.alerting.leases import Move, Position
-from services.alerting.repeats import digest, first_of_each
+from services.alerting.repeats import digest, first_of_each, tell_again
 from services.alerting.tables import incidents, partitions, suspects
 
 log = structlog.get_logger()
@@ -109,7 +109,8 @@ class Engine:
         keys = {e.id: merge_keys(e.data, changes.rules) for e in events if isinstance(e.data, Reported)}
         wanted = {key for of_one in keys.values() for key in of_one}
         begun = await store.begin_batch(tx, move, digests, wanted, changes.now)
-        fresh = await first_of_each(tx, events, begun.fresh)
+        fresh, repeated = await first_of_each(tx, events, begun.fresh)
+        await tell_again(tx, changes, repeated, keys)
         if keys:
             plans = await self.plans.look(tx, changes.now)
             changes.rules = replace(changes.rules, plans=plans)

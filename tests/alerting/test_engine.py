@@ -1,6 +1,7 @@
 import asyncio
 import json
 from functools import partial
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -165,3 +166,30 @@ async def test_the_board_shows_the_worst_first(shell: Shell) -> None:
     assert [i.danger_level for i in await board.open()] == [3, 2, 1, 0]
     assert [entry.what for entry in await board.timeline("level-3")] == ["opened"]
     assert await board.find("nothing") is None
+
+
+async def said_since(shell: Shell, seen: int) -> list[tuple[str, dict[str, Any]]]:
+    rows = sorted(await shell.rows(relay), key=lambda row: row.seq)[seen:]
+    return [(dict(json.loads(row.headers))["ce_type"], json.loads(row.value)) for row in rows]
+
+
+async def test_where_a_report_is_that_comes_again_is_said_again(shell: Shell) -> None:
+    opening, joining = report(shell.now, id="e"), report(shell.now, id="f")
+    await shell.apply(opening)
+    await shell.apply(joining)
+    seen = len(await shell.rows(relay))
+    await shell.apply(opening, joining, report(shell.now, id="g", location="room 9"))
+    again = (await said_since(shell, seen))[:2]
+    assert [(kind, said["incident_id"], said["event_ids"]) for kind, said in again] == [
+        ("rufkette.alert.merged.v1", "e", ["e"]),
+        ("rufkette.alert.merged.v1", "e", ["f"]),
+    ]
+
+
+async def test_of_old_reports_that_come_again_nothing_is_said(shell: Shell) -> None:
+    old = report(shell.now, id="e")
+    await shell.apply(old)
+    seen = len(await shell.rows(relay))
+    shell.later(8 * 24 * 60)
+    await shell.apply(old)
+    assert await said_since(shell, seen) == []

@@ -40,6 +40,10 @@ class Applier:
         """The last owner of the partition died with it: what it had in hand is tried record by record."""
         self._suspected[partition] = MAX_RECORDS
 
+    def absolve(self, partition: int) -> None:
+        """Everything that was there when its owner died has passed."""
+        self._suspected.pop(partition, None)
+
     async def apply(self, position: Position, records: Sequence[ConsumerRecord]) -> None:
         """Apply records that follow each other from the position on.
 
@@ -71,7 +75,7 @@ class Applier:
         if left > 0:
             self._suspected[position.partition] = left
             return
-        del self._suspected[position.partition]
+        self.absolve(position.partition)
         topic, partition = position.topic, position.partition
         await patiently(
             self._database,

@@ -138,6 +138,8 @@ class Consumer:
 
     async def _maintain(self) -> dict[int, Position]:
         caught_up = self._caught_up()
+        for number in (number for number, at_end in caught_up.items() if at_end):
+            self._applier.absolve(number)
         before = set(self._held)
 
         async def work(tx: AsyncConnection) -> dict[int, Position]:

@@ -61,12 +61,15 @@ def troubles(office: Chain, kind: str) -> list[Received]:
     return [mail for mail in office.sink.accepted if mail.message["X-Rufkette-Trouble"] == kind]
 
 
-@pytest.mark.parametrize("room", [DEADLY_ROOM, STUMBLE])
-async def test_a_record_that_ends_the_process_is_set_aside(office: Chain, supervised: Supervised, room: str) -> None:
+@pytest.mark.parametrize(("room", "site"), [(DEADLY_ROOM, b"bernburg"), (STUMBLE, b"stassfurt")])
+async def test_a_record_that_ends_the_process_is_set_aside(
+    office: Chain, supervised: Supervised, room: str, site: bytes
+) -> None:
     before = len(troubles(office, "record"))
-    ahead = await write(office.around, VALUE.replace(b"Raum 1", b"davor " + room.encode()), event_headers(f"a-{room}"))
-    offset = await write(office.around, VALUE.replace(b"Raum 1", room.encode()), event_headers(f"p-{room}"))
-    await write(office.around, VALUE.replace(b"Raum 1", b"danach " + room.encode()), event_headers(f"z-{room}"))
+    value = VALUE.replace(b"bernburg", site)  # one mail a minute and site
+    ahead = await write(office.around, value.replace(b"Raum 1", b"davor " + room.encode()), event_headers(f"a-{room}"))
+    offset = await write(office.around, value.replace(b"Raum 1", room.encode()), event_headers(f"p-{room}"))
+    await write(office.around, value.replace(b"Raum 1", b"danach " + room.encode()), event_headers(f"z-{room}"))
     assert ahead < offset
     for event_id in (f"a-{room}", f"z-{room}"):
         await mailed(office, supervised, event_id)

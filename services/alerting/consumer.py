@@ -18,7 +18,7 @@ from services.alerting.engine import Engine
 from services.alerting.leases import LeaseLostError, Position
 from services.alerting.records import ConsumerRecord, mark
 from services.common import kafka
-from services.common.loops import beat, being_cancelled
+from services.common.loops import beat, library_cancellation_as_error
 from services.common.outage import Outage, pause
 from services.common.settings import AlertingSettings
 
@@ -53,13 +53,10 @@ class Consumer:
         attempt = 0
         while True:
             try:
-                await self._read_on()
+                with library_cancellation_as_error():
+                    await self._read_on()
             except TrippedError:
                 await self._stand_aside()
-            except asyncio.CancelledError as error:
-                if being_cancelled():
-                    raise
-                self.outage.noticed(error)
             except (KafkaError, OSError, TimeoutError) as error:
                 self.outage.noticed(error)
             await pause(attempt, longest=5)
@@ -85,10 +82,8 @@ class Consumer:
             offsets = {TopicPartition(self._topic, number): p.next_offset for number, p in self._held.items()}
             try:
                 async with asyncio.timeout(_SHOW_LAG_EVERY):
-                    await client.commit({tp: offset for tp, offset in offsets.items() if tp in client.assignment()})
-            except asyncio.CancelledError:
-                if being_cancelled():
-                    raise
+                    with library_cancellation_as_error():
+                        await client.commit({tp: offset for tp, offset in offsets.items() if tp in client.assignment()})
             except (KafkaError, OSError, TimeoutError) as error:
                 log.debug("lag.unshown", error=type(error).__name__)
 

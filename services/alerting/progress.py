@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 
 from services.alerting.leases import Position
 from services.common import kafka
-from services.common.loops import beat, being_cancelled
+from services.common.loops import beat, library_cancellation_as_error
 from services.common.outage import Outage
 from services.common.settings import Settings
 
@@ -88,11 +88,8 @@ class Progress:
             beat()
             await asyncio.sleep(_LOOK_EVERY)
             try:
-                stands = await self._ask()
-            except asyncio.CancelledError:
-                if being_cancelled():
-                    raise
-                self._since.clear()
+                with library_cancellation_as_error():
+                    stands = await self._ask()
             except (KafkaError, OSError, TimeoutError):
                 self._since.clear()  # Kafka's absence is nobody's standstill
             else:

@@ -16,6 +16,7 @@ from services.alerting.database import LIGHTLY, in_transaction, patiently
 from services.alerting.engine import Engine
 from services.alerting.tables import relay
 from services.common import kafka
+from services.common.loops import library_cancellation_as_error
 from services.common.outage import Outage, pause, wait_for
 from services.common.settings import Settings
 
@@ -78,7 +79,8 @@ class LifecycleRelay:
     async def _started(self) -> AIOKafkaProducer:
         if self._producer is None:
             producer = kafka.producer(self._settings)
-            await producer.start()
+            with library_cancellation_as_error():
+                await producer.start()
             self._producer = producer
         return self._producer
 
@@ -93,7 +95,8 @@ class LifecycleRelay:
                 return 0
             try:
                 async with asyncio.timeout(_PUBLISH_WITHIN):
-                    await _send_all(producer, rows)
+                    with library_cancellation_as_error():
+                        await _send_all(producer, rows)
             except (KafkaError, TimeoutError, OSError) as error:
                 failed.append(error)
                 return 0

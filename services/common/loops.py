@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 import structlog
@@ -21,12 +22,26 @@ class LoopEndedError(Exception):
 
 
 def being_cancelled() -> bool:
-    """Whether somebody cancels the current task, as against a library that cancelled what the task waits for.
-
-    aiokafka does so with its own futures when a connection goes; taken for a stop, that would silence a loop for ever.
-    """
+    """Whether somebody cancels the current task, as against a library that cancelled what the task waits for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+@contextmanager
+def library_cancellation_as_error() -> Iterator[None]:
+    """Around what waits for a client of Kafka.
+
+    aiokafka cancels its own futures when a connection goes; taken for a stop, that would silence a loop for ever.
+
+    Raises:
+        ConnectionAbortedError: instead of a cancellation that nobody asked for.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        if being_cancelled():
+            raise
+        raise ConnectionAbortedError from None
 
 
 def beat() -> None:

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from schemas import codec, topics
 from schemas.lifecycle import Change, Lifecycle
 from services.common import kafka
+from services.common.loops import library_cancellation_as_error
 from services.common.settings import IngestSettings
 from services.ingest.entry import PRESS
 from services.ingest.ledger import Ledger
@@ -58,8 +59,9 @@ class Follower:
         while True:
             consumer = kafka.consumer(self._settings)
             try:
-                await consumer.start()
-                await self._read(consumer)
+                with library_cancellation_as_error():
+                    await consumer.start()
+                    await self._read(consumer)
             except OffsetOutOfRangeError:
                 # Another topic of that name, or an old one: from its beginning.
                 self._positions.clear()

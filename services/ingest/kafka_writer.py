@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from schemas import codec, topics
 from services.common import kafka
+from services.common.loops import library_cancellation_as_error
 from services.common.settings import IngestSettings
 from services.ingest.loops import end_process_on_bug
 from services.ingest.metrics import IN_FLIGHT, KAFKA_REACHABLE, PUBLISHING
@@ -106,9 +107,10 @@ class KafkaWriter:
                     if producer is None:
                         raise Undelivered(self._reason)
                     try:
-                        await producer.send_and_wait(
-                            self._topic, value=record.value, key=record.key, headers=list(record.headers)
-                        )
+                        with library_cancellation_as_error():
+                            await producer.send_and_wait(
+                                self._topic, value=record.value, key=record.key, headers=list(record.headers)
+                            )
                     except MessageSizeTooLargeError as error:
                         raise Undelivered("Kafka takes no record of this size") from error
                     except (KafkaError, OSError) as error:
@@ -151,9 +153,10 @@ class KafkaWriter:
         producer = kafka.producer(self._settings)
         try:
             async with asyncio.timeout(_CONNECT_WITHIN):
-                await producer.start()
-                # Asked without naming the topic: a broker may create what is named, with its own ideas of partitions.
-                metadata = await producer.client.fetch_all_metadata()
+                with library_cancellation_as_error():
+                    await producer.start()
+                    # Asked without naming the topic: a broker may create what is named, with partitions of its choice.
+                    metadata = await producer.client.fetch_all_metadata()
                 if not metadata.partitions_for_topic(self._topic):
                     raise Undelivered(f"the topic {self._topic} does not exist; create it with `rufkette topics`")
         except (TimeoutError, KafkaError, OSError, Undelivered) as error:
@@ -175,7 +178,8 @@ class KafkaWriter:
         """Notice an outage also while nobody presses, so that `/readyz` tells the truth."""
         try:
             async with asyncio.timeout(_PROBE_WITHIN):
-                reached = await producer.client.force_metadata_update()
+                with library_cancellation_as_error():
+                    reached = await producer.client.force_metadata_update()
         except (TimeoutError, KafkaError, OSError):
             reached = False
         if not reached and self._in_flight == 0:

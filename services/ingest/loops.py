@@ -5,6 +5,8 @@ import signal
 
 import structlog
 
+from services.common.loops import LoopEndedError
+
 log = structlog.get_logger()
 
 
@@ -15,8 +17,11 @@ class Crashes:
 
 
 def end_process_on_bug(task: asyncio.Task[None]) -> None:
-    """A done-callback for loops that end only when they are cancelled."""
-    if not task.cancelled() and (error := task.exception()) is not None:
+    """A done-callback for loops that end only when we cancel them: one that a library cancelled must not stay dead."""
+    if task.cancelled():
+        if not task.cancelling():
+            end_process(task.get_name(), LoopEndedError(task.get_name()))
+    elif (error := task.exception()) is not None:
         end_process(task.get_name(), error)
 
 

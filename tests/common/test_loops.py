@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.common.loops import Loop, LoopEndedError, run_together
+from services.common.loops import Loop, LoopEndedError, library_cancellation_as_error, run_together
 
 
 async def for_ever() -> None:
@@ -37,6 +37,29 @@ async def test_the_end_of_one_loop_is_the_end_of_all(loop: Loop, error: type[Exc
 
 async def test_a_stop_is_no_error() -> None:
     task = asyncio.create_task(run_together({"one": for_ever, "other": for_ever}))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_library_that_cancels_its_future_has_lost_its_connection() -> None:
+    with pytest.raises(ConnectionAbortedError), library_cancellation_as_error():
+        await whose_library_cancels_its_future()
+
+
+async def spared() -> None:
+    with library_cancellation_as_error():
+        await for_ever()
+
+
+async def test_a_time_out_stays_a_time_out() -> None:
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(spared(), 0.01)
+
+
+async def test_a_stop_stays_a_stop() -> None:
+    task = asyncio.create_task(spared())
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

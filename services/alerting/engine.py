@@ -11,8 +11,8 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from schemas import codec, topics
-from schemas.events import Event, Reported
-from services.alerting import past, plan_store, store
+from schemas.events import EmergencyMailed, Event, Reported
+from services.alerting import emergencies, past, plan_store, store
 from services.alerting.changes import Changes, Mail
 from services.alerting.core.devices import signs_in
 from services.alerting.core.effects import Action, Click, Deadline, Decision, DeliveryResult, Reason, SilenceEnded
@@ -124,15 +124,20 @@ class Engine:
             await past.keep_ids(tx, [event.id for event in imported])
         changes.known |= await store.load_where_joined(tx, changes.known)
         opened: list[str] = []
+        awaited = begun.awaited
         for event in fresh:
+            if isinstance(event.data, EmergencyMailed):
+                continue
             decision = changes.decide(_candidates(event, keys.get(event.id, ()), changes.known), event)
             if decision.reason is Reason.HELD:
                 await store.hold(tx, event, changes.now)
+                awaited = True
             elif decision.incident is not None and decision.reason in OPENING:
                 opened.append(decision.incident.id)
         await plan_store.record_tests(tx, changes.journeys)
-        for event in await store.release_held(tx, opened) if begun.awaited else ():
+        for event in await store.release_held(tx, opened) if awaited else ():
             changes.decide([changes.known[event.subject or ""]], event)
+        await emergencies.apply(tx, changes, fresh, awaited=awaited)
 
     async def fire(self, limit: int = 50, *, grace: bool = True, alone: str | None = None) -> int:
         """Handle incidents whose due time has come, or `alone` the one with this id; returns how many.

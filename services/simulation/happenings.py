@@ -21,6 +21,8 @@ _WORDS: Final = {
     Reason.POLICE_CALLED_AGAIN: "another person says that the police was called",
     Reason.HANDED_OVER: "handed over to the police",
     Reason.NOBODY_REACHED: "no mail of this step was accepted: the next people are told at once",
+    Reason.EMERGENCY_MAILED: "ingest has mailed the emergency contacts itself",
+    Reason.EMERGENCY_MAILED_BEFORE: "changed nothing: ingest has mailed the emergency contacts before",
     Reason.ALREADY_ACKNOWLEDGED: "changed nothing: taken over already",
     Reason.ALREADY_CLOSED: "changed nothing: closed already",
     Reason.OUTCOME_REFUSED: "changed nothing: only an announced test may be closed as a test",

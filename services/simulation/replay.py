@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from schemas.events import Event, Outcome, Reported
+from schemas.events import EmergencyMailed, Event, Outcome, Reported
 from services.alerting.core.decide import decide
 from services.alerting.core.effects import (
     Action,
@@ -67,6 +67,7 @@ class Replay:
         self._touched: dict[str, datetime] = {}
         self._heard: dict[str, datetime] = {}
         self._held: defaultdict[str, list[tuple[datetime, Event]]] = defaultdict(list)
+        self._mailed_early: defaultdict[str, list[tuple[datetime, Event]]] = defaultdict(list)
         self._entries: list[Entry] = []
         self._until: dict[str, datetime] = {}
         self._number = 0
@@ -89,7 +90,8 @@ class Replay:
             else:
                 self._act(incident_id, cause, at)
         self._entries.sort(key=lambda entry: entry.at)
-        unheard = tuple(event.id for waiting in self._held.values() for _, event in waiting)
+        waiting = (*self._held.values(), *self._mailed_early.values())
+        unheard = tuple(dict.fromkeys(event.id for of_one in waiting for _, event in of_one))
         return Timeline(self._rules, self._entries, self._incidents, self._until, unheard)
 
     def _put(self, at: datetime, rank: int, cause: Event | Click | Deadline, incident_id: str = "") -> None:
@@ -99,6 +101,9 @@ class Replay:
     # events
 
     def _take(self, event: Event, now: datetime) -> None:
+        if isinstance(event.data, EmergencyMailed):
+            self._mailed(event, event.data.event_ids, now)
+            return
         candidates = self._candidates(event, now)
         if any(candidate.due_at is not None and candidate.due_at < now for candidate in candidates):
             concerned = decide(candidates, event, now=now, rules=self._rules).incident
@@ -112,6 +117,19 @@ class Replay:
             self._heard[decision.incident.id] = now
             if decision.reason is Reason.OPENED:
                 self._opened(decision.incident.id, now)
+            for since, mailed in self._mailed_early.pop(event.id, ()):
+                if now - since <= _HELD_FOR:
+                    self._mailed(mailed, (event.id,), now)
+
+    def _mailed(self, event: Event, about: Sequence[str], now: datetime) -> None:
+        """Ingest mailed the emergency contacts: told to each incident with such a report, kept for later ones."""
+        holders = {id_: i.id for i in self._incidents.values() for id_ in i.event_ids if id_ in about}
+        for incident_id in dict.fromkeys(holders.values()):
+            self._catch_up(incident_id, now)
+            self._decide([self._incidents[incident_id]], event, now)
+        for id_ in about:
+            if id_ not in holders:
+                self._mailed_early[id_].append((now, event))
 
     def _opened(self, incident_id: str, now: datetime) -> None:
         for since, event in self._held.pop(incident_id, ()):

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from schemas.configuration import Configuration
-from schemas.events import Event, Kind, Reported
+from schemas.events import EmergencyMailed, Event, Kind, Reported
 from services.alerting.core import joining, splitting
 from services.alerting.core.calendar import OfficeCalendar
 from services.alerting.core.decide import decide
@@ -102,6 +102,11 @@ def report(now: datetime = MONDAY, *, id: str | None = None, source: str = "butt
 def follow_up(data: Any, incident: Incident, now: datetime) -> Event:
     """Another event about an incident."""
     return Event(id=f"e{next(_numbers)}", source="bus", time=now, data=data, subject=incident.id)
+
+
+def emergency_mail(at: datetime, *event_ids: str) -> Event:
+    """Ingest mailed the emergency contacts about these reports itself."""
+    return Event(id=f"e{next(_numbers)}", source="watch", time=at, data=EmergencyMailed(event_ids=event_ids))
 
 
 @dataclass

@@ -9,8 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from schemas.events import Event, Kind, Mode, Outcome
-from services.alerting.core import acting, joining, reporting, splitting
+from schemas.events import Event, Kind, Mode, Outcome, Reported
+from services.alerting.core import acting, emergency, joining, reporting, splitting
 from services.alerting.core import decide as deciding
 from services.alerting.core.effects import (
     Action,
@@ -24,7 +24,7 @@ from services.alerting.core.effects import (
 )
 from services.alerting.core.incident import Incident, Status
 from services.alerting.core.summary import held_back
-from tests.core.office import MONDAY, Desk, minutes, report
+from tests.core.office import MONDAY, Desk, emergency_mail, minutes, report
 
 PLACES = st.sampled_from(["Zimmer 112", "Zi. 112", "Zimmer 113", None])
 
@@ -165,6 +165,29 @@ class Office(RuleBasedStateMachine):
             result = DeliveryResult(n.recipient.email, n.purpose, n.cycle, n.step, n.repetition, answer)
             self.desk.give(result, incident)
 
+    @precondition(lambda self: self.desk.incidents)
+    @rule(pick=st.integers(0, 50), data=st.data(), ago=st.integers(-600, 600))
+    def ingest_has_mailed_itself(self, pick: int, data: st.DataObject, ago: int) -> None:
+        incident = self._some(pick)
+        about = data.draw(st.lists(st.sampled_from(incident.event_ids), min_size=1, unique=True))
+        at = self.desk.now - timedelta(seconds=ago)
+        decision = self.desk.give(emergency_mail(at, *about), incident)
+        after = decision.incident
+        assert after is not None
+        assert (after.status, after.due_at, after.step, after.level) == (
+            incident.status, incident.due_at, incident.step, incident.level,
+        )  # fmt: skip
+        if incident.joined is not None:
+            assert after is incident
+            return
+        mailed = {r.event_id: r.emergency_mailed_at for r in after.reports}
+        for before in incident.reports:
+            known = [t for t in (before.emergency_mailed_at,) if t is not None]
+            known += [min(at, self.desk.now)] if before.event_id in about else []
+            assert mailed[before.event_id] == min(known, default=None)
+        assert "notfall@example.org" in {person.email for person in after.told} or incident.site != "bernburg"
+        assert self.desk.give(emergency_mail(at, *about), after).reason is Reason.EMERGENCY_MAILED_BEFORE
+
     @precondition(lambda self: any(i.due_at for i in self.desk.incidents.values()))
     @rule(pick=st.integers(0, 50))
     def a_deadline_comes(self, pick: int) -> None:
@@ -253,7 +276,8 @@ class Office(RuleBasedStateMachine):
         again = Desk(self.desk.rules)
         for (at, incident_id, cause), plans in zip(self.desk.inputs, self.desk.in_force, strict=True):
             again.now, again.rules = at, replace(again.rules, plans=plans)
-            known = None if isinstance(cause, Event) or incident_id is None else again.incidents.get(incident_id)
+            reported = isinstance(cause, Event) and isinstance(cause.data, Reported)
+            known = None if reported or incident_id is None else again.incidents.get(incident_id)
             again.give(cause, known)
         assert again.incidents == self.desk.incidents
         assert again.mails == self.desk.mails
@@ -273,5 +297,7 @@ def test_a_year_of_escalation_costs_no_time() -> None:
 
 
 def test_every_reason_is_the_answer_to_something() -> None:
-    source = "".join(inspect.getsource(module) for module in (deciding, acting, reporting, joining, splitting))
+    source = "".join(
+        inspect.getsource(module) for module in (deciding, acting, emergency, reporting, joining, splitting)
+    )
     assert [reason.name for reason in Reason if f"Reason.{reason.name}" not in source] == []

@@ -15,7 +15,7 @@ from services.alerting.core.messages import compose
 from services.simulation.replay import simulate
 from services.simulation.timeline import Happening, Plan, Timeline
 from services.simulation.words import step
-from tests.core.office import BERLIN, MONDAY, Desk, minutes, report, rules
+from tests.core.office import BERLIN, MONDAY, Desk, emergency_mail, minutes, report, rules
 
 RULES = rules()
 
@@ -265,3 +265,19 @@ def mails(timeline: Timeline, horizon: datetime) -> list[tuple[Any, ...]]:
 def answer(desk: Desk, about: Any) -> None:
     if about is not None:
         desk.deliver(desk.incidents[about.id], Answer.ACCEPTED)
+
+
+@pytest.mark.parametrize("mailed_at", [-1, 1])
+def test_ingest_has_mailed_itself(mailed_at: float) -> None:
+    """Whether it comes before its report or after it: nobody is told otherwise, and the contacts hear of the end."""
+    presses = [report(MONDAY, id="a"), report(MONDAY + minutes(0.5), id="b")]
+    mail = emergency_mail(MONDAY + minutes(mailed_at), "a", "b", "never came")
+    plan = Plan(acknowledge_after=minutes(3))
+    without, timeline = simulate(RULES, presses, plan), simulate(RULES, [*presses, mail], plan)
+    assert [what for _, what in said(timeline) if what.startswith("emergency")] == ["emergency_mailed"] * (
+        2 if mailed_at < 0 else 1
+    )
+    extra = [m for m in timeline.mails if m.address == "notfall@example.org"]
+    assert {m.purpose.value for m in extra} == {"taken_over"}
+    assert [m for m in timeline.mails if m not in extra] == without.mails
+    assert timeline.unheard == (mail.id,)

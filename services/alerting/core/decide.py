@@ -31,6 +31,7 @@ from services.alerting.core.effects import (
     SplitFrom,
     SplitOff,
 )
+from services.alerting.core.emergency import emergency_mailed
 from services.alerting.core.escalation import (
     has_next_step,
     relay,
@@ -51,7 +52,8 @@ def decide(candidates: Sequence[Incident], input: Input, *, now: datetime, rules
 
     Args:
         candidates: the incidents that the input may concern: the one that it names by id (or the one which that one
-            has joined), or for a report those at the same place that are not closed. The core picks, merges or opens.
+            has joined), for a report those at the same place that are not closed, for an emergency mail the one that
+            holds its reports. The core picks, merges or opens.
         input: an event, a deadline, a person's click or regrouping, or a mail's final result.
         now: the instant of the decision (aware).
         rules: the configuration and the calendar.
@@ -63,8 +65,11 @@ def decide(candidates: Sequence[Incident], input: Input, *, now: datetime, rules
     match input:
         case Event(data=Reported() as data):
             return reporting.decide_report(candidates, input, data, now, rules)
-        case Event(data=Heartbeat() | EmergencyMailed()):
+        case Event(data=Heartbeat()):
             return Decision(None, (), Reason.NOT_ABOUT_AN_INCIDENT)
+        case Event(data=EmergencyMailed() as data):
+            holder = next((c for c in candidates if not set(data.event_ids).isdisjoint(c.event_ids)), None)
+            return emergency_mailed(holder, input, data, now, rules)
         case Event(subject=subject):
             incident = next((c for c in candidates if subject == c.id or subject in c.absorbed), None)
             if incident is None or (input.imported and not incident.imported):

@@ -195,6 +195,8 @@ class Reason(StrEnum):
     ALREADY_CLOSED = "already_closed"
     HELD = "held"
     NOT_ABOUT_AN_INCIDENT = "not_about_an_incident"
+    EMERGENCY_MAILED = "emergency_mailed"
+    EMERGENCY_MAILED_BEFORE = "emergency_mailed_before"
     MAIL_ACCEPTED = "mail_accepted"
     MAIL_REFUSED = "mail_refused"
     NOBODY_REACHED = "nobody_reached"

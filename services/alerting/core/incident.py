@@ -64,7 +64,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One report that the incident absorbed, first one first."""
+    """One report of the incident. `emergency_mailed_at`: when ingest itself mailed the emergency contacts about it."""
 
     event_id: str
     source: str
@@ -87,6 +87,7 @@ class Report:
     acute: bool = True
     keys: tuple[str, ...] = ()
     """See `reporting.merge_keys`; they go with the report when it is split off."""
+    emergency_mailed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +197,8 @@ class Incident:
 
     `cycle` rises with each restart of escalation, `repetition` with each repeat of the last step; `step` is the
     index of the step taken last (-1: none). `awaited` are recipients of that step whose mail has no result yet,
-    `reached` says whether any mail of that step was accepted, `emergency` that the
-    emergency contacts were told instead. `told` is everyone mailed an alarm, in order.
+    `reached` says whether any mail of that step was accepted, `emergency` that the emergency contacts were told
+    instead. `told` is everyone mailed an alarm, in order.
     """
 
     id: str

@@ -1,5 +1,6 @@
 """The mail that two incidents are one matter now: where it goes on, and what is known there."""
 
+from services.alerting.core.emergency_mail import emergency_line
 from services.alerting.core.incident import Joining, PoliceCall, code_of
 from services.alerting.core.mail_parts import Letter, Section, tone_of
 from services.alerting.core.replacing import replace
@@ -33,7 +34,7 @@ def _ended(telling: Telling, joining: Joining, link: str, *, full: bool) -> Lett
         button=words.to_incident,
         link=link,
         sections=reason,
-        tail=(telling.level_line, words.reference.format(code=telling.incident.code)),
+        tail=(telling.level_line, *emergency_line(telling), words.reference.format(code=telling.incident.code)),
     )
 
 
@@ -49,7 +50,7 @@ def _goes_on(telling: Telling, link: str, *, full: bool) -> Letter:
         tone="calm" if taken is not None else tone_of(incident),
         word=words.subject_joined,
         headline=telling.headline,
-        lead=(*telling.test_line(), words.joined_here, *telling.context()),
+        lead=(*telling.test_line(), words.joined_here, *emergency_line(telling), *telling.context()),
         alert=telling.police_with_name if full else telling.police,
         alert_strong=telling.call_wanted or telling.exercise,
         advice=(),

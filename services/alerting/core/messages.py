@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import assert_never
 
 from services.alerting.core.effects import Notify, Purpose
+from services.alerting.core.emergency_mail import emergency_line
 from services.alerting.core.incident import Incident
 from services.alerting.core.joined_mail import joined
 from services.alerting.core.mail_html import render
@@ -124,7 +125,13 @@ def _alarm(telling: Telling, notify: Notify, link: str, *, full: bool) -> Letter
         tone=tone_of(incident),
         word=first_word(telling),
         headline=telling.headline,
-        lead=(*telling.test_line(), telling.level_line, *_urging(telling, notify), *telling.context()),
+        lead=(
+            *telling.test_line(),
+            telling.level_line,
+            *_urging(telling, notify),
+            *emergency_line(telling),
+            *telling.context(),
+        ),
         alert=telling.police_with_name if full else telling.police,
         alert_strong=not incident.calls and (incident.police != "none" or telling.exercise),
         advice=tuple(_advice(telling)),
@@ -206,7 +213,7 @@ def _taken_over(telling: Telling, link: str, *, full: bool) -> Letter:
         button=words.to_incident,
         link=link,
         sections=(),
-        tail=(*tail, telling.level_line, _reference(telling)),
+        tail=(*tail, telling.level_line, *emergency_line(telling), _reference(telling)),
     )
 
 
@@ -247,5 +254,5 @@ def _closed(telling: Telling, link: str, *, full: bool) -> Letter:
         button=words.add_facts,
         link=link,
         sections=tuple(sections),
-        tail=(telling.level_line, _reference(telling)),
+        tail=(telling.level_line, *emergency_line(telling), _reference(telling)),
     )

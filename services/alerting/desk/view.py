@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from schemas.events import Outcome
+from services.alerting.core.emergency_mail import emergency_line
 from services.alerting.core.incident import Incident, LevelFrom, Recipient, Status
 from services.alerting.core.messages import first_word
 from services.alerting.core.policy import Rules
@@ -55,7 +56,13 @@ def incident_page(telling: Telling, timeline: Sequence[TimelineEntry]) -> dict[s
         "word": first_word(telling),
         "headline": telling.place,
         "reported_at": telling.clock(incident.opened_at),
-        "lead": (*telling.test_line(), telling.level_line, *filter(None, (telling.again(),)), *telling.context()),
+        "lead": (
+            *telling.test_line(),
+            telling.level_line,
+            *filter(None, (telling.again(),)),
+            *emergency_line(telling),
+            *telling.context(),
+        ),
         "level_means": words.level_means[level] if level is not None else None,
         "police": telling.police,
         "police_strong": telling.call_wanted or telling.exercise,

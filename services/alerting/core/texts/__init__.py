@@ -55,6 +55,7 @@ class Words:
     later_step: str
     repeated: str
     emergency: str
+    emergency_mailed: str
     again: Mapping[Again, str]
     warnings: str
     description: str

@@ -64,6 +64,7 @@ ENGLISH: Final = Words(
     later_step="Step {step}: nobody has taken over so far.",
     repeated="Repeat: nobody has taken over yet.",
     emergency="Nobody else is present or can be reached: the emergency contacts are alerted.",
+    emergency_mailed="Emergency mode: the emergency contacts were already mailed about this alarm at {at}.",
     again={
         Again.RAN_OUT: "Open again: the takeover has run out and the incident is not closed.",
         Again.PRESSED: "Open again: new report at {at}.",

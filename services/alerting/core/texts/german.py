@@ -64,6 +64,7 @@ GERMAN: Final = Words(
     later_step="{step}. Stufe: Bisher hat niemand übernommen.",
     repeated="Wiederholung: Noch niemand hat übernommen.",
     emergency="Niemand sonst ist anwesend oder erreichbar: Die Notfallkontakte werden alarmiert.",
+    emergency_mailed="Notbetrieb: Die Notfallkontakte haben um {at} schon eine Mail zu diesem Alarm bekommen.",
     again={
         Again.RAN_OUT: "Wieder offen: Die Übernahme ist abgelaufen, der Vorgang ist nicht beendet.",
         Again.PRESSED: "Wieder offen: Neue Meldung um {at}.",

@@ -104,6 +104,7 @@ ENGLISH: Final = PageWords(
         "police_called_again": "Police called again",
         "handed_over": "Handed over to the police",
         "closed": "Closed",
+        "emergency_mailed": "Emergency mode: the emergency contacts had already been mailed",
         "mail_accepted": "Mail accepted",
         "mail_refused": "Mail refused",
         "nobody_reached": "Nobody reached, on to the next step",

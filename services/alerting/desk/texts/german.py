@@ -104,6 +104,7 @@ GERMAN: Final = PageWords(
         "police_called_again": "Polizei erneut angerufen",
         "handed_over": "An die Polizei übergeben",
         "closed": "Beendet",
+        "emergency_mailed": "Notbetrieb: Die Notfallkontakte hatten schon eine Mail bekommen",
         "mail_accepted": "Mail angenommen",
         "mail_refused": "Mail abgelehnt",
         "nobody_reached": "Niemand erreichbar, weiter zur nächsten Stufe",

@@ -108,6 +108,24 @@ class ChirpstackSource(_LorawanSource):
 LorawanSource = TtnSource | ChirpstackSource
 
 
+EventName = Literal["reported", "acknowledged", "police_requested", "handed_over", "closed", "heartbeat"]
+
+
+class CloudeventsSource(_KeySource):
+    """Posts CloudEvents to `/v1/events`; `may` names the types that it may send."""
+
+    type: Literal["cloudevents"]
+    may: Annotated[tuple[EventName, ...], Field(min_length=1)] = ("reported", "heartbeat")
+
+
+class HttpButtonSource(_Source):
+    """Buttons that can only call an address: GET or POST /v1/hooks/{source}/{device}?secret=…, a secret for all."""
+
+    type: Literal["http-button"]
+    secret_file: Path
+    presses: dict[Literal["short", "long", "double"], Press] = {}
+
+
 class StandardWebhooksSource(_Source, Mapping):
     """Signed as https://www.standardwebhooks.com says. Without `map`, `data` is a report body."""
 
@@ -151,7 +169,14 @@ class FormSource(_Source, Mapping):
 
 
 Source = Annotated[
-    NativeSource | TtnSource | ChirpstackSource | StandardWebhooksSource | FormSource, Field(discriminator="type")
+    NativeSource
+    | TtnSource
+    | ChirpstackSource
+    | StandardWebhooksSource
+    | FormSource
+    | CloudeventsSource
+    | HttpButtonSource,
+    Field(discriminator="type"),
 ]
 
 

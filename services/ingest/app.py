@@ -105,6 +105,12 @@ def _add_routes(app: FastAPI, routes: Routes) -> None:
         responses=problems(400, 401, 403, 408, 413, 415, 422, 503),
     )  # fmt: skip
     app.add_api_route(
+        "/v1/events", routes.post_events, methods=["POST"], status_code=202, operation_id="events",
+        summary="CloudEvents 1.0: structured, binary or a batch", openapi_extra=openapi.events(),
+        response_model=openapi.Accepted | list[openapi.Accepted],
+        responses=problems(400, 401, 403, 408, 413, 415, 422, 503),
+    )  # fmt: skip
+    app.add_api_route(
         "/v1/hooks/{source}", routes.hook, methods=["POST"], status_code=202, summary="A third party's webhook",
         operation_id="hook", response_model=openapi.Accepted, openapi_extra=openapi.hook(),
         responses=problems(400, 401, 403, 404, 408, 413, 415, 422, 503),

@@ -84,8 +84,19 @@ def parse(raw: bytes) -> Parsed:
     """The JSON object in a body.
 
     Raises:
-        Refusal: 400 when it is not UTF-8, not JSON (NaN and Infinity are not), or nested too deep; 422 when it is
-            JSON but no object.
+        Refusal: 400 as `parse_any`; 422 when it is JSON but no object.
+    """
+    value, repeated = parse_any(raw)
+    if not isinstance(value, dict):
+        raise Refusal(422, f'The body is a JSON {_name(value)}, expected an object such as {{"site": "…"}}.')
+    return Parsed(value, repeated)
+
+
+def parse_any(raw: bytes) -> tuple[Any, tuple[str, ...]]:
+    """The JSON in a body, whatever it is, and the keys that stood in one object more than once.
+
+    Raises:
+        Refusal: 400 when it is not UTF-8, not JSON (NaN and Infinity are not), or nested too deep.
     """
     try:
         text = raw.decode("utf-8-sig")
@@ -110,9 +121,7 @@ def parse(raw: bytes) -> Parsed:
         raise Refusal(400, f"The body is not JSON: {what}{where}.") from None
     if text.count("{") + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         raise _too_deep()
-    if not isinstance(value, dict):
-        raise Refusal(422, f'The body is a JSON {_name(value)}, expected an object such as {{"site": "…"}}.')
-    return Parsed(value, tuple(dict.fromkeys(repeated)))
+    return value, tuple(dict.fromkeys(repeated))
 
 
 def _too_deep() -> Refusal:

@@ -1,17 +1,19 @@
 """The HTTP routes. The way of a press: authenticate, read, parse, publish, answer – nothing else."""
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from schemas.configuration_sources import FormSource, NativeSource, Source
-from schemas.events import Event, Reported
+from schemas.configuration_sources import CloudeventsSource, FormSource, NativeSource, Source
+from schemas.events import Event, Heartbeat, Reported
 from services.ingest import body, form_page
 from services.ingest.auth import Keyring, as_bearer
 from services.ingest.metrics import REPORTS
@@ -20,6 +22,7 @@ from services.ingest.problems import SLUGS, Refusal, quoted
 from services.ingest.publisher import Publisher, Unpublished
 from services.ingest.report_body import EXPECTED
 from services.ingest.sender import Sender
+from services.ingest.sources.cloudevents import receive
 from services.ingest.sources.registry import EMITTERS
 from services.ingest.sources.shape import Ignored, Made, Message
 from services.ingest.status import Statuses
@@ -49,6 +52,24 @@ class Routes:
         if not isinstance(sender.source, NativeSource):
             raise Refusal(403, f"This key belongs to a source of type {sender.source.type}. Post to /v1/hooks/{name}.")
         return await self._take(request, sender)
+
+    async def post_events(self, request: Request) -> Response:
+        """CloudEvents: one, or a batch that is taken or refused as a whole."""
+        started = time.perf_counter()
+        holders = self._keys.holders(_header(request, b"authorization"))
+        name = next((n for n in holders if isinstance(self._senders[n].source, CloudeventsSource)), holders[0])
+        request.scope[SOURCE] = name
+        sender = self._senders[name]
+        try:
+            received = receive(await _message(request), sender)
+        except Refusal as refusal:
+            _refused(sender, refusal)
+            raise
+        events = [event for event in received.events if isinstance(event, Event)]
+        answers = await self._accept_all(events, sender, started)
+        if received.batched:
+            return JSONResponse(answers, status_code=202)
+        return JSONResponse(answers[0], status_code=202, headers={"Location": answers[0]["status_url"]})
 
     async def hook(self, request: Request) -> Response:
         """A third party's message as it sends it."""
@@ -115,7 +136,8 @@ class Routes:
                 {"status": "ignored", "reason": principal.reason, "warnings": []}, status_code=202
             )
         else:
-            answer = await self._publish(principal, sender, started)
+            said = await self._accept(principal, sender, started)
+            answer = JSONResponse(said, status_code=202, headers={"Location": said["status_url"]})
         await self._publish_besides(others, sender)
         return answer
 
@@ -124,9 +146,28 @@ class Routes:
         for other in others:
             if isinstance(other, Event):
                 with contextlib.suppress(Refusal):
-                    await self._publish(other, sender, time.perf_counter())
+                    await self._accept(other, sender, time.perf_counter())
 
-    async def _publish(self, event: Event, sender: Sender, started: float) -> Response:
+    async def _accept_all(self, events: Sequence[Event], sender: Sender, started: float) -> list[dict[str, Any]]:
+        """Side by side, but one after the other where they are about one incident."""
+        answers: list[dict[str, Any]] = [{}] * len(events)
+        by_incident: dict[str, list[int]] = {}
+        for number, event in enumerate(events):
+            by_incident.setdefault(event.subject or event.id, []).append(number)
+
+        async def in_order(numbers: Sequence[int]) -> None:
+            for number in numbers:
+                answers[number] = await self._accept(events[number], sender, started)
+
+        await asyncio.gather(*(in_order(numbers) for numbers in by_incident.values()))
+        return answers
+
+    async def _accept(self, event: Event, sender: Sender, started: float) -> dict[str, Any]:
+        """Publish the event; returns what the sender is told.
+
+        Raises:
+            Refusal: 503 when it is not safe anywhere.
+        """
         data = event.data
         mode = data.mode if isinstance(data, Reported) else ""
         try:
@@ -139,7 +180,8 @@ class Routes:
             )  # fmt: skip
             _say_refused(sender, refusal, event.id)
             raise refusal from unpublished
-        outcome = status if isinstance(data, Reported) else "heartbeat"
+        other = "heartbeat" if isinstance(data, Heartbeat) else "follow_up"
+        outcome = status if isinstance(data, Reported) else other
         REPORTS.labels(sender.name, sender.source.kind, mode, outcome).inc()
         self._statuses.accept(event.id, sender.name, time.time())
         warnings = list(data.warnings) if isinstance(data, Reported) else []
@@ -149,8 +191,7 @@ class Routes:
             duration_ms=round((time.perf_counter() - started) * 1000, 2),
         )  # fmt: skip
         url = f"/v1/events/{event.id}"
-        answer = {"event_id": event.id, "status": status, "status_url": url, "warnings": warnings}
-        return JSONResponse(answer, status_code=202, headers={"Location": url})
+        return {"event_id": event.id, "status": status, "status_url": url, "warnings": warnings}
 
 
 def _header(request: Request, name: bytes) -> bytes | None:

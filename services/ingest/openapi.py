@@ -93,6 +93,29 @@ def incident() -> dict[str, Any]:
     }
 
 
+def events() -> dict[str, Any]:
+    """The operation `POST /v1/events`."""
+    event = {
+        "specversion": "1.0", "type": "rufkette.incident.acknowledged.v1", "source": "bus", "id": "a-17",
+        "subject": "0b0c…", "time": "2026-01-05T09:14:00+01:00", "data": {"by": "A. Muster"},
+    }  # fmt: skip
+    one = {"value": event, "summary": "Somebody took an incident over"}
+    report = {
+        "value": {"site": "bernburg", "danger_level": 2},
+        "summary": "A report; type, id and source as ce-… headers",
+    }
+    shape = {"type": "object"}
+    content = {
+        "application/cloudevents+json": {"schema": shape, "examples": {"follow-up": one}},
+        "application/cloudevents-batch+json": {
+            "schema": {"type": "array", "items": shape},
+            "examples": {"batch": {"value": [event], "summary": "Several at once"}},
+        },
+        "application/json": {"schema": shape, "examples": {"binary": report}},
+    }
+    return {"requestBody": {"required": True, "content": content}, "security": _security()}
+
+
 def hook() -> dict[str, Any]:
     """The operation `POST /v1/hooks/{source}`."""
     media: dict[str, Any] = {"schema": {"type": "object"}}

@@ -12,6 +12,7 @@ from tests.support.servers import KafkaServer, PostgresServer
 
 OWN_BUTTON = "24E124535B316048"
 """Another WS101, beside the one that The Things Stack's own example names."""
+SHELLY_SECRET = "what-only-the-button-knows"
 PANEL = "24E124535B316056"
 """A WS156 behind ChirpStack."""
 
@@ -37,6 +38,15 @@ def short_waits(content: dict[str, Any]) -> None:
     content["sources"]["chirpstack"] = content["sources"]["lorawan"] | {
         "type": "chirpstack", "devices": {PANEL: place}, "presses": {"long": {"danger_level": 3, "police": "wanted"}},
     }  # fmt: skip
+    # It shares the key of the people at the desk: which route is called tells them apart.
+    content["sources"]["bus"] = {
+        "type": "cloudevents", "kind": "form", "key_sha256": content["sources"]["desk"]["key_sha256"],
+        "may": ["reported", "acknowledged", "police_requested", "handed_over", "closed"],
+    }  # fmt: skip
+    content["sources"]["shelly"] = {
+        "type": "http-button", "kind": "panic", "secret_file": "shelly.secret",
+        "devices": {"btn-504": {"site": "bernburg", "location": "Zimmer 504"}},
+    }  # fmt: skip
     content["mail"] = {"details": "link", "roles": {"site_management": "full"}}
 
 
@@ -46,6 +56,7 @@ async def office(
 ) -> AsyncIterator[Chain]:
     """The whole chain, ready, with `short_waits`."""
     directory = tmp_path_factory.mktemp("office")
+    (directory / "shelly.secret").write_text(SHELLY_SECRET)
     async with office_on(kafka_server, postgres_server, directory, short_waits) as chain:
         await start_both(chain)
         yield chain

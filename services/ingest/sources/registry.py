@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from services.ingest.sources import chirpstack, form, native, standard_webhooks, ttn
+from services.ingest.sources import chirpstack, cloudevents, form, http_button, native, standard_webhooks, ttn
 from services.ingest.sources.shape import Emitter
 
 EMITTERS: Final[Mapping[str, Emitter]] = {
@@ -12,4 +12,6 @@ EMITTERS: Final[Mapping[str, Emitter]] = {
     "standard-webhooks": standard_webhooks.EMITTER,
     "ttn": ttn.EMITTER,
     "chirpstack": chirpstack.EMITTER,
+    "cloudevents": cloudevents.EMITTER,
+    "http-button": http_button.EMITTER,
 }

@@ -1,0 +1,87 @@
+"""Buttons that can only call an address."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.configuration import Configuration
+from schemas.events import Event, Mode, PoliceWish
+from services.ingest.problems import Refusal
+from services.ingest.sender import Sender, senders
+from services.ingest.sources.http_button import EMITTER
+from services.ingest.sources.shape import Message
+from tests.ingest.support import NOW, reported
+from tests.support.organisation import organisation
+
+
+@pytest.fixture
+def shelly(tmp_path: Path) -> Sender:
+    return source(tmp_path)
+
+
+def source(tmp_path: Path, **changes: Any) -> Sender:
+    (tmp_path / "shelly.secret").write_text("s3cret\n")
+    content = organisation()
+    content["sources"]["shelly"] = {
+        "type": "http-button",
+        "kind": "panic",
+        "secret_file": "shelly.secret",
+        "devices": {"btn-7": {"site": "bernburg", "location": "Zimmer 112"}},
+        "presses": {"long": {"danger_level": 3, "police": "wanted"}},
+    } | changes
+    return senders(Configuration.model_validate(content), tmp_path / "config.yaml")["shelly"]
+
+
+def call(sender: Sender, rest: str = "btn-7", body: bytes = b"", kind: str = "", **query: str) -> Event:
+    message = Message(body, NOW, "GET", {"content-type": kind}, query, rest)
+    assert EMITTER.verify is not None
+    EMITTER.verify(message, sender)
+    (made,) = EMITTER.parse(message, sender)
+    assert isinstance(made, Event)
+    return made
+
+
+def test_a_press_is_where_the_register_has_the_button(shelly: Sender) -> None:
+    report = reported(call(shelly, "BTN:7", secret="s3cret"))
+    assert (report.site, report.location, report.device_id, report.warnings) == ("bernburg", "Zimmer 112", "btn-7", ())
+
+
+def test_each_call_is_a_press_of_its_own(shelly: Sender) -> None:
+    assert call(shelly, secret="s3cret").id != call(shelly, secret="s3cret").id
+
+
+def test_the_device_may_be_a_parameter_and_the_secret_a_posted_field(shelly: Sender) -> None:
+    form = "application/x-www-form-urlencoded"
+    assert reported(call(shelly, "", b"device=btn-7&secret=s3cret", form)).device_id == "btn-7"
+
+
+def test_kinds_of_press_mean_what_the_configuration_says(shelly: Sender) -> None:
+    long = reported(call(shelly, secret="s3cret", press="Long"))
+    assert (long.danger_level, long.police) == (3, PoliceWish.WANTED)
+    odd = reported(call(shelly, secret="s3cret", press="triple"))
+    assert (odd.danger_level, len(odd.warnings)) == (None, 1)
+    assert reported(call(shelly, secret="s3cret", mode="exercise")).mode is Mode.EXERCISE
+
+
+@pytest.mark.parametrize("rest", ["nobody", "", "\x00", "ü" * 500])
+def test_an_unknown_device_alarms_all_the_same(shelly: Sender, rest: str) -> None:
+    report = reported(call(shelly, rest, secret="s3cret"))
+    assert report.site is None
+    assert report.warnings
+
+
+def test_a_source_that_is_no_panic_button_says_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(Refusal) as caught:
+        call(source(tmp_path, kind="manual"), "nobody", secret="s3cret")
+    assert caught.value.status == 422
+
+
+@pytest.mark.parametrize(
+    "secret", [{}, {"secret": ""}, {"secret": "wrong"}, {"secret": "s3cret\n"}, {"secret": "\udcff"}]
+)
+def test_a_wrong_secret_is_no_press(shelly: Sender, secret: dict[str, str]) -> None:
+    with pytest.raises(Refusal) as caught:
+        call(shelly, "btn-7", b"", "", **secret)
+    assert caught.value.status == 401
+    assert "s3cret" not in caught.value.detail

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Final, Self
 
 from schemas import codec
-from schemas.events import Event, Heartbeat, Kind, Mode, Reported
+from schemas.events import EmergencyMailed, Event, Heartbeat, Kind, Mode, Reported
 from services.ingest.journal_rows import Row
 
 PRESS: Final = 30
-"""The lowest urgency of a real press."""
+"""The lowest urgency of a real press, and of what the watch has to say about presses."""
 _UNKNOWN_LEVEL: Final = 2
 _CONFIRM_WITHIN: Final = 30.0
 """Seconds until a report that alerting did not confirm is published again; doubled each time."""
@@ -119,10 +119,13 @@ class Entry:
 
 
 def urgency_of(event: Event) -> int:
-    """Higher first: real presses by level, real forms, what people do, exercises, heartbeats."""
+    """Higher first: what the watch mailed, real presses by level, real forms, what people do, exercises, heartbeats."""
     match event.data:
         case Heartbeat():
             return 0
+        case EmergencyMailed():
+            # One a minute and site, and before the presses that it is about: so their first alarm can say so.
+            return PRESS + 4
         case Reported(mode=Mode.EXERCISE):
             return 1
         case Reported(kind=Kind.PANIC, danger_level=level):

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Collection
 from typing import Final
 
 import structlog
@@ -11,11 +10,12 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas import codec, topics
-from schemas.lifecycle import Change, Lifecycle
 from services.common import kafka
 from services.common.loops import library_cancellation_as_error
 from services.common.settings import IngestSettings
+from services.ingest.callbacks.answering import Callbacks
 from services.ingest.entry import PRESS
+from services.ingest.heard import heard
 from services.ingest.ledger import Ledger
 from services.ingest.loops import end_process_on_bug
 from services.ingest.status import KEPT_FOR, Statuses
@@ -31,8 +31,11 @@ _RETRY_AFTER: Final = 1.0
 class Follower:
     """Reads `incidents.lifecycle` from seven days ago and then on, for ever, reconnecting by itself."""
 
-    def __init__(self, settings: IngestSettings, statuses: Statuses, ledger: Ledger) -> None:
+    def __init__(
+        self, settings: IngestSettings, statuses: Statuses, ledger: Ledger, callbacks: Callbacks | None = None
+    ) -> None:
         self._settings = settings
+        self._callbacks = callbacks
         self._statuses = statuses
         self._ledger = ledger
         self._topic = topics.prefixed(topics.LIFECYCLE, settings.topic_prefix)
@@ -147,15 +150,9 @@ class Follower:
             )  # fmt: skip
             return
         self._statuses.apply(change, data, record.timestamp / 1000)
-        await self._ledger.confirm(taken=data.event_ids, heard=self._heard(change, data))
-
-    def _heard(self, change: Change, data: Lifecycle) -> Collection[str]:
-        """The reports of which somebody was told, or deliberately nobody; of a press somebody always has to be."""
-        if data.notified or change is Change.NOTIFIED:
-            return data.event_ids
-        if change is Change.SUPPRESSED and data.reason:
-            return [event_id for event_id in data.event_ids if not self._is_press(event_id)]
-        return ()
+        if self._callbacks is not None:
+            await self._callbacks.take_word(data.event_ids)
+        await self._ledger.confirm(taken=data.event_ids, heard=heard(change, data, self._is_press))
 
     def _is_press(self, event_id: str) -> bool:
         entry = self._ledger.find(event_id)

@@ -7,7 +7,7 @@ ended. An entry is deleted as soon as it is done, and its texts with it.
 import asyncio
 import heapq
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from typing import Final
 
@@ -29,6 +29,8 @@ GIVEN_UP_AFTER: Final = 7 * 24 * 3600.0
 """Seconds; as long as a copy of the lifecycle is kept, which could still confirm an entry."""
 _SHARE_OF_HEARTBEATS: Final = 0.8
 _SHARE_OF_OTHERS: Final = 0.9
+_SHARE_OF_PRESSES: Final = 2.0
+"""What is not in the ledger is not watched, so real presses may go as far beyond its bounds again."""
 _SAY_EVERY: Final = 30.0
 
 
@@ -48,6 +50,8 @@ class Ledger:
         self._said_full_at = -_SAY_EVERY
         self.has_adopted = False
         """Entries of an earlier process came in: the lifecycle has to be read for them from before they were stored."""
+        self.on_held: Callable[[Event], None] = lambda _: None
+        """Called with each event from when this process answers for it, also with those of an earlier one."""
 
     async def start(self) -> None:
         """Open the journal and take in what it holds; without a journal for now, that follows as soon as there is."""
@@ -123,13 +127,11 @@ class Ledger:
         """Whether another event about this incident waits for Kafka, so that a later one must not overtake it."""
         return any(entry.subject == subject for entry in self._waiting.values() if entry is not besides)
 
-    def unheard(self, before: datetime) -> list[Entry]:
-        """Real reports that nobody is known to have heard of, stored before this instant; oldest first."""
-        waiting = [e for e in self._entries.values() if e.is_watched and not e.heard and e.stored_at < before]
-        return sorted(waiting, key=lambda entry: entry.stored_at)
+    def unheard(self, before: float) -> list[Entry]:
+        """Real reports that nobody is known to have heard of, held since before this instant; oldest first.
 
-    def unheard_since(self, before: float) -> list[Entry]:
-        """The same by age (`time.monotonic()`), which no change of the clock touches."""
+        By `time.monotonic()`, which no change of the clock touches.
+        """
         waiting = [e for e in self._entries.values() if e.is_watched and not e.heard and e.held_since <= before]
         return sorted(waiting, key=lambda entry: entry.stored_at)
 
@@ -209,10 +211,13 @@ class Ledger:
             self._waiting[entry.event.id] = entry
         if isinstance(entry.event.data, Heartbeat):
             self._heartbeats[entry.event.id] = entry
+        self.on_held(entry.event)
 
     def _make_room(self, entry: Entry) -> None:
         is_heartbeat = isinstance(entry.event.data, Heartbeat)
-        share = _SHARE_OF_HEARTBEATS if is_heartbeat else 1.0 if entry.urgency >= PRESS else _SHARE_OF_OTHERS
+        share = _SHARE_OF_PRESSES if entry.urgency >= PRESS else _SHARE_OF_OTHERS
+        if is_heartbeat:
+            share = _SHARE_OF_HEARTBEATS
         while len(self._entries) >= share * self._most_entries or self._bytes + entry.size > share * self._most_bytes:
             oldest = next(iter(self._heartbeats.values()), None)
             if is_heartbeat or oldest is None:

@@ -23,6 +23,7 @@ from services.ingest.loops import end_process_on_bug
 from services.ingest.metrics import UNHEARD, WATCH_MAILS
 from services.ingest.publisher import Unpublished
 from services.ingest.watch_mail import Written, contacts, known_site, message, write
+from services.ingest.watch_pace import Pace
 
 log = structlog.get_logger()
 
@@ -33,9 +34,6 @@ READ_WITHIN: Final = 10.0
 _STALLED: Final = 5.0
 """A process that slept so long has read nothing meanwhile either: what confirms may be waiting to be read."""
 _LOOK_EVERY: Final = 0.5
-_APART: Final = 60.0
-_AGAIN_AFTER: Final = (300.0, 600.0, 1200.0, 2400.0, 3600.0)
-"""Seconds from one mail to the next about the same reports; the last one for ever."""
 _RETRIES: Final = (5.0, 10.0, 20.0, 40.0, 60.0)
 _FIRST_RELAY_WITHIN: Final = 5.0
 _AT_ONCE: Final = 8
@@ -43,11 +41,9 @@ _AT_ONCE: Final = 8
 
 @dataclass(slots=True)
 class _Site:
-    """When the last mail that somebody took began (monotonic seconds), and how many there were about these reports."""
+    """What the watch does about one site."""
 
-    mailed_at: float | None = None
-    times: int = 0
-    tried_at: float | None = None
+    pace: Pace = field(default_factory=Pace)
     task: asyncio.Task[None] | None = field(default=None)
 
 
@@ -118,37 +114,38 @@ class Watch:
     def _due(self) -> dict[str | None, list[Entry]]:
         """What is unheard for too long, by site."""
         found: dict[str | None, list[Entry]] = {}
-        for entry in self._ledger.unheard_since(time.monotonic() - self._after):
+        for entry in self._ledger.unheard(time.monotonic() - self._after):
             found.setdefault(known_site(entry.event, self._configuration), []).append(entry)
         return found
 
     async def _tend(self, site_id: str | None, site: _Site) -> None:
         """Until everything of this site is heard."""
-        if site.mailed_at is None:
-            _recall(site, self._due().get(site_id, []))
+        if site.pace.mailed_at is None:
+            _recall(site.pace, self._due().get(site_id, []))
         while entries := self._due().get(site_id):
-            if not _is_time(site, entries):
+            if not _may_begin(site.pace, entries):
                 await asyncio.sleep(_LOOK_EVERY)
                 continue
             await self._mail(site_id, site, entries)
-        site.times = 0
+        site.pace.rest()
 
     async def _mail(self, site_id: str | None, site: _Site, entries: Sequence[Entry]) -> None:
         """One mail, until every contact's server took or refused it, or a newer mail is due, or all is heard."""
-        site.tried_at = began = time.monotonic()
+        pace = site.pace
+        pace.tried_at = began = time.monotonic()
         ids = sorted(entry.event.id for entry in entries)
-        mail_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{site_id}:{site.times}:{','.join(ids)}"))
+        mail_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{site_id}:{pace.times}:{','.join(ids)}"))
         written = write([entry.event for entry in entries], site_id, self._configuration)
         waiting = contacts(site_id, self._configuration)
         others = set(contacts(None, self._configuration)) - set(waiting)
         for attempt in itertools.count(1):
             send = (self._send(written, recipient, mail_id, attempt, site_id) for recipient in waiting)
             verdicts = dict(zip(waiting, await asyncio.gather(*send), strict=True))
-            if Verdict.ACCEPTED in verdicts.values() and site.mailed_at != began:
-                site.mailed_at, site.times = began, site.times + 1
+            if Verdict.ACCEPTED in verdicts.values() and pace.mailed_at != began:
+                pace.taken(began)
                 await self._note(mail_id, site_id, ids)
             waiting = tuple(recipient for recipient, verdict in verdicts.items() if verdict is Verdict.DEFERRED)
-            if not waiting and site.mailed_at != began:
+            if not waiting and pace.mailed_at != began:
                 # Nobody of the site can be mailed: then whoever the organisation names.
                 waiting, others = tuple(sorted(others)), set()
                 pause = 0.0
@@ -163,11 +160,11 @@ class Watch:
         while time.monotonic() < until:
             await asyncio.sleep(_LOOK_EVERY)
             entries = self._due().get(site_id, [])
-            if site.mailed_at == began:
-                if not entries or _is_time(site, entries):
+            if site.pace.mailed_at == began:
+                if not entries or _may_begin(site.pace, entries):
                     return True
             elif {entry.event.id for entry in entries} != ids:
-                site.tried_at = None
+                site.pace.tried_at = None
                 return True
         return False
 
@@ -209,19 +206,12 @@ def _final(answer: SmtpAnswer) -> Verdict:
     return Verdict.REFUSED if is_final else Verdict.DEFERRED
 
 
-def _is_time(site: _Site, entries: Sequence[Entry]) -> bool:
-    """Whether a mail about these may begin now."""
-    now = time.monotonic()
-    last = max((at for at in (site.mailed_at, site.tried_at) if at is not None), default=None)
-    if last is not None and now - last < _APART:
-        return False
-    if any(entry.mailed_at is None for entry in entries) or site.mailed_at is None:
-        return True
-    return now - site.mailed_at >= _AGAIN_AFTER[min(max(site.times, 1), len(_AGAIN_AFTER)) - 1]
+def _may_begin(pace: Pace, entries: Sequence[Entry]) -> bool:
+    return pace.allows(time.monotonic(), new=any(entry.mailed_at is None for entry in entries))
 
 
-def _recall(site: _Site, entries: Sequence[Entry]) -> None:
-    """What an earlier process mailed counts as mailed; a clock that was set back does not count."""
+def _recall(pace: Pace, entries: Sequence[Entry]) -> None:
+    """What an earlier process mailed counts as mailed."""
     ages = [(datetime.now(UTC) - entry.mailed_at).total_seconds() for entry in entries if entry.mailed_at is not None]
     if ages:
-        site.mailed_at, site.times = time.monotonic() - max(0.0, min(ages)), 1
+        pace.recall(time.monotonic(), min(ages))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from schemas.category_words import CATEGORY_WORDS
 from schemas.configuration import Language
 from schemas.events import Category
 
@@ -55,17 +56,7 @@ GERMAN: Final = WatchWords(
     no_phones="Telefonnummern sind für diesen Standort nicht hinterlegt.",
     again="Derselbe Alarm kann nochmals eintreffen, wenn die Alarmkette wieder arbeitet.",
     nobody_reads="Antworten auf diese Mail liest niemand.",
-    category={
-        Category.INSULT: "Beleidigung",
-        Category.THREAT: "Bedrohung",
-        Category.ASSAULT: "Körperliche Gewalt",
-        Category.PROPERTY_DAMAGE: "Sachbeschädigung",
-        Category.WEAPON: "Waffe",
-        Category.BOMB_THREAT: "Bombendrohung",
-        Category.SELF_HARM_THREAT: "Drohende Selbstverletzung",
-        Category.HOUSE_RULES: "Verstoß gegen die Hausordnung",
-        Category.OTHER: "Sonstiger Vorfall",
-    },
+    category=CATEGORY_WORDS["de"],
 )
 ENGLISH: Final = WatchWords(
     levels=("NOTICE", "HELP CALL", "ALARM", "EMERGENCY"),
@@ -88,16 +79,6 @@ ENGLISH: Final = WatchWords(
     no_phones="No phone numbers are configured for this site.",
     again="The same alarm may arrive once more when the alarm chain works again.",
     nobody_reads="Nobody reads answers to this mail.",
-    category={
-        Category.INSULT: "Insult",
-        Category.THREAT: "Threat",
-        Category.ASSAULT: "Physical violence",
-        Category.PROPERTY_DAMAGE: "Property damage",
-        Category.WEAPON: "Weapon",
-        Category.BOMB_THREAT: "Bomb threat",
-        Category.SELF_HARM_THREAT: "Threat of self-harm",
-        Category.HOUSE_RULES: "Breach of house rules",
-        Category.OTHER: "Other incident",
-    },
+    category=CATEGORY_WORDS["en"],
 )
 WORDS: Final[Mapping[Language, WatchWords]] = {"de": GERMAN, "en": ENGLISH}

@@ -1,6 +1,7 @@
 """The ledger with a real journal: what is kept, in which order it goes on, and when it is let go."""
 
 import asyncio
+import math
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -91,6 +92,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_urgency() -> None:
     ordered: list[Data] = [
+        EmergencyMailed(event_ids=("a",)),
         Reported(kind=Kind.PANIC, danger_level=3),
         Reported(kind=Kind.PANIC),
         Reported(kind=Kind.PANIC, danger_level=1, acute=False),
@@ -102,10 +104,10 @@ def test_urgency() -> None:
         Heartbeat(device_id="a"),
     ]
     urgencies = [urgency_of(event("a", data)) for data in ordered]
-    assert urgencies[:5] == sorted(urgencies[:5], reverse=True)
-    assert urgencies[5] > urgencies[7] > urgencies[8]
-    assert urgencies[4] > urgencies[6]
-    assert urgencies[1] == urgency_of(press("a", 2))
+    assert urgencies[:6] == sorted(urgencies[:6], reverse=True)
+    assert urgencies[6] > urgencies[8] > urgencies[9]
+    assert urgencies[5] > urgencies[7]
+    assert urgencies[2] == urgency_of(press("a", 2))
 
 
 async def test_what_is_appended_is_there_after_a_restart_with_all_that_is_known(path: Path) -> None:
@@ -119,7 +121,7 @@ async def test_what_is_appended_is_there_after_a_restart_with_all_that_is_known(
         await ledger.confirm(taken=["taken", "nobody's"])
         await ledger.confirm(taken=["done"], heard=["done"])
         await ledger.mailed(["mailed", "nobody's"], NOW)
-        before = {entry.event.id: entry.stored_at for entry in ledger.unheard(NOW + timedelta(days=9999))}
+        before = {entry.event.id: entry.stored_at for entry in ledger.unheard(math.inf)}
     async with opened(path) as ledger:
         names = ("waiting", "published", "taken", "mailed")
         entries = {name: entry for name in names if (entry := ledger.find(name)) is not None}
@@ -134,7 +136,7 @@ async def test_what_is_appended_is_there_after_a_restart_with_all_that_is_known(
         assert {n: e.stored_at for n, e in entries.items()} == pytest.approx(before, abs=timedelta(milliseconds=1))
         assert {e.event.id for e in ledger.waiting(9, 0)} == {"waiting", "mailed"}
         assert {e.event.id for e in ledger.untaken()} == {"waiting", "published", "mailed"}
-        assert {e.event.id for e in ledger.unheard(NOW + timedelta(days=9999))} == set(entries)
+        assert {e.event.id for e in ledger.unheard(math.inf)} == set(entries)
         # Alerting gets its time after a restart, too.
         assert ledger.unconfirmed(9, 0) == []
         assert [e.event.id for e in ledger.unconfirmed(9, float("inf"))] == ["published"]
@@ -196,22 +198,26 @@ async def test_heartbeats_give_way_and_presses_come_in_last() -> None:
         await ledger.append(event(f"form {n}", Reported(kind=Kind.FORM)))
     with pytest.raises(Unjournalled, match="full"):
         await ledger.append(event("one form more", Reported(kind=Kind.FORM)))
-    await ledger.append(press("the last"))
+    for n in range(11):
+        await ledger.append(press(f"press {n}"))
     with pytest.raises(Unjournalled, match="full"):
         await ledger.append(press("one more"))
-    assert len(ledger) == 10
+    assert len(ledger) == 20, "presses may go beyond the bound, as far again"
+    assert len(ledger.unheard(math.inf)) == 20
     assert ledger.find("beat 7") is None
     await ledger.confirm(heard=["form 0"])
     await ledger.append(press("now there is space"))
+    with pytest.raises(Unjournalled, match="full"):
+        await ledger.append(event("a form", Reported(kind=Kind.FORM)))
 
 
 async def test_bytes_are_bounded_too() -> None:
     ledger = Ledger(most_bytes=10_000)
-    kept = await ledger.append(press("a", description="x" * 6000))
+    kept = await ledger.append(press("a", description="x" * 12_000))
     with pytest.raises(Unjournalled, match="full"):
-        await ledger.append(press("b", description="x" * 6000))
+        await ledger.append(press("b", description="x" * 12_000))
     ledger.drop(kept)
-    await ledger.append(press("b", description="x" * 6000))
+    await ledger.append(press("b", description="x" * 12_000))
 
 
 async def test_a_journal_that_is_taken_away_is_written_anew(path: Path) -> None:

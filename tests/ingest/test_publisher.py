@@ -1,9 +1,9 @@
 """Journal and Kafka together: what is answered, what is published again, and in which order."""
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -123,7 +123,7 @@ async def test_the_lifecycle_lets_an_entry_go(running: Intake, tmp_path: Path) -
     await running.publisher.publish(press("a", 3))
     await running.relay(Change.OPENED, "a", 1)
     await until(lambda: running.ledger.untaken() == [])
-    assert [entry.event.id for entry in running.ledger.unheard(NOW + timedelta(days=9999))] == ["a"]
+    assert [entry.event.id for entry in running.ledger.unheard(math.inf)] == ["a"]
     await running.relay(Change.NOTIFIED, "a", 2, notified=True)
     await until(lambda: len(running.ledger) == 0)
     await running.ledger.stop()
@@ -147,7 +147,7 @@ async def test_what_counts_as_heard(running: Intake, change: Change, more: dict[
     await running.publisher.publish(event("form", Reported(kind=Kind.FORM)))
     await running.relay(change, "press", 1, event_ids=("press", "form"), **more)
     await until(lambda: running.ledger.untaken() == [])
-    unheard = {entry.event.id for entry in running.ledger.unheard(NOW + timedelta(days=9999))}
+    unheard = {entry.event.id for entry in running.ledger.unheard(math.inf)}
     assert unheard == {"press", "form"} - heard
 
 
@@ -185,7 +185,7 @@ async def test_without_a_journal_kafka_takes_it_and_memory_watches(
         await made.connected()
         assert made.publisher.problems == {"journal": "its directory cannot be made: File exists"}
         assert await made.publisher.publish(press("a", 3)) == "accepted"
-        assert [entry.event.id for entry in made.ledger.unheard(NOW + timedelta(days=9999))] == ["a"]
+        assert [entry.event.id for entry in made.ledger.unheard(math.inf)] == ["a"]
         await until(made.follower.caught_up.is_set)
         await made.relay(Change.NOTIFIED, "a", 1, notified=True)
         await until(lambda: len(made.ledger) == 0)
@@ -196,9 +196,12 @@ async def test_a_full_journal_leaves_kafka(kafka: str, topic_prefix: str, tmp_pa
         await made.connected()
         assert await made.publisher.publish(press("a", 3)) == "accepted"
         with structlog.testing.capture_logs() as logs:
+            assert await made.publisher.publish(press("beyond its bound", 3)) == "accepted"
+            assert logs == []
             assert await made.publisher.publish(press("b", 3)) == "accepted"
         assert "journal.full" in [line["event"] for line in logs]
-        assert sorted(await made.log()) == ["a", "b"]
+        assert sorted(await made.log()) == ["a", "b", "beyond its bound"]
+        assert {entry.event.id for entry in made.ledger.unheard(math.inf)} == {"a", "beyond its bound"}
 
 
 async def test_what_was_queued_goes_on_in_order_of_urgency(own_kafka: KafkaServer, tmp_path: Path) -> None:
@@ -243,7 +246,7 @@ async def test_with_neither_kafka_nor_journal_a_real_press_is_refused_and_not_fo
         for one in (press("press", 3), event("form", Reported(kind=Kind.FORM, danger_level=3))):
             with pytest.raises(Unpublished, match="journal: its directory"):
                 await made.publisher.publish(at_bernburg(one))
-        assert [entry.event.id for entry in made.ledger.unheard(NOW + timedelta(days=9999))] == ["press"]
+        assert [entry.event.id for entry in made.ledger.unheard(math.inf)] == ["press"]
         own_kafka.start()
         await eventually(made.log, lambda log: log == ["press"])
         assert await made.publisher.publish(at_bernburg(press("press", 3))) == "accepted"

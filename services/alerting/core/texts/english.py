@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from schemas.events import Category, Outcome
+from schemas.category_words import CATEGORY_WORDS
+from schemas.events import Outcome
 from services.alerting.core.incident import Again, LevelFrom
 from services.alerting.core.texts import Words
 
@@ -46,17 +47,7 @@ ENGLISH: Final = Words(
         LevelFrom.PERSON: "raised",
     },
     level_unknown="Level unknown, treated as {level}",
-    category={
-        Category.INSULT: "Insult",
-        Category.THREAT: "Threat",
-        Category.ASSAULT: "Physical violence",
-        Category.PROPERTY_DAMAGE: "Property damage",
-        Category.WEAPON: "Weapon",
-        Category.BOMB_THREAT: "Bomb threat",
-        Category.SELF_HARM_THREAT: "Threat of self-harm",
-        Category.HOUSE_RULES: "Breach of house rules",
-        Category.OTHER: "Other incident",
-    },
+    category=CATEGORY_WORDS["en"],
     silent="Silent alarm.",
     several="{count} reports, the latest at {at}.",
     late="The report arrived {late} late.",

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from schemas.events import Category, Outcome
+from schemas.category_words import CATEGORY_WORDS
+from schemas.events import Outcome
 from services.alerting.core.incident import Again, LevelFrom
 from services.alerting.core.texts import Words
 
@@ -46,17 +47,7 @@ GERMAN: Final = Words(
         LevelFrom.PERSON: "heraufgesetzt",
     },
     level_unknown="Stufe unbekannt, wie {level} behandelt",
-    category={
-        Category.INSULT: "Beleidigung",
-        Category.THREAT: "Bedrohung",
-        Category.ASSAULT: "Körperliche Gewalt",
-        Category.PROPERTY_DAMAGE: "Sachbeschädigung",
-        Category.WEAPON: "Waffe",
-        Category.BOMB_THREAT: "Bombendrohung",
-        Category.SELF_HARM_THREAT: "Drohende Selbstverletzung",
-        Category.HOUSE_RULES: "Verstoß gegen die Hausordnung",
-        Category.OTHER: "Sonstiger Vorfall",
-    },
+    category=CATEGORY_WORDS["de"],
     silent="Stiller Alarm.",
     several="{count} Meldungen, zuletzt {at}.",
     late="Die Meldung kam {late} verspätet an.",

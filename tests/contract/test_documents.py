@@ -75,3 +75,24 @@ def test_every_example_of_the_rules_is_a_good_one(number: int, tmp_path: Path) -
         office["sources"] = {}
     file.write_text(yaml.safe_dump(office))
     load(file)
+
+
+def test_every_guarantee_names_tests_that_exist() -> None:
+    text = (DOCS / "guarantees.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+    assert len(named) > 20
+    missing = [
+        f"{file}::{name}"
+        for file, name in named
+        if not (DOCS.parent / file).is_file() or f"def {name}(" not in (DOCS.parent / file).read_text()
+    ]
+    assert missing == []
+
+
+def test_every_guarantee_names_log_events_that_exist() -> None:
+    table = (DOCS / "guarantees.md").read_text().split("## Each fault", 1)[1].split("\n## ", 1)[0]
+    seen = {
+        word for row in table.splitlines() if row.startswith("| ") for word in re.findall(r"`([a-z_]+\.[a-z_]+)`", row)
+    }
+    assert len(seen) > 15
+    assert seen - set(CATALOGUE) - {"incidents.lifecycle"} == set()

@@ -34,6 +34,8 @@ READ_WITHIN: Final = 10.0
 _STALLED: Final = 5.0
 """A process that slept so long has read nothing meanwhile either: what confirms may be waiting to be read."""
 _LOOK_EVERY: Final = 0.5
+_BESIDES: Final = 1.0
+"""Seconds for which a report has to be unheard to be listed beside one that is unheard for too long."""
 _RETRIES: Final = (5.0, 10.0, 20.0, 40.0, 60.0)
 _FIRST_RELAY_WITHIN: Final = 5.0
 _AT_ONCE: Final = 8
@@ -118,15 +120,20 @@ class Watch:
             found.setdefault(known_site(entry.event, self._configuration), []).append(entry)
         return found
 
+    def _listed(self, site_id: str | None) -> list[Entry]:
+        """What a mail about a site lists: also what is unheard for less than that, as the next mail has to wait."""
+        unheard = self._ledger.unheard(time.monotonic() - min(_BESIDES, self._after))
+        return [entry for entry in unheard if known_site(entry.event, self._configuration) == site_id]
+
     async def _tend(self, site_id: str | None, site: _Site) -> None:
         """Until everything of this site is heard."""
         if site.pace.mailed_at is None:
             _recall(site.pace, self._due().get(site_id, []))
-        while entries := self._due().get(site_id):
-            if not _may_begin(site.pace, entries):
+        while due := self._due().get(site_id):
+            if not _may_begin(site.pace, due):
                 await asyncio.sleep(_LOOK_EVERY)
                 continue
-            await self._mail(site_id, site, entries)
+            await self._mail(site_id, site, self._listed(site_id))
         site.pace.rest()
 
     async def _mail(self, site_id: str | None, site: _Site, entries: Sequence[Entry]) -> None:
@@ -163,7 +170,7 @@ class Watch:
             if site.pace.mailed_at == began:
                 if not entries or _may_begin(site.pace, entries):
                     return True
-            elif {entry.event.id for entry in entries} != ids:
+            elif {entry.event.id for entry in self._listed(site_id)} != ids:
                 site.pace.tried_at = None
                 return True
         return False

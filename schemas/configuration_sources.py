@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from schemas.configuration_forms import Map, Mapping, Signature
+from schemas.configuration_mqtt import Broker, MqttTopic
 from schemas.configuration_patterns import DevicePatterns
 from schemas.configuration_values import Charge, Every, EveryOrNever, Level, Line, Model, Sha256
 from schemas.events import Category, Kind, PoliceWish
@@ -126,6 +127,21 @@ class HttpButtonSource(_Source):
     presses: dict[Literal["short", "long", "double"], Press] = {}
 
 
+class MqttSource(_Source):
+    """Buttons behind an MQTT broker, which ingest subscribes to. `url` is mqtt:// or mqtts://, without the password."""
+
+    type: Literal["mqtt"]
+    url: Broker
+    password_file: Path | None = None
+    topics: Annotated[tuple[MqttTopic, ...], Field(min_length=1)]
+    presses: dict[Literal["short", "long", "double"], Press] = {}
+
+    @property
+    def secret(self) -> Path | None:
+        """The file with the password."""
+        return self.password_file
+
+
 class StandardWebhooksSource(_Source, Mapping):
     """Signed as https://www.standardwebhooks.com says. Without `map`, `data` is a report body."""
 
@@ -175,7 +191,8 @@ Source = Annotated[
     | StandardWebhooksSource
     | FormSource
     | CloudeventsSource
-    | HttpButtonSource,
+    | HttpButtonSource
+    | MqttSource,
     Field(discriminator="type"),
 ]
 

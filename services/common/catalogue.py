@@ -79,6 +79,9 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "lifecycle.unreadable": Entry("warning", ("reason",), "A record of incidents.lifecycle that says nothing to us."),
     "lifecycle.interrupted": Entry("debug", ("error",), "Reading incidents.lifecycle failed; it starts again."),
     # what the services depend on
+    "mqtt.connected": Entry("info", ("topics",), "The source's MQTT broker took the subscriptions."),
+    "mqtt.unreachable": Entry("error", ("error",), "The source's MQTT broker is away or refuses us; tried again without end, said every half minute."),
+    "mqtt.recovered": Entry("info", ("after_s",), "The broker is back; what it kept for us comes now."),
     "kafka.unreachable": Entry("error", ("error", "since"), "Kafka does not answer; tried again without end."),
     "kafka.recovered": Entry("info", ("after_s",), "Kafka answers again."),
     "database.unreachable": Entry("error", ("error", "since"), "PostgreSQL does not answer; tried without end."),

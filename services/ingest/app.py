@@ -35,6 +35,7 @@ from services.ingest.publisher import Publisher
 from services.ingest.report_body import EXPECTED
 from services.ingest.sender import senders
 from services.ingest.status import Statuses
+from services.ingest.subscriptions import Subscriptions
 from services.ingest.watch import Watch
 
 log = structlog.get_logger()
@@ -52,10 +53,14 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
         KafkaWriter(settings), ledger, is_taken=statuses.is_taken, caught_up=follower.caught_up.is_set
     )
     watch = Watch(settings, configuration, ledger, publish=publisher.publish, caught_up=follower.caught_up)
-    routes = Routes(senders(configuration, settings.config), publisher, statuses)
+    known_at_start = senders(configuration, settings.config)
+    routes = Routes(known_at_start, publisher, statuses)
+    subscriptions = Subscriptions(known_at_start, routes.receive)
 
     def take(reloaded: Configuration) -> None:
-        routes.take(senders(reloaded, settings.config))
+        known = senders(reloaded, settings.config)
+        routes.take(known)
+        subscriptions.take(known)
         watch.take(reloaded)
 
     reloading = Reloading(settings.config, take)
@@ -67,8 +72,10 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
         await publisher.start()
         await follower.start()
         await watch.start()
+        subscriptions.start()
         log.info("service.started", host=settings.ingest_host, port=settings.ingest_port)
         yield
+        await subscriptions.stop()
         await watch.stop()
         await follower.stop()
         await publisher.stop()

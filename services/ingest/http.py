@@ -79,6 +79,8 @@ class Routes:
             raise Refusal(404, f"There is no source {quoted(name)} in the configuration.")
         methods = EMITTERS[sender.source.type].methods
         if request.method not in methods:
+            if not methods:
+                raise Refusal(404, f"The source {quoted(name)} sends over MQTT, not over HTTP.")
             allowed = ", ".join(sorted(methods))
             raise Refusal(405, f"This source sends with {allowed}, not {request.method}.", headers={"Allow": allowed})
         if sender.source.key is not None and name not in self._keys.holders(_shown_key(request, sender.source)):
@@ -120,9 +122,24 @@ class Routes:
 
     async def _take(self, request: Request, sender: Sender) -> Response:
         started = time.perf_counter()
-        emitter = EMITTERS[sender.source.type]
         try:
             message = await _message(request)
+        except Refusal as refusal:
+            _refused(sender, refusal)
+            raise
+        said = await self.receive(message, sender, started)
+        headers = {"Location": said["status_url"]} if "status_url" in said else None
+        return JSONResponse(said, status_code=202, headers=headers)
+
+    async def receive(self, message: Message, sender: Sender, started: float | None = None) -> dict[str, Any]:
+        """Take one message in, however it came; returns what its sender is told.
+
+        Raises:
+            Refusal: it cannot be taken; 503 when it is not safe anywhere.
+        """
+        started = time.perf_counter() if started is None else started
+        emitter = EMITTERS[sender.source.type]
+        try:
             if emitter.verify is not None:
                 emitter.verify(message, sender)
             principal, *others = emitter.parse(message, sender)
@@ -132,12 +149,9 @@ class Routes:
         if isinstance(principal, Ignored):
             REPORTS.labels(sender.name, sender.source.kind, "", "ignored").inc()
             log.info("report.ignored", source=sender.name, reason=principal.reason)
-            answer: Response = JSONResponse(
-                {"status": "ignored", "reason": principal.reason, "warnings": []}, status_code=202
-            )
+            answer: dict[str, Any] = {"status": "ignored", "reason": principal.reason, "warnings": []}
         else:
-            said = await self._accept(principal, sender, started)
-            answer = JSONResponse(said, status_code=202, headers={"Location": said["status_url"]})
+            answer = await self._accept(principal, sender, started)
         await self._publish_besides(others, sender)
         return answer
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from schemas.configuration_sources import LorawanSource, Press
+from schemas.configuration_sources import LorawanSource, MqttSource, Press
 from schemas.events import Event, Heartbeat, Kind, Mode, PoliceWish, Reported, event_id
 from services.ingest.problems import Fault, Refusal, quoted
 from services.ingest.report_body import Time
@@ -119,7 +119,17 @@ def understood(frame: Frame, sender: Sender, *, received_at: datetime) -> list[M
         patterns=source.patterns.get(known.device_id) if known else None,
     )
     charge = frame.battery if charge is None else charge
-    meaning = EMPTY_FRAME if frame.upkeep else meaning
+    return said(frame, EMPTY_FRAME if frame.upkeep else meaning, charge, sender, received_at=received_at)
+
+
+def said(frame: Frame, meaning: Meaning, charge: float | None, sender: Sender, *, received_at: datetime) -> list[Made]:
+    """The events of a message that is understood, as far as it can be.
+
+    Raises:
+        Refusal: 422 from a source that is not `kind: panic`, for a device that its register does not know.
+    """
+    source, known = sender.source, frame.device.known
+    assert isinstance(source, LorawanSource | MqttSource)
     identity = event_id(sender.name, frame.external_id)
     if meaning.other is not None:
         if frame.simulated:
@@ -158,7 +168,7 @@ def per_cent(value: object) -> float | None:
     return scaled(float(value), 0, 100) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _means(source: LorawanSource, meaning: Meaning) -> Press:
+def _means(source: LorawanSource | MqttSource, meaning: Meaning) -> Press:
     return source.presses.get(meaning.press, Press()) if meaning.press and meaning.press != "any" else Press()
 
 

@@ -1,0 +1,95 @@
+"""Ingest as a client of a real MQTT broker, with a real Kafka behind it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+import pytest
+
+from schemas.events import Event, Reported
+from tests.conftest import StartService
+from tests.ingest.reading import events_on
+from tests.support.broker import Broker
+from tests.support.chain import Surroundings
+from tests.support.organisation import write_configuration
+from tests.support.service import Service
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    directory = tmp_path / "broker"
+    directory.mkdir()
+    broker = Broker(directory)
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def configuration(tmp_path: Path, broker: Broker) -> Path:
+    def add(content: dict[str, Any]) -> None:
+        content["sources"]["zigbee"] = {
+            "type": "mqtt", "kind": "panic", "url": f"mqtt://127.0.0.1:{broker.port}",
+            "topics": [{"filter": "zigbee2mqtt/+", "preset": "zigbee2mqtt"}],
+            "devices": {f"btn-{n}": {"site": "bernburg", "location": f"Zimmer {n}"} for n in range(10)},
+        }  # fmt: skip
+
+    return write_configuration(tmp_path / "config.yaml", add)
+
+
+async def send(broker: Broker, number: int, action: str = "single", *, retain: bool = False) -> None:
+    async with aiomqtt.Client("127.0.0.1", broker.port) as client:
+        await client.publish(f"zigbee2mqtt/btn-{number}", json.dumps({"action": action}), qos=1, retain=retain)
+
+
+async def pressed(around: Surroundings) -> list[str]:
+    """The rooms of which a press is on Kafka."""
+    events: list[Event] = await events_on(around.kafka, around.topic_prefix)
+    return sorted(e.data.location or "" for e in events if isinstance(e.data, Reported))
+
+
+async def rooms(around: Surroundings, *numbers: int) -> None:
+    wanted = [f"Zimmer {number}" for number in numbers]
+    await eventually(lambda: pressed(around), lambda found: found == wanted)
+
+
+async def test_a_press_reaches_kafka_and_a_retained_one_does_not(
+    broker: Broker, start_ingest: StartService, surroundings: Surroundings
+) -> None:
+    await send(broker, 1, retain=True)
+    ingest = await start_ingest()
+    await ingest.wait_for_event("mqtt.connected")
+    await send(broker, 2)
+    await send(broker, 3, "release")
+    await send(broker, 4)
+    await rooms(surroundings, 2, 4)
+
+
+async def test_what_came_while_ingest_was_away_comes_when_it_is_back(
+    broker: Broker, start_ingest: StartService, surroundings: Surroundings
+) -> None:
+    ingest: Service = await start_ingest()
+    await ingest.wait_for_event("mqtt.connected")
+    ingest.kill()
+    await send(broker, 1)
+    await ingest.start()
+    await send(broker, 2)
+    await rooms(surroundings, 1, 2)
+
+
+async def test_a_broker_that_goes_is_waited_for(
+    broker: Broker, start_ingest: StartService, surroundings: Surroundings
+) -> None:
+    ingest = await start_ingest()
+    await ingest.wait_for_event("mqtt.connected")
+    broker.stop()
+    await ingest.wait_for_event("mqtt.unreachable", source="zigbee")
+    await ingest.wait_ready()  # one source that is away holds up no other
+    broker.start()
+    await ingest.wait_for_event("mqtt.recovered", source="zigbee")
+    await send(broker, 5)
+    await rooms(surroundings, 5)
+    assert ingest.stray_lines == []

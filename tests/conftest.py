@@ -137,10 +137,10 @@ def services() -> Iterator[list[Service]]:
 
 @pytest.fixture
 def start_ingest(surroundings: Surroundings, services: list[Service]) -> StartService:
-    """`await start_ingest(ready=True, RUFKETTE_…="…")`: another ingest process."""
+    """`await start_ingest(ready=True, smtp_url=None, RUFKETTE_…="…")`: another ingest process; see `ingest_service`."""
 
-    async def start(*, ready: bool = True, **environment: str) -> Service:
-        service = ingest_service(surroundings, **environment)
+    async def start(*, ready: bool = True, smtp_url: str | None = None, **environment: str) -> Service:
+        service = ingest_service(surroundings, smtp_url, **environment)
         services.append(service)
         await service.start(ready=ready)
         return service
@@ -182,7 +182,9 @@ async def chain(
     smtp_sink: SmtpSink,
     surroundings: Surroundings,
     database_url: str,
-) -> Chain:
+) -> AsyncIterator[Chain]:
     """The whole chain, ready."""
-    ingest, alerting = await asyncio.gather(start_ingest(), start_alerting())
-    return Chain(ingest, alerting, smtp_sink, surroundings, database_url)
+    ingest, alerting = await asyncio.gather(start_ingest(smtp_url=smtp_sink.url), start_alerting())
+    chain = Chain(ingest, alerting, smtp_sink, surroundings, database_url)
+    yield chain
+    chain.assert_no_emergency()

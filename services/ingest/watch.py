@@ -152,9 +152,9 @@ class Watch:
                 pace.taken(began)
                 await self._note(mail_id, site_id, ids)
             waiting = tuple(recipient for recipient, verdict in verdicts.items() if verdict is Verdict.DEFERRED)
-            if not waiting and pace.mailed_at != began:
-                # Nobody of the site can be mailed: then whoever the organisation names.
-                waiting, others = tuple(sorted(others)), set()
+            if pace.mailed_at != began and (not waiting or (others and attempt > 1)):
+                # Nobody of the site could be mailed, or not even at the second attempt: whoever the organisation names.
+                waiting, others = (*waiting, *sorted(others)), set()
                 pause = 0.0
             else:
                 pause = _RETRIES[min(attempt, len(_RETRIES)) - 1]

@@ -1,14 +1,20 @@
 """The watch: whatever of the chain is away, a real report reaches the emergency contacts, and only then."""
 
 import asyncio
+import os
+import signal
+import time
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.chain import Chain, ingest_service
-from tests.support.office import all_mailed
-from tests.support.organisation import KEYS
+from tests.support.chain import Chain, alerting_service, ingest_service
+from tests.support.database import rows
+from tests.support.leases import shared
+from tests.support.office import all_mailed, one_mail_an_incident, start_both
+from tests.support.organisation import KEYS, write_configuration
 from tests.support.servers import KafkaServer, PostgresServer
 from tests.support.service import Service
 from tests.support.smtp_sink import SmtpSink
@@ -49,6 +55,20 @@ def _watching(chain: Chain, fallback: str, **more: str) -> Service:
     return ingest_service(
         chain.around, RUFKETTE_WATCH_AFTER=str(AFTER), RUFKETTE_SMTP_FALLBACK_URL=fallback, **more
     )  # fmt: skip
+
+
+def reconfigure(chain: Chain, **bernburg: Any) -> None:
+    """Write the configuration anew, with these of the site's values."""
+
+    def change(content: dict[str, Any]) -> None:
+        one_mail_an_incident(content)
+        content["sites"]["bernburg"] |= bernburg
+
+    write_configuration(chain.around.configuration, change)
+
+
+async def _now() -> float:
+    return time.monotonic()
 
 
 async def press(service: Service, room: str, **fields: str) -> str:
@@ -164,6 +184,120 @@ async def test_a_server_says_not_now(watched: Chain, emergency: SmtpSink) -> Non
     deferred, taken = (received.message for received in emergency.received)
     assert mail.message["X-Rufkette-Attempt"] == "2"
     assert deferred["Message-ID"] == taken["Message-ID"]
+
+
+async def test_the_normal_alarm_says_that_the_contacts_were_mailed(
+    watched: Chain, emergency: SmtpSink, frail_kafka: KafkaServer
+) -> None:
+    await watched.alerting.start()
+    await watched.ingest.start()
+    frail_kafka.stop()
+    first, second = await press(watched.ingest, "Raum 1"), await press(watched.ingest, "Raum 2")
+    await emergency.wait_for(1, timeout=40)
+    frail_kafka.start()
+    await all_mailed(watched, [first, second], within=60)
+    alarms = [mail.text() for mail in watched.sink.accepted]
+    assert len(alarms) == 2
+    assert all("Notbetrieb: Die Notfallkontakte haben um " in text for text in alarms)
+    reasons = await rows(watched.database_url, "select incident_id from inputs where reason = 'emergency_mailed'")
+    assert {row["incident_id"] for row in reasons} == {first, second}
+
+
+async def test_a_restart_does_not_mail_again_while_kafka_stays_away(
+    watched: Chain, emergency: SmtpSink, frail_kafka: KafkaServer
+) -> None:
+    frail_kafka.stop()
+    await watched.ingest.start(ready=False)
+    await watched.ingest.wait_for_readiness("degraded")
+    await press(watched.ingest, "Raum 1")
+    await emergency.wait_for(1, timeout=40)
+    await watched.ingest.wait_for_event("watch.mailed")
+    watched.ingest.kill()
+    await watched.ingest.start(ready=False)
+    await watched.ingest.wait_for_readiness("degraded")
+    # A later press at another site is mailed: so the watch has looked, and let the first one be.
+    await press(watched.ingest, "Raum 2", site="stassfurt")
+    mails = await emergency.wait_for(2, timeout=40)
+    assert len(mails) == 2
+    assert "Raum 2" in mails[1].text()
+    assert "Raum 1" not in mails[1].text()
+
+
+@pytest.mark.parametrize("other_relay", [True, False])
+async def test_all_contacts_of_the_site_are_refused(watched: Chain, emergency: SmtpSink, other_relay: bool) -> None:
+    """By both relays, or by the only one that can be reached."""
+    if other_relay:
+        watched.ingest = _watching(watched, emergency.url, RUFKETTE_SMTP_URL=emergency.url)
+    contact = "notfall.bernburg@example.org"
+    reconfigure(watched, emergency=[contact])
+    emergency.refuse_recipient(contact)
+    await watched.ingest.start()
+    await press(watched.ingest, "Raum 1")
+    [mail] = await emergency.wait_for(1, timeout=40)
+    assert mail.recipients == ("bereitschaft@example.org",)
+
+
+async def test_new_contacts_of_a_configuration_that_was_read_anew(watched: Chain, emergency: SmtpSink) -> None:
+    await watched.ingest.start()
+    reconfigure(watched, emergency=["neu.bernburg@example.org"])
+    os.kill(watched.ingest.pid, signal.SIGHUP)
+    await watched.ingest.wait_for_event("configuration.reloaded")
+    await press(watched.ingest, "Raum 1")
+    [mail] = await emergency.wait_for(1, timeout=40)
+    assert mail.recipients == ("neu.bernburg@example.org",)
+
+
+async def test_a_process_that_slept_reads_before_it_mails(watched: Chain, emergency: SmtpSink) -> None:
+    await watched.alerting.start()
+    await watched.ingest.start()
+    pressed = await press(watched.ingest, "Raum 1")
+    watched.ingest.pause()
+    await all_mailed(watched, [pressed])
+    slept_until = time.monotonic() + 2 * AFTER + 1
+    await eventually(_now, lambda now: now > slept_until)
+    watched.ingest.resume()
+    await eventually(lambda: _entries(watched.ingest), lambda left: left == 0)
+    assert emergency.received == []
+
+
+async def test_without_the_journal_it_watches_from_memory(watched: Chain, emergency: SmtpSink) -> None:
+    nowhere = watched.around.directory / "a file"
+    nowhere.write_text("")
+    watched.ingest = _watching(watched, emergency.url, RUFKETTE_JOURNAL_PATH=str(nowhere / "journal.sqlite3"))
+    await watched.ingest.start(ready=False)
+    await watched.ingest.wait_for_readiness("degraded")
+    await press(watched.ingest, "Raum 1")
+    [mail] = await emergency.wait_for(1, timeout=40)
+    assert "Raum 1" in mail.text()
+
+
+async def test_one_of_two_alerting_processes_dies(frail: Chain) -> None:
+    """With the real time of the watch: the other one takes over within it."""
+    second = alerting_service(frail.around, frail.database_url, frail.sink.url)
+    try:
+        await start_both(frail)
+        await second.start()
+        await shared(frail, frail.alerting, second)
+        frail.alerting.kill()
+        pressed = [await press(frail.ingest, f"Raum {number}") for number in range(12)]
+        await all_mailed(frail, pressed)
+        await eventually(lambda: _entries(frail.ingest), lambda left: left == 0)
+    finally:
+        second.stop()
+
+
+async def test_what_alerting_sets_aside_is_mailed(watched: Chain, emergency: SmtpSink) -> None:
+    """It is alive and well, and all the same nobody hears of this report: the database refuses it."""
+    await watched.alerting.start()
+    refuse = "alter table incidents add constraint refuses check (state ->> 'location' <> 'Raum 13')"
+    await rows(watched.database_url, refuse)
+    await watched.ingest.start()
+    fine, refused = await press(watched.ingest, "Raum 1"), await press(watched.ingest, "Raum 13", site="stassfurt")
+    [mail] = await emergency.wait_for(1, timeout=40)
+    assert "Raum 13" in mail.text()
+    await all_mailed(watched, [fine])
+    assert await status(watched.ingest, refused) == "emergency"
+    assert len(emergency.received) == 1
 
 
 @pytest.mark.parametrize("left_out", ["RUFKETTE_SMTP_URL", "RUFKETTE_MAIL_FROM"])

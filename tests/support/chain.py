@@ -13,6 +13,8 @@ from tests.support.smtp_sink import SmtpSink
 
 SECRET_KEY = "a-secret-key-for-tests-only"
 MAIL_FROM = "rufkette@example.org"
+MARK = " · Notbetrieb"
+"""How the subject of a mail of the watch ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +37,16 @@ class Surroundings:
         }
 
 
-def ingest_service(around: Surroundings, **environment: str) -> Service:
-    """Ingest on a free port, not started."""
+def ingest_service(around: Surroundings, smtp_url: str | None = None, **environment: str) -> Service:
+    """Ingest on a free port, not started; with a mail server its watch is as in real life."""
     port = free_port()
+    # Without alerting every press is unheard: what is tested of ingest alone is not to meet the watch.
+    alone = {"RUFKETTE_SMTP_URL": "smtp://127.0.0.1:9?starttls=off", "RUFKETTE_WATCH_AFTER": "3600"}
     settings = around.common() | {
         "RUFKETTE_INGEST_PORT": str(port),
         "RUFKETTE_JOURNAL_PATH": str(around.directory / f"journal-{port}.sqlite3"),
-        # Tests of other things than the watch do not meet it.
-        "RUFKETTE_SMTP_URL": "smtp://127.0.0.1:9?starttls=off",
         "RUFKETTE_MAIL_FROM": MAIL_FROM,
-        "RUFKETTE_WATCH_AFTER": "3600",
+        **(alone if smtp_url is None else {"RUFKETTE_SMTP_URL": smtp_url}),
     }
     return Service("ingest", port, settings | environment, around.directory)
 
@@ -72,6 +74,13 @@ class Chain:
     sink: SmtpSink
     around: Surroundings
     database_url: str
+    may_be_unheard: bool = False
+    """Whether the test lets presses be unheard for so long that the watch mails."""
+
+    def assert_no_emergency(self) -> None:
+        """No press was unheard for so long that the watch mailed, unless the test let it."""
+        found = [mail.subject for mail in self.sink.received if mail.subject.endswith(MARK)]
+        assert self.may_be_unheard or found == []
 
     async def press(self, body: dict[str, Any] | None = None, *, source: str = "buttons") -> str:
         """Post a report (by default a level-2 press in Zimmer 112, Bernburg); returns the event id."""

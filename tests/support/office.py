@@ -30,9 +30,11 @@ async def office_on(
     configuration = write_configuration(directory / "config.yaml", change)
     around = Surroundings(kafka.bootstrap_servers, prefix, configuration, directory)
     database_url = postgres.url(postgres.create_database())
-    ingest, alerting = ingest_service(around), alerting_service(around, database_url, sink.url)
+    ingest, alerting = ingest_service(around, sink.url), alerting_service(around, database_url, sink.url)
+    chain = Chain(ingest, alerting, sink, around, database_url)
     try:
-        yield Chain(ingest, alerting, sink, around, database_url)
+        yield chain
+        chain.assert_no_emergency()
     finally:
         alerting.stop()
         ingest.stop()

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from schemas.configuration_callbacks import Callback
 from schemas.configuration_forms import Map, Mapping, Signature
 from schemas.configuration_mqtt import Broker, MqttTopic
 from schemas.configuration_patterns import DevicePatterns
@@ -37,6 +38,7 @@ class _Source(Model):
     devices: dict[str, Device] = {}
     expect_every: Every | None = None
     battery_low: Charge = 0.2
+    callback: Callback | None = None
 
     @property
     def key(self) -> str | None:
@@ -54,6 +56,15 @@ class _Source(Model):
     def register(self) -> dict[str, Device]:
         """Devices by normalised id."""
         return {normalise_device_id(k): d for k, d in self.devices.items()}
+
+    @cached_property
+    def answered(self) -> dict[str, str]:
+        """The devices that are told what became of their press: their ids as they are spelt here, by normalised id."""
+        if self.callback is None:
+            return {}
+        named = {normalise_device_id(device_id) for device_id in self.callback.devices}
+        found = {normalise_device_id(k): (k, d.model) for k, d in self.devices.items()}
+        return {n: k for n, (k, model) in found.items() if n in named or model in self.callback.models}
 
 
 class _KeySource(_Source):

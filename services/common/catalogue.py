@@ -76,6 +76,13 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "watch.mailed": Entry("warning", ("mail_id", "reports"), "Nobody is known to have heard of these reports: ingest mailed the emergency contacts itself."),
     "watch.unmailable": Entry("error", ("mail_id", "relay", "attempt", "stage", "code"), "A mail server did not take the watch's mail for a contact; the next one, then all again."),
     "watch.unpublished": Entry("warning", ("mail_id",), "What the watch mailed could not be published; alerting does not learn of it."),
+    "callback.sent": Entry("info", ("status", "attempt"), "The receiver of a callback took the news for a device."),
+    "callback.failed": Entry("warning", ("status", "attempt", "problem", "code"), "The receiver of a callback did not take it; tried again for an hour. `problem`: timeout, unreachable, redirected, refused or failing."),
+    "callback.expired": Entry("warning", ("status",), "A callback could not be sent for an hour and is old news; dropped."),
+    "callback.suspended": Entry("error", ("failures", "seconds"), "The receiver of a source's callbacks failed again and again; it is left alone for these seconds, then longer, up to 5 minutes."),
+    "callback.resumed": Entry("info", (), "The receiver of a source's callbacks answers again."),
+    "callback.forgotten": Entry("warning", (), "More than 5000 presses are remembered for callbacks; the oldest one's device hears no more of it."),
+    "callback.unstored": Entry("error", ("error",), "The callbacks' file cannot be used; they go on from memory, and a restart may forget some."),
     "lifecycle.unreadable": Entry("warning", ("reason",), "A record of incidents.lifecycle that says nothing to us."),
     "lifecycle.interrupted": Entry("debug", ("error",), "Reading incidents.lifecycle failed; it starts again."),
     # what the services depend on
@@ -116,7 +123,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "incident.closed": Entry("info", ("danger_level", "mode", "outcome", "mails"), "A person closed the incident."),
     "incident.changed": Entry("debug", ("danger_level", "mode", "reason"), "Another change, or none; the reason names it."),
     "nobody.present": Entry("error", ("danger_level", "mode", "step", "cycle", "repetition", "mails"), "Nobody of the rules can be told: the emergency contacts are."),
-    "upkeep.failed": Entry("error", ("loop",), "A bug in work that no alarm needs (mails about devices); alarms go on, it is tried again."),
+    "upkeep.failed": Entry("error", ("loop",), "A bug in work that no alarm needs (mails about devices, callbacks); alarms go on, it is tried again."),
     # devices: `device_id` is the id without case and separators
     "device.silent": Entry("warning", ("device_id",), "A device that must report did not for longer than `expect_every`; a mail goes to maintenance, once."),
     "device.recovered": Entry("info", ("device_id",), "A silent device reports again."),

@@ -12,6 +12,7 @@ import opening_hours
 from schemas.configuration import Configuration, Site, When
 from schemas.configuration_sources import normalise_device_id
 from services.common import device_models
+from services.common.callback_checks import check_callbacks
 from services.common.configuration_forms import check_forms
 from services.common.configuration_meaning import check_hours, check_reach, check_steps, hint_at_unused
 from services.common.device_checks import check_devices
@@ -31,6 +32,7 @@ def check(configuration: Configuration, document: Document, rule_numbers: Sequen
     _check_sources(configuration, document)
     check_devices(configuration, document)
     check_forms(configuration, document, _named(document, "sites"))
+    check_callbacks(configuration, document)
     _check_rules(configuration, document, numbers)
     held = _check_roles(configuration, document)
     _check_maintenance(configuration, document, held)

@@ -122,7 +122,9 @@ def _mapping(loader: Any, node: yaml.MappingNode, path: Path_, document: Documen
             document.mistake(path, "a key is a list or mapping", "a word as key", line=line)
             continue
         inner = (*path, key)
-        if not isinstance(loader.construct_object(key_node), str):
+        # YAML 1.1 takes `on` for a truth value; as a key of ours it is a word.
+        ours = key == "on" and path[-1:] == ("callback",)
+        if not ours and not isinstance(loader.construct_object(key_node), str):
             document.mistake(
                 inner, f"YAML reads the key {key} as a number, date or truth value", f'"{key}" in quotes', line=line
             )

@@ -22,6 +22,8 @@ from services.common.configuration_file import ConfigurationError, load
 from services.common.reload import Reloading, counts, hold_sighup
 from services.common.settings import IngestSettings
 from services.ingest import docs, openapi
+from services.ingest.callbacks.answering import Callbacks
+from services.ingest.callbacks.request import called
 from services.ingest.follower import Follower
 from services.ingest.http import Routes
 from services.ingest.journal import Journal
@@ -48,7 +50,12 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
     """The application; Kafka is first needed when it is started."""
     ledger = Ledger(Journal(settings.journal_path))
     statuses = Statuses(ledger)
-    follower = Follower(settings, statuses, ledger)
+    callbacks = Callbacks(
+        settings.journal_path.with_name(f"{settings.journal_path.name}.callbacks"),
+        statuses, called(configuration, settings.config),
+    )  # fmt: skip
+    ledger.on_held = callbacks.note
+    follower = Follower(settings, statuses, ledger, callbacks)
     publisher = Publisher(
         KafkaWriter(settings), ledger, is_taken=statuses.is_taken, caught_up=follower.caught_up.is_set
     )
@@ -58,9 +65,10 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
     subscriptions = Subscriptions(known_at_start, routes.receive)
 
     def take(reloaded: Configuration) -> None:
-        known = senders(reloaded, settings.config)
+        known, answering = senders(reloaded, settings.config), called(reloaded, settings.config)
         routes.take(known)
         subscriptions.take(known)
+        callbacks.take(answering)
         watch.take(reloaded)
 
     reloading = Reloading(settings.config, take)
@@ -72,10 +80,12 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
         await publisher.start()
         await follower.start()
         await watch.start()
+        callbacks.start(follower.caught_up)
         subscriptions.start()
         log.info("service.started", host=settings.ingest_host, port=settings.ingest_port)
         yield
         await subscriptions.stop()
+        await callbacks.stop()
         await watch.stop()
         await follower.stop()
         await publisher.stop()

@@ -13,6 +13,7 @@ from schemas import codec, topics
 from services.common import kafka
 from services.common.loops import library_cancellation_as_error
 from services.common.settings import IngestSettings
+from services.ingest.callbacks.answering import Callbacks
 from services.ingest.entry import PRESS
 from services.ingest.heard import heard
 from services.ingest.ledger import Ledger
@@ -30,8 +31,11 @@ _RETRY_AFTER: Final = 1.0
 class Follower:
     """Reads `incidents.lifecycle` from seven days ago and then on, for ever, reconnecting by itself."""
 
-    def __init__(self, settings: IngestSettings, statuses: Statuses, ledger: Ledger) -> None:
+    def __init__(
+        self, settings: IngestSettings, statuses: Statuses, ledger: Ledger, callbacks: Callbacks | None = None
+    ) -> None:
         self._settings = settings
+        self._callbacks = callbacks
         self._statuses = statuses
         self._ledger = ledger
         self._topic = topics.prefixed(topics.LIFECYCLE, settings.topic_prefix)
@@ -146,6 +150,8 @@ class Follower:
             )  # fmt: skip
             return
         self._statuses.apply(change, data, record.timestamp / 1000)
+        if self._callbacks is not None:
+            await self._callbacks.take_word(data.event_ids)
         await self._ledger.confirm(taken=data.event_ids, heard=heard(change, data, self._is_press))
 
     def _is_press(self, event_id: str) -> bool:

@@ -7,7 +7,7 @@ REPORTS = Counter(
     "Messages of senders by what became of them.",
     ["source", "kind", "mode", "outcome"],
 )
-"""outcome: accepted, queued, heartbeat, ignored, refused, unpublished."""
+"""outcome: accepted, follow_up, queued, heartbeat, ignored, refused, unpublished."""
 REQUESTS = Counter("rufkette_ingest_requests_total", "HTTP requests.", ["method", "route", "status"])
 PUBLISHING = Histogram(
     "rufkette_ingest_publish_seconds",
@@ -35,3 +35,14 @@ WATCH_MAILS = Counter("rufkette_ingest_watch_mails_total", "Attempts of the watc
 """verdict: accepted, deferred, refused."""
 UNHEARD = Gauge("rufkette_ingest_unheard", "Real reports that nobody is known to have heard of within WATCH_AFTER.")
 JOURNAL_WRITABLE = Gauge("rufkette_ingest_journal_writable", "1 while the journal can be written to.")
+CALLBACKS = Counter(
+    "rufkette_ingest_callbacks_total", "Answers to devices by what became of them.", ["source", "status", "outcome"]
+)
+"""outcome: sent, failed (an attempt), expired."""
+CALLBACKS_WAITING = Gauge(
+    "rufkette_ingest_callbacks_waiting", "Presses whose device is to be told something.", ["source"]
+)
+CALLBACKS_SUSPENDED = Gauge(
+    "rufkette_ingest_callbacks_suspended", "1 while a source's receiver is left alone, having failed again and again.",
+    ["source"],
+)  # fmt: skip

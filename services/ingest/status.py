@@ -30,6 +30,8 @@ class _Incident:
     acknowledged: bool = False
     closed: bool = False
     joined_into: str | None = None
+    status_at: float = 0.0
+    """When what its senders are told changed last, in seconds since the epoch."""
 
     @property
     def status(self) -> Status:
@@ -55,6 +57,8 @@ class Known:
 
     status: Status
     incident_id: str | None
+    since: float = 0.0
+    """When alerting said so, in seconds since the epoch; 0 where it said nothing."""
 
 
 class Statuses:
@@ -77,6 +81,7 @@ class Statuses:
         if data.revision < incident.revision:
             return
         incident.revision, incident.changed_at = data.revision, max(at, incident.changed_at)
+        before = incident.status
         incident.notified = incident.notified or data.notified or change is Change.NOTIFIED
         match change:
             case Change.ACKNOWLEDGED:
@@ -93,6 +98,8 @@ class Statuses:
                 incident.acknowledged = incident.closed = False
             case _:
                 pass
+        if incident.status is not before:
+            incident.status_at = at
 
     def _join(self, change: Change, data: Lifecycle, at: float) -> None:
         speaks_for_sender = change in (Change.OPENED, Change.MERGED, Change.SUPPRESSED)
@@ -116,7 +123,7 @@ class Statuses:
             return None
         incident_id = report.incident_id if report else None
         chain = self._chain(incident_id)
-        status = Status.ACCEPTED
+        status, since = Status.ACCEPTED, max((self._incidents[id_].status_at for id_ in chain), default=0.0)
         if chain:
             incident_id = chain[-1]
             status = self._incidents[incident_id].status
@@ -125,7 +132,7 @@ class Statuses:
             status = Status.ALERTED
         if status is Status.ACCEPTED and entry is not None:
             status = _until_alerted(entry)
-        return Known(status, incident_id)
+        return Known(status, incident_id, since)
 
     def _chain(self, incident_id: str | None) -> list[str]:
         """The incident, and those that it became part of, one after the other.

@@ -47,12 +47,23 @@ def verify_standard(headers: Mapping[str, str], body: bytes, secret: bytes, now:
         raise _refused("The header webhook-timestamp is not a number of seconds.")
     if abs(now.timestamp() - int(timestamp)) > WINDOW_S:
         raise _refused("The header webhook-timestamp is more than 5 minutes off. Send it anew, and compare the clocks.")
-    signed = b".".join([_ascii(message_id), _ascii(timestamp), body])
-    expected = b"v1," + base64.b64encode(hmac.new(standard_key(secret) or secret, signed, hashlib.sha256).digest())
+    expected = _standard(secret, message_id, timestamp, body)
     # Several signatures stand there while a secret is being replaced.
     if not any(hmac.compare_digest(expected, _ascii(one)) for one in signatures.split(" ")):
         raise _refused("No signature in webhook-signature fits. Compare the secret with the source's secret_file.")
     return message_id
+
+
+def sign_standard(secret: bytes, message_id: str, now: datetime, body: bytes) -> dict[str, str]:
+    """The headers of a message of ours, as `verify_standard` checks them."""
+    timestamp = str(int(now.timestamp()))
+    signature = _standard(secret, message_id, timestamp, body).decode()
+    return {"webhook-id": message_id, "webhook-timestamp": timestamp, "webhook-signature": signature}
+
+
+def _standard(secret: bytes, message_id: str, timestamp: str, body: bytes) -> bytes:
+    signed = b".".join([_ascii(message_id), _ascii(timestamp), body])
+    return b"v1," + base64.b64encode(hmac.new(standard_key(secret) or secret, signed, hashlib.sha256).digest())
 
 
 def verify_header(

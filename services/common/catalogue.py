@@ -88,6 +88,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
     # what the services depend on
     "mqtt.connected": Entry("info", ("topics",), "The source's MQTT broker took the subscriptions."),
     "mqtt.unreachable": Entry("error", ("error",), "The source's MQTT broker is away or refuses us; tried again without end, said every half minute."),
+    "mqtt.failed": Entry("error", (), "A bug: a message of the source's broker was not understood and is lost; the next ones go on."),
     "mqtt.recovered": Entry("info", ("after_s",), "The broker is back; what it kept for us comes now."),
     "kafka.unreachable": Entry("error", ("error", "since"), "Kafka does not answer; tried again without end."),
     "kafka.recovered": Entry("info", ("after_s",), "Kafka answers again."),

@@ -118,6 +118,9 @@ class Subscriptions:
         except Refusal as refusal:
             if refusal.status == 503:
                 raise  # not acknowledged: the broker sends it again when we connect anew
+        except Exception:
+            # Unacknowledged it would come again after each restart, and end every one of them.
+            log.exception("mqtt.failed", source=name)
 
 
 def _say_unreachable(name: str, error: BaseException, said_at: float) -> float:

@@ -66,6 +66,7 @@ def shelly(*events: str, component: str = "input:0") -> dict[str, Any]:
         ("zigbee2mqtt/btn-7", {"action": "emergency"}, "any"),
         ("zigbee2mqtt/btn-7", {"action": "1_single"}, "short"),
         ("zigbee2mqtt/btn-7", {"action": "button_2_hold"}, "long"),
+        ("zigbee2mqtt/btn-7", {"action": "off"}, "short"),
         ("zigbee2mqtt/btn-7", {"action": "release"}, "other"),
         ("zigbee2mqtt/btn-7", {"action": ""}, "other"),
         ("zigbee2mqtt/btn-7", {"action": None}, "other"),
@@ -122,6 +123,11 @@ def test_a_press_brings_its_battery_along() -> None:
 def test_an_unknown_device_alarms_all_the_same() -> None:
     report = reported(said("zigbee2mqtt/somewhere", {"action": "single"})[0])
     assert (report.site, report.device_id, len(report.warnings)) == (None, "somewhere", 1)
+
+
+@pytest.mark.parametrize("payload", [{"battery": 3, "linkquality": 80}, {"action": "brightness_move_up"}])
+def test_lamps_and_dimmers_of_the_same_broker_are_no_alarm(payload: object) -> None:
+    assert said("zigbee2mqtt/lamp", payload) == [Ignored("unknown device")]
 
 
 @pytest.mark.parametrize(

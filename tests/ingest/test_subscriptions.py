@@ -9,6 +9,10 @@ import aiomqtt
 import pytest
 
 from schemas.events import Event, Reported
+from services.common.configuration_file import load
+from services.ingest.sender import Sender, senders
+from services.ingest.sources.shape import Message
+from services.ingest.subscriptions import Subscriptions
 from tests.conftest import StartService
 from tests.ingest.reading import events_on
 from tests.support.broker import Broker
@@ -66,6 +70,28 @@ async def test_a_press_reaches_kafka_and_a_retained_one_does_not(
     await send(broker, 3, "release")
     await send(broker, 4)
     await rooms(surroundings, 2, 4)
+
+
+async def test_a_message_that_meets_a_bug_holds_up_no_other(broker: Broker, configuration: Path) -> None:
+    taken: list[str] = []
+
+    async def receive(message: Message, _: Sender) -> None:
+        if message.rest.endswith("btn-1"):
+            raise ValueError("a bug")
+        taken.append(message.rest)
+
+    subscriptions = Subscriptions(senders(load(configuration)), receive)
+    subscriptions.start()
+
+    async def arrived(number: int) -> bool:
+        await send(broker, number)
+        return f"zigbee2mqtt/btn-{number}" in taken
+
+    await eventually(lambda: arrived(2), bool)  # the subscription stands
+    await send(broker, 1)
+    await eventually(lambda: arrived(3), bool)
+    await subscriptions.stop()
+    assert "zigbee2mqtt/btn-1" not in taken
 
 
 async def test_what_came_while_ingest_was_away_comes_when_it_is_back(

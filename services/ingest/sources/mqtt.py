@@ -19,13 +19,16 @@ from services.ingest.sources.shape import Emitter, Ignored, Made, Message
 
 _LONGEST_TEXT: Final = 1000
 _BUTTON: Final = re.compile(r"button\d*", re.IGNORECASE)
-_SHORT: Final = frozenset({"single", "short", "press", "pressed", "push", "click", "on", "toggle", "single_push"})
+_SHORT: Final = frozenset(
+    {"single", "short", "press", "pressed", "push", "click", "on", "off", "toggle", "single_push"}
+)
+"""`off` is a press, too: of the second button of a remote control."""
 _LONG: Final = frozenset({"hold", "long", "long_push"})
 _DOUBLE: Final = frozenset({"double", "double_push"})
 _ANY: Final = frozenset(
     {"triple", "quadruple", "quintuple", "quad", "penta", "many", "triple_push", "emergency", "panic", "sos", "alarm"}
 )
-_NO_PRESS: Final = frozenset({"release", "hold_release", "long_release", "clear", "btn_down", "btn_up", "off"})
+_NO_PRESS: Final = frozenset({"release", "hold_release", "long_release", "clear", "btn_down", "btn_up"})
 _OFFLINE: Final = "offline"
 
 
@@ -69,6 +72,9 @@ def _parse(message: Message, sender: Sender) -> Sequence[Made]:
     if meaning.other == _OFFLINE:
         return [Ignored(_OFFLINE)]
     who = device((topic.device or wildcard,), sender, "/topic")
+    if who.known is None and meaning.press is None:
+        # A broker carries lamps and thermometers, too: of what the register does not know only a clear press counts.
+        return [Ignored("unknown device")]
     frame = Frame(who, Said(decoded, message.body[:255].hex()), None, None)
     return said(frame, meaning, charge, sender, received_at=message.received_at)
 

@@ -18,6 +18,7 @@ HANDED_OVER: Final = "rufkette.incident.handed_over.v1"
 CLOSED: Final = "rufkette.incident.closed.v1"
 EMERGENCY_MAILED: Final = "rufkette.incident.emergency_mailed.v1"
 HEARTBEAT: Final = "rufkette.device.heartbeat.v1"
+PROBE: Final = "rufkette.chain.probe.v1"
 
 
 class Kind(StrEnum):
@@ -158,7 +159,13 @@ class Heartbeat(_Data):
     site: Short | None = None
 
 
-Data = Reported | Acknowledged | PoliceRequested | HandedOver | Closed | EmergencyMailed | Heartbeat
+class Probe(_Data):
+    """Ingest asks whether the whole chain works; about nobody and nothing."""
+
+    site: Short | None = None
+
+
+Data = Reported | Acknowledged | PoliceRequested | HandedOver | Closed | EmergencyMailed | Heartbeat | Probe
 DATA_TYPES: Final[dict[str, type[Data]]] = {
     REPORTED: Reported,
     ACKNOWLEDGED: Acknowledged,
@@ -167,6 +174,7 @@ DATA_TYPES: Final[dict[str, type[Data]]] = {
     CLOSED: Closed,
     EMERGENCY_MAILED: EmergencyMailed,
     HEARTBEAT: Heartbeat,
+    PROBE: Probe,
 }
 TYPE_OF: Final[dict[type[Data], str]] = {model: name for name, model in DATA_TYPES.items()}
 

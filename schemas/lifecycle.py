@@ -22,6 +22,8 @@ class Change(StrEnum):
     HANDED_OVER = "handed_over"
     CLOSED = "closed"
     DELIVERY_FAILED = "delivery_failed"
+    PROBED = "probed"
+    """Not of an incident: a probe of the chain came as far as the mail server; `event_ids` names it."""
 
     @property
     def type(self) -> str:

@@ -30,6 +30,7 @@ from services.alerting.mailer import Mailer
 from services.alerting.migrations.apply import migrate_async
 from services.alerting.notices import NoticeMailer
 from services.alerting.planning import Planning
+from services.alerting.probing import ProbeAnswerer
 from services.alerting.progress import Progress
 from services.alerting.relay import LifecycleRelay
 from services.alerting.reports import Reporting
@@ -87,6 +88,7 @@ class Alerting:
         )
         self.notices = NoticeMailer(self.engine, self.route, settings.mail_from, self.database_outage)
         self.troubles = TroubleMailer(self.engine, self.route, settings.mail_from, self.database_outage)
+        self.probes = ProbeAnswerer(self.engine, self.route, settings.mail_from, self.database_outage)
         letters = Letters(self.engine, settings.mail_from, settings.public_url, self.tokens)
         self.mailer = Mailer(self.engine, self.route, letters, self.database_outage)
 
@@ -110,6 +112,7 @@ class Alerting:
             "notices": self.notices.run,
             "troubles": self.troubles.run,
             "relay": self.relay.run,
+            "probes": self.probes.run,
             "audit": Audit(self.engine, self.database_outage).run,
             "housekeeping": lambda: housekeeping.run(self.engine, self.database_outage),
         }

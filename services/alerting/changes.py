@@ -83,6 +83,7 @@ class Changes:
     relayed: list[dict[str, Any]] = field(default_factory=list)
     journeys: list[tuple[Input, Decision]] = field(default_factory=list)
     signs: Sequence[Sign] = ()
+    probes: Sequence[Event] = ()
     notifies: dict[uuid.UUID, Notify] = field(default_factory=dict)
 
     def decide(self, candidates: Sequence[Incident], cause: Input) -> Decision:

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from schemas import codec, topics
-from schemas.events import EmergencyMailed, Event, Reported
+from schemas.events import EmergencyMailed, Event, Probe, Reported
 from services.alerting import emergencies, past, plan_store, store
 from services.alerting.changes import Changes, Mail
 from services.alerting.core.devices import signs_in
@@ -38,6 +38,7 @@ class Signals:
 
     mail: asyncio.Event = field(default_factory=asyncio.Event)
     relay: asyncio.Event = field(default_factory=asyncio.Event)
+    probes: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
 
 
 class Senders(Protocol):
@@ -114,6 +115,7 @@ class Engine:
         if keys:
             plans = await self.plans.look(tx, changes.now)
             changes.rules = replace(changes.rules, plans=plans)
+        changes.probes = [event for event in fresh if isinstance(event.data, Probe)]
         changes.signs = signs_in(fresh, changes.rules.configuration, changes.now)
         subjects = [event.subject for event in fresh if event.subject]
         closed_after = changes.now - changes.rules.configuration.merge.within
@@ -275,6 +277,8 @@ class Engine:
             self.signals.mail.set()
         if changes.relayed:
             self.signals.relay.set()
+        for probe in changes.probes:
+            self.signals.probes.put_nowait(probe)
 
 
 async def _summarise(tx: AsyncConnection, changes: Changes, silence_id: str) -> int:

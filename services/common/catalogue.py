@@ -86,6 +86,10 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "lifecycle.unreadable": Entry("warning", ("reason",), "A record of incidents.lifecycle that says nothing to us."),
     "lifecycle.interrupted": Entry("debug", ("error",), "Reading incidents.lifecycle failed; it starts again."),
     # what the services depend on
+    "probe.missing": Entry("error", (), "A probe of the whole chain did not come back in time (or the journal cannot be written): `LIFESIGN_URL` is not called."),
+    "probe.returned": Entry("info", ("after_s",), "Probes come back again."),
+    "probe.unmailable": Entry("error", ("stage", "code"), "A probe came as far as the mail server, which would take no mail for the first emergency contact."),
+    "lifesign.unheard": Entry("warning", ("code",), "The chain works, but the address of `LIFESIGN_URL` did not answer with success."),
     "mqtt.connected": Entry("info", ("topics",), "The source's MQTT broker took the subscriptions."),
     "mqtt.unreachable": Entry("error", ("error",), "The source's MQTT broker is away or refuses us; tried again without end, said every half minute."),
     "mqtt.failed": Entry("error", (), "A bug: a message of the source's broker was not understood and is lost; the next ones go on."),

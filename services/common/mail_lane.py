@@ -83,6 +83,16 @@ class Lane:
         self._learn(answer)
         return answer
 
+    async def rehearse(self, sender: str, recipient: str) -> SmtpAnswer:
+        """Whether it would take a mail for this recipient."""
+        session = SmtpSession(self._server)
+        try:
+            answer = await session.rehearse(sender, recipient)
+        finally:
+            await session.close()
+        self._learn(answer)
+        return answer
+
     async def close(self) -> None:
         """End the conversations that wait."""
         idle, self._idle = self._idle, []

@@ -106,6 +106,11 @@ class MailRoute:
             return tries
         return [*tries, await self._ask(second, sender, recipient, message, WHOLE_CONVERSATION - PATIENCE)]
 
+    async def rehearse(self, sender: str, recipient: str) -> SmtpAnswer:
+        """Whether the server that mails go over now would take one for this recipient; none is handed over."""
+        lane = self._fallback if self._fallback is not None and self._switch.engaged else self._normal
+        return await lane.rehearse(sender, recipient)
+
     async def _ask(self, lane: Lane, sender: str, recipient: str, message: bytes, within: float) -> Try:
         answer = await lane.send(sender, recipient, message, within)
         if lane is self._normal and self._fallback is not None:

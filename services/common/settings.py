@@ -72,6 +72,14 @@ def _smtp_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _web_address(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("http://", "https://")):
+        raise ValueError(
+            "write the address that is called while all is well, for example https://watch.example.org/abc"
+        )
+    return value
+
+
 SmtpUrl = Annotated[SecretStr, AfterValidator(_smtp_url)]
 
 
@@ -85,6 +93,8 @@ class IngestSettings(Settings):
     smtp_url: SmtpUrl | None = None
     smtp_fallback_url: SmtpUrl | None = None
     mail_from: str
+    lifesign_url: Annotated[SecretStr, AfterValidator(_web_address)] | None = None
+    lifesign_every: Annotated[float, Field(ge=1, le=3600)] = 60.0
 
     @model_validator(mode="after")
     def _can_mail(self) -> Self:

@@ -92,6 +92,11 @@ class SmtpSession:
         deadline = asyncio.get_running_loop().time() + WHOLE_CONVERSATION
         return await self._attempt("", None, b"", deadline)
 
+    async def rehearse(self, sender: str, recipient: str) -> SmtpAnswer:
+        """Everything up to the server's acceptance of the recipient; no mail is handed over."""
+        deadline = asyncio.get_running_loop().time() + WHOLE_CONVERSATION
+        return await self._attempt(sender, recipient, None, deadline)
+
     async def close(self) -> None:
         """End the conversation politely, or at least end it."""
         client, self._client = self._client, None
@@ -103,7 +108,7 @@ class SmtpSession:
         except (SMTPException, OSError, TimeoutError):
             client.close()
 
-    async def _attempt(self, sender: str, recipient: str | None, message: bytes, deadline: float) -> SmtpAnswer:
+    async def _attempt(self, sender: str, recipient: str | None, message: bytes | None, deadline: float) -> SmtpAnswer:
         stage = "CONNECT"
         try:
             async with asyncio.timeout_at(deadline):
@@ -113,7 +118,10 @@ class SmtpSession:
                 stage = "MAIL"
                 await client.mail(sender)
                 stage = "RCPT"
-                await client.rcpt(recipient)
+                said = await client.rcpt(recipient)
+                if message is None:
+                    await client.rset()
+                    return SmtpAnswer(Verdict.ACCEPTED, stage, said.code, said.message)
                 stage = "DATA"
                 answer = await client.data(message)
                 return SmtpAnswer(Verdict.ACCEPTED, stage, answer.code, answer.message)

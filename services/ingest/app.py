@@ -29,6 +29,7 @@ from services.ingest.http import Routes
 from services.ingest.journal import Journal
 from services.ingest.kafka_writer import KafkaWriter
 from services.ingest.ledger import Ledger
+from services.ingest.lifesign import Lifesign
 from services.ingest.loops import Crashes
 from services.ingest.middleware import RequestLog
 from services.ingest.plain_route import PlainRoute
@@ -56,9 +57,10 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
     )  # fmt: skip
     ledger.on_held = callbacks.note
     follower = Follower(settings, statuses, ledger, callbacks)
-    publisher = Publisher(
-        KafkaWriter(settings), ledger, is_taken=statuses.is_taken, caught_up=follower.caught_up.is_set
-    )
+    writer = KafkaWriter(settings)
+    publisher = Publisher(writer, ledger, is_taken=statuses.is_taken, caught_up=follower.caught_up.is_set)
+    lifesign = Lifesign(settings, writer, ledger)
+    follower.on_probed = lifesign.returned
     watch = Watch(settings, configuration, ledger, publish=publisher.publish, caught_up=follower.caught_up)
     known_at_start = senders(configuration, settings.config)
     routes = Routes(known_at_start, publisher, statuses)
@@ -82,8 +84,10 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
         await watch.start()
         callbacks.start(follower.caught_up)
         subscriptions.start()
+        lifesign.start()
         log.info("service.started", host=settings.ingest_host, port=settings.ingest_port)
         yield
+        await lifesign.stop()
         await subscriptions.stop()
         await callbacks.stop()
         await watch.stop()

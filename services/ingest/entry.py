@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final, Self
 
 from schemas import codec
-from schemas.events import EmergencyMailed, Event, Heartbeat, Kind, Mode, Reported
+from schemas.events import EmergencyMailed, Event, Heartbeat, Kind, Mode, Probe, Reported
 from services.ingest.journal_rows import Row
 
 PRESS: Final = 30
@@ -121,7 +121,7 @@ class Entry:
 def urgency_of(event: Event) -> int:
     """Higher first: what the watch mailed, real presses by level, real forms, what people do, exercises, heartbeats."""
     match event.data:
-        case Heartbeat():
+        case Heartbeat() | Probe():
             return 0
         case EmergencyMailed():
             # One a minute and site, and before the presses that it is about: so their first alarm can say so.

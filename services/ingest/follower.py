@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -10,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas import codec, topics
+from schemas.lifecycle import Change
 from services.common import kafka
 from services.common.loops import library_cancellation_as_error
 from services.common.settings import IngestSettings
@@ -39,6 +41,8 @@ class Follower:
         self._statuses = statuses
         self._ledger = ledger
         self._topic = topics.prefixed(topics.LIFECYCLE, settings.topic_prefix)
+        self.on_probed: Callable[[str], None] = lambda _: None
+        """Hears of each probe of the chain that came back."""
         self._task: asyncio.Task[None] | None = None
         self._pruned_at = time.monotonic()
         self._positions: dict[TopicPartition, int] = {}
@@ -148,6 +152,9 @@ class Follower:
                 "lifecycle.unreadable",
                 topic=record.topic, partition=record.partition, offset=record.offset, reason=str(error),
             )  # fmt: skip
+            return
+        if change is Change.PROBED:
+            self.on_probed(data.incident_id)
             return
         self._statuses.apply(change, data, record.timestamp / 1000)
         if self._callbacks is not None:

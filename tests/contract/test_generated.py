@@ -26,6 +26,7 @@ from schemas.events import (
     Outcome,
     PoliceRequested,
     PoliceWish,
+    Probe,
     Reported,
 )
 from schemas.lifecycle import Change, Lifecycle
@@ -55,6 +56,7 @@ SAMPLES: tuple[Data, ...] = (
     Closed(by="A. Muster", outcome=Outcome.RESOLVED, measures=("house ban",)),
     EmergencyMailed(event_ids=("e-1",), site="bernburg"),
     Heartbeat(device_id="btn-112", battery=0.5),
+    Probe(),
 )
 
 

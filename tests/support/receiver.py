@@ -36,8 +36,11 @@ class Receiver:
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.do_POST()
+
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
                 request = Request(self.path, {k.lower(): v for k, v in self.headers.items()}, body)
                 status = receiver.respond(request)
                 receiver.requests.append(request)

@@ -15,6 +15,7 @@ from schemas.events import (
     Heartbeat,
     Outcome,
     PoliceRequested,
+    Probe,
     Reported,
 )
 from schemas.lifecycle import Change
@@ -37,7 +38,7 @@ def as_click(event: Event) -> tuple[Click, datetime]:
             return Click(by, (Action.HAND_OVER,), reference=reference, on=on), event.time
         case Closed(by=by, outcome=outcome, note=note, measures=measures):
             return Click(by, (Action.CLOSE,), outcome=outcome, note=note, measures=measures), event.time
-        case Reported() | Heartbeat() | EmergencyMailed():
+        case Reported() | Heartbeat() | EmergencyMailed() | Probe():
             raise AssertionError("decided before")
         case _:
             assert_never(event.data)

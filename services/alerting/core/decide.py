@@ -10,6 +10,7 @@ from schemas.events import (
     Event,
     Heartbeat,
     Kind,
+    Probe,
     Reported,
 )
 from schemas.lifecycle import Change
@@ -65,7 +66,7 @@ def decide(candidates: Sequence[Incident], input: Input, *, now: datetime, rules
     match input:
         case Event(data=Reported() as data):
             return reporting.decide_report(candidates, input, data, now, rules)
-        case Event(data=Heartbeat()):
+        case Event(data=Heartbeat() | Probe()):
             return Decision(None, (), Reason.NOT_ABOUT_AN_INCIDENT)
         case Event(data=EmergencyMailed() as data):
             holder = next((c for c in candidates if not set(data.event_ids).isdisjoint(c.event_ids)), None)

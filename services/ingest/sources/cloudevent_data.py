@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.configuration_sources import CloudeventsSource
-from schemas.events import DATA_TYPES, EMERGENCY_MAILED, HEARTBEAT, REPORTED, Data, Event, Heartbeat, event_id
+from schemas.events import DATA_TYPES, EMERGENCY_MAILED, HEARTBEAT, PROBE, REPORTED, Data, Event, Heartbeat, event_id
 from services.ingest.problems import Fault, Refusal, pointer
 from services.ingest.report_body import Time
 from services.ingest.reports import report, storable
@@ -17,7 +17,7 @@ from services.ingest.sender import Sender
 from services.ingest.sources.shape import Made
 
 IMPORT_MARK: Final = "rufketteimport"
-_SHORT: Final = {name.split(".")[2]: name for name in DATA_TYPES if name != EMERGENCY_MAILED}
+_SHORT: Final = {name.split(".")[2]: name for name in DATA_TYPES if name not in (EMERGENCY_MAILED, PROBE)}
 """`acknowledged` for `rufkette.incident.acknowledged.v1`, as a source's `may` names it."""
 _OTHERS_MAY: Final = ("reported", "heartbeat")
 _LONGEST_ID: Final = 128

@@ -17,7 +17,7 @@ from services.alerting.core.policy import Rules
 from services.common.configuration_file import load
 from tests.faults.chaos.faults import Span
 from tests.faults.chaos.load import Load, Pressed
-from tests.faults.chaos.world import World
+from tests.faults.chaos.world import WATCH_AFTER, World
 from tests.support.database import rows
 from tests.support.mails import named
 from tests.support.records import records_on
@@ -27,6 +27,10 @@ CONVERSATION = 20.0
 """Seconds that one attempt at a mail may take: what was claimed before a take-over may still arrive within them."""
 LEASE = 60.0
 """Seconds after which a mail whose sender is gone is sent by another one."""
+RECORDED_WITHIN = 5.0
+"""Seconds from a mail server's answer to its record, if nothing is away."""
+LONGEST_WAIT = WATCH_AFTER + 60.0 + 30.0
+"""Seconds: the watch's time, its minute between two mails, and a restart with all that it reads first."""
 _ROOM = re.compile(r"Raum [0-9a-f]{12}")
 
 
@@ -84,9 +88,23 @@ def one_name_one_mail(history: History) -> Iterator[str]:
         if len({named(copy).message_id for copy in copies}) > 1:
             yield f"{name[:2]} was sent under several Message-IDs"
         for earlier, later in pairwise(copies):
-            began = earlier.at - CONVERSATION
-            if not any(span.began_at <= later.at and span.ended_at + LEASE >= began for span in history.spans):
+            if not _open_at_a_fault(earlier, history):
                 yield f"{name[:2]} was sent again at {later.at - earlier.at:.1f} s though nothing had failed"
+
+
+def _open_at_a_fault(mail: Received, history: History) -> bool:
+    """Whether something failed between the earliest begin of the attempt and the recording of its answer."""
+    began, recorded = mail.at - CONVERSATION, mail.at + RECORDED_WITHIN
+    return any(span.began_at <= recorded and span.ended_at >= began for span in history.spans)
+
+
+def nobody_waits_too_long(history: History) -> Iterator[str]:
+    """Whatever fails, the watch is there: it mails after its time, at most a minute later than a mail before."""
+    mailed = first_mail(history)
+    for pressed in history.load.pressed:
+        waited = mailed.get(pressed.room, pressed.at) - pressed.at
+        if waited > LONGEST_WAIT:
+            yield f"press {pressed.event_id} waited {waited:.0f} s for its first mail"
 
 
 def nobody_is_called_after_a_take_over(history: History) -> Iterator[str]:
@@ -164,7 +182,13 @@ def no_stray_lines(history: History) -> Iterator[str]:
 async def check(history: History) -> list[str]:
     """Every finding of every rule."""
     findings: list[str] = []
-    for rule in (every_press_is_mailed, one_name_one_mail, nobody_is_called_after_a_take_over, no_stray_lines):
+    for rule in (
+        every_press_is_mailed,
+        nobody_waits_too_long,
+        one_name_one_mail,
+        nobody_is_called_after_a_take_over,
+        no_stray_lines,
+    ):
         findings += rule(history)
     for looking in (every_press_is_an_incident, the_past_explains_the_present, told_in_order):
         findings += await partial(looking, history)()

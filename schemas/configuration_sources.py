@@ -23,6 +23,7 @@ class Device(DevicePatterns):
 
     `expect_every`: how often it must report, if not as its source says; `never`: it need not.
     `buttons`: which of a panel's buttons are panic buttons; absent: all. Patterns are for `model: generic` only.
+    `secret_file`: its own secret, in a source of type `http-button`; that of the source does not do for it then.
     """
 
     site: str
@@ -30,6 +31,7 @@ class Device(DevicePatterns):
     model: str | None = None
     buttons: frozenset[int] = frozenset()
     expect_every: EveryOrNever | None = None
+    secret_file: Path | None = None
 
 
 class _Source(Model):
@@ -131,10 +133,33 @@ class CloudeventsSource(_KeySource):
 
 
 class HttpButtonSource(_Source):
-    """Buttons that can only call an address: GET or POST /v1/hooks/{source}/{device}?secret=…, a secret for all."""
+    """Buttons that can only call an address: GET or POST /v1/hooks/{source}/{device}?secret=….
+
+    One secret for all, or one for each device; without one for all, only registered devices can press.
+    """
 
     type: Literal["http-button"]
+    secret_file: Path | None = None
+    presses: dict[Literal["short", "long", "double"], Press] = {}
+
+    @model_validator(mode="after")
+    def _has_secrets(self) -> "HttpButtonSource":
+        without = next((key for key, device in self.devices.items() if device.secret_file is None), None)
+        if self.secret_file is None and (without is not None or not self.devices):
+            missing = f"device `{without}` has no secret" if without else "has no secret"
+            raise ValueError(f"{missing}; write secret_file here, or for each of its devices")
+        return self
+
+
+class FlicSource(_Source):
+    """Flic's cloud buttons: POST /v1/hooks/{source}?secret=…, with a JWT that Flic signed.
+
+    `public_key`: Flic's, as PEM, should it ever change.
+    """
+
+    type: Literal["flic"]
     secret_file: Path
+    public_key: str | None = None
     presses: dict[Literal["short", "long", "double"], Press] = {}
 
 
@@ -203,6 +228,7 @@ Source = Annotated[
     | FormSource
     | CloudeventsSource
     | HttpButtonSource
+    | FlicSource
     | MqttSource,
     Field(discriminator="type"),
 ]

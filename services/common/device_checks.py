@@ -1,11 +1,12 @@
-"""What the configuration can get wrong about a device's patterns and buttons."""
+"""What the configuration can get wrong about a device's patterns, buttons and secrets."""
 
 from typing import Final
 
 from schemas.configuration import Configuration
 from schemas.configuration_patterns import DevicePatterns
-from schemas.configuration_sources import Device, LorawanSource, Source
+from schemas.configuration_sources import Device, FlicSource, HttpButtonSource, LorawanSource, Source
 from services.common import device_models
+from services.common.flic import read_key
 from services.common.yaml_places import Document, Path_
 
 _PATTERNS: Final = frozenset(DevicePatterns.model_fields)
@@ -18,8 +19,20 @@ def check_devices(configuration: Configuration, document: Document) -> None:
             path: Path_ = ("sources", source_key, "devices", device_id)
             _check_patterns(document, path, source, device)
             _check_buttons(document, path, source, device)
+            if device.secret_file is not None and not isinstance(source, HttpButtonSource):
+                wrong = "would be read by nothing"
+                document.mistake((*path, "secret_file"), wrong, "it only in a source of type http-button")
+        if isinstance(source, FlicSource) and source.public_key is not None:
+            _check_key(document, ("sources", source_key, "public_key"), source.public_key)
         if isinstance(source, LorawanSource):
             _check_shared(document, source_key, source)
+
+
+def _check_key(document: Document, path: Path_, pem: str) -> None:
+    try:
+        read_key(pem)
+    except ValueError as error:
+        document.mistake(path, str(error), "Flic's public key (P-256) as PEM, from -----BEGIN to END PUBLIC KEY-----")
 
 
 def _check_patterns(document: Document, path: Path_, source: Source, device: Device) -> None:

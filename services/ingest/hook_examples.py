@@ -27,6 +27,14 @@ HOOK_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
             "object": {"battery": 16, "button_event": {"status": "long press"}},
         },
     },
+    "flic": {
+        "summary": "Flic: a token that Flic signed, with ?secret=… in the address",
+        "value": {"token": "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJjbGlja1R5cGUiOiJjbGljayJ9.c2lnbmF0dXJl"},
+    },
+    "standard-webhooks": {
+        "summary": "Standard Webhooks (Formbricks): a finished response; signed in its headers",
+        "value": {"event": "responseFinished", "data": {"site": "bernburg", "danger_level": 1, "category": "insult"}},
+    },
     "form": {
         "summary": "A form, by the names of its own fields (type: form)",
         "value": {"standort": "Standort Bernburg", "raum": "Zimmer 112", "art": "Bedrohung", "beschreibung": "…"},

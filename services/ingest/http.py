@@ -78,6 +78,8 @@ class Routes:
         if sender is None:
             raise Refusal(404, f"There is no source {quoted(name)} in the configuration.")
         methods = EMITTERS[sender.source.type].methods
+        if not methods:
+            raise Refusal(405, f"Ingest itself fetches the messages of {quoted(name)}; nothing can be posted to it.")
         if request.method not in methods:
             if not methods:
                 raise Refusal(404, f"The source {quoted(name)} sends over MQTT, not over HTTP.")
@@ -129,7 +131,7 @@ class Routes:
             raise
         said = await self.receive(message, sender, started)
         headers = {"Location": said["status_url"]} if "status_url" in said else None
-        return JSONResponse(said, status_code=202, headers=headers)
+        return JSONResponse(said, status_code=EMITTERS[sender.source.type].status, headers=headers)
 
     async def receive(self, message: Message, sender: Sender, started: float | None = None) -> dict[str, Any]:
         """Take one message in, however it came; returns what its sender is told.

@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from schemas.configuration import Configuration, Site
 from schemas.configuration_sources import Device, Source, StandardWebhooksSource, normalise_device_id
 from schemas.events import Kind
 from services.common.configuration_file import ConfigurationError, Mistake
 from services.ingest.sources.signatures import standard_key
+
+_NONE: Final[Mapping[str, bytes]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +52,19 @@ class Sites:
 
 
 class Sender:
-    """A source: its name, its configuration, its secret (empty where its type has none) and its register of devices."""
+    """A source: its name, its configuration, its secret (empty where its type has none) and its register of devices.
 
-    def __init__(self, name: str, source: Source, sites: Sites, secret: bytes = b"") -> None:
+    `device_secrets`: those of devices that have their own, by their ids as the configuration spells them.
+    """
+
+    def __init__(
+        self, name: str, source: Source, sites: Sites, secret: bytes = b"", device_secrets: Mapping[str, bytes] = _NONE
+    ) -> None:
         self.name = name
         self.source = source
         self.sites = sites
         self.secret = secret
+        self.device_secrets = device_secrets
         self._devices = {normalise_device_id(k): Registered(k, device) for k, device in source.devices.items()}
 
     @property
@@ -66,6 +75,11 @@ class Sender:
     def device(self, device_id: str) -> Registered | None:
         """The device, however its id is spelt."""
         return self._devices.get(normalise_device_id(device_id))
+
+    def secret_for(self, device_id: str) -> bytes:
+        """The secret that a device must show: its own, else the source's; empty: it has none."""
+        known = self.device(device_id) if self.device_secrets else None
+        return self.device_secrets.get(known.device_id, self.secret) if known else self.secret
 
 
 def senders(configuration: Configuration, file: Path = Path()) -> dict[str, Sender]:
@@ -79,7 +93,10 @@ def senders(configuration: Configuration, file: Path = Path()) -> dict[str, Send
         ConfigurationError: a secret cannot be read, or is empty.
     """
     sites = sites_of(configuration)
-    return {name: Sender(name, one, sites, secret_of(name, one, file)) for name, one in configuration.sources.items()}
+    return {
+        name: Sender(name, one, sites, secret_of(name, one, file), device_secrets_of(name, one, file))
+        for name, one in configuration.sources.items()
+    }
 
 
 def sites_of(configuration: Configuration) -> Sites:
@@ -94,9 +111,22 @@ def secret_of(name: str, source: Source, file: Path) -> bytes:
     Raises:
         ConfigurationError: it cannot be read, is empty, or is no secret of this kind.
     """
-    if source.secret is None:
-        return b""
-    path = file.parent / source.secret
+    return _read(source.secret, file, f"sources.{name}.secret_file", source) if source.secret else b""
+
+
+def device_secrets_of(name: str, source: Source, file: Path) -> dict[str, bytes]:
+    """The secrets of the devices that have their own, by id.
+
+    Raises:
+        ConfigurationError: one cannot be read, or is empty.
+    """
+    files = {key: device.secret_file for key, device in source.devices.items()}
+    place = f"sources.{name}.devices"
+    return {key: _read(path, file, f"{place}.{key}.secret_file", source) for key, path in files.items() if path}
+
+
+def _read(path: Path, file: Path, place: str, source: Source) -> bytes:
+    path = file.parent / path
     try:
         secret = path.read_bytes().strip()
         wrong = _wrong(source, secret) if secret else "is empty"
@@ -104,7 +134,7 @@ def secret_of(name: str, source: Source, file: Path) -> bytes:
     except OSError as error:
         secret, wrong = b"", f"cannot read {path}: {error.strerror}"
     if wrong:
-        raise ConfigurationError([Mistake(file, 0, f"sources.{name}.secret_file", wrong, "a file with the secret")])
+        raise ConfigurationError([Mistake(file, 0, place, wrong, "a file with the secret")])
     return secret
 
 

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.support.chain import Chain
 from tests.support.office import office_on, start_both
@@ -13,6 +15,9 @@ from tests.support.servers import KafkaServer, PostgresServer
 OWN_BUTTON = "24E124535B316048"
 """Another WS101, beside the one that The Things Stack's own example names."""
 SHELLY_SECRET = "what-only-the-button-knows"
+FLIC = ec.generate_private_key(ec.SECP256R1())
+"""Instead of Flic's own key, which signs for Flic alone."""
+FLIC_PUBLIC = FLIC.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 PANEL = "24E124535B316056"
 """A WS156 behind ChirpStack."""
 
@@ -46,6 +51,10 @@ def short_waits(content: dict[str, Any]) -> None:
     content["sources"]["shelly"] = {
         "type": "http-button", "kind": "panic", "secret_file": "shelly.secret",
         "devices": {"btn-504": {"site": "bernburg", "location": "Zimmer 504"}},
+    }  # fmt: skip
+    content["sources"]["flic"] = {
+        "type": "flic", "kind": "panic", "secret_file": "shelly.secret", "public_key": FLIC_PUBLIC,
+        "devices": {"BC44-B06243": {"site": "bernburg", "location": "Zimmer 506"}},
     }  # fmt: skip
     content["mail"] = {"details": "link", "roles": {"site_management": "full"}}
 

@@ -1,11 +1,13 @@
 """CloudEvents over HTTP, and a button that can only call an address, to the mails."""
 
+import time
 from typing import Any
 
 import httpx
+import jwt
 
 from schemas.lifecycle import Change
-from tests.e2e.conftest import SHELLY_SECRET
+from tests.e2e.conftest import FLIC, SHELLY_SECRET
 from tests.support.chain import Chain
 from tests.support.mails import first_line, wait_for_mails
 from tests.support.organisation import KEYS
@@ -63,3 +65,18 @@ async def test_a_call_of_an_address_is_an_alarm(office: Chain) -> None:
     mails = await wait_for_mails(office.sink, answer.json()["event_id"], 2)
     assert first_line(mails[0]).startswith("Zimmer 504")
     assert SHELLY_SECRET not in office.ingest.output
+
+
+async def test_a_flic_button(office: Chain) -> None:
+    claims = {"exp": time.time() + 3600, "buttonSerialNumber": "BC44-B06243", "clickType": "click"}
+    token = jwt.encode(claims, FLIC, algorithm="ES256")
+    async with httpx.AsyncClient(base_url=office.ingest.url, timeout=10) as client:
+        answers = [
+            await client.post("/v1/hooks/flic", params={"secret": SHELLY_SECRET}, json={"token": token})
+            for _ in range(2)
+        ]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json()["event_id"] == answers[1].json()["event_id"]
+    mails = await wait_for_mails(office.sink, answers[0].json()["event_id"], 2)
+    assert first_line(mails[0]).startswith("Zimmer 506")
+    assert token not in office.ingest.output

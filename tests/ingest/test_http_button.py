@@ -85,3 +85,34 @@ def test_a_wrong_secret_is_no_press(shelly: Sender, secret: dict[str, str]) -> N
         call(shelly, "btn-7", b"", "", **secret)
     assert caught.value.status == 401
     assert "s3cret" not in caught.value.detail
+
+
+def test_a_device_with_its_own_secret_shows_that_one(tmp_path: Path) -> None:
+    (tmp_path / "one.secret").write_text("of-one")
+    place = {"site": "bernburg", "location": "Zimmer 112"}
+    devices = {"btn-1": {**place, "secret_file": "one.secret"}, "btn-2": place}
+    sender = source(tmp_path, devices=devices)
+    assert reported(call(sender, "BTN-1", secret="of-one")).device_id == "btn-1"
+    assert reported(call(sender, "btn-2", secret="s3cret")).device_id == "btn-2"
+    assert reported(call(sender, "", device="btn-1", secret="of-one")).device_id == "btn-1"
+    for device, secret in (("btn-1", "s3cret"), ("btn-2", "of-one"), ("btn-3", "of-one"), ("", "of-one")):
+        with pytest.raises(Refusal) as caught:
+            call(sender, device, secret=secret)
+        assert caught.value.status == 401
+    # The device that its secret was checked for is the one that presses.
+    with pytest.raises(Refusal):
+        call(sender, "btn-2", device="btn-1", secret="of-one")
+
+
+def test_without_a_secret_for_all_an_unknown_device_has_none(tmp_path: Path) -> None:
+    (tmp_path / "one.secret").write_text("of-one")
+    sender = source(tmp_path, secret_file=None, devices={"btn-1": {"site": "bernburg", "secret_file": "one.secret"}})
+    assert reported(call(sender, "btn-1", secret="of-one")).site == "bernburg"
+    for device, secret in (("btn-9", ""), ("", ""), ("btn-9", "of-one")):
+        with pytest.raises(Refusal):
+            call(sender, device, secret=secret)
+
+
+def test_a_button_without_any_secret_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="device `btn-7` has no secret"):
+        source(tmp_path, secret_file=None)

@@ -1,6 +1,8 @@
 """Buttons that can only call an address, such as Shelly's first generation: GET or POST, without a body of ours.
 
 `/v1/hooks/{source}/{device}?secret=…`, or `?device=…&secret=…`; `press=short|long|double` where the button can say so.
+A device may have a secret of its own.
+
 Such a sender has no id for a press – its counter, if any, starts again at each reboot – so each call is a press of its
 own, and merging absorbs those that belong together.
 """
@@ -31,10 +33,17 @@ def _fields(message: Message) -> dict[str, str]:
     return dict(reversed([*message.query.items(), *posted]))
 
 
-def _verify(message: Message, sender: Sender) -> None:
-    shown = _fields(message).get("secret", "")
-    if not hmac.compare_digest(shown.encode(errors="replace"), sender.secret):
-        raise Refusal(401, "The secret is missing or wrong. Call …/{device}?secret=SECRET with the source's secret.")
+def check_secret(message: Message, sender: Sender) -> None:
+    """Compare the secret in the address, in constant time; a device that has its own shows that one.
+
+    Raises:
+        Refusal: 401.
+    """
+    fields = _fields(message)
+    expected = sender.secret_for(message.rest or fields.get("device", ""))
+    shown = fields.get("secret", "").encode(errors="replace")
+    if not hmac.compare_digest(shown, expected) or not expected:
+        raise Refusal(401, "The secret is missing or wrong. Call the address with ?secret=SECRET as configured here.")
 
 
 def _parse(message: Message, sender: Sender) -> Sequence[Made]:
@@ -86,4 +95,4 @@ def _doubt(stated: str | None, sender: Sender, findings: Findings) -> None:
         findings.warn(f"device_id {quoted(stated)} is not in the register of this source; its place is unknown")
 
 
-EMITTER: Final = Emitter(_parse, _verify, frozenset({"GET", "POST"}))
+EMITTER: Final = Emitter(_parse, check_secret, frozenset({"GET", "POST"}))

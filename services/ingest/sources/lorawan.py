@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from schemas.configuration_sources import LorawanSource, MqttSource, Press
+from schemas.configuration_sources import FlicSource, LorawanSource, MqttSource, Press
 from schemas.events import Event, Heartbeat, Kind, Mode, PoliceWish, Reported, event_id
 from services.ingest.problems import Fault, Refusal, quoted
 from services.ingest.report_body import Time
@@ -129,7 +129,7 @@ def said(frame: Frame, meaning: Meaning, charge: float | None, sender: Sender, *
         Refusal: 422 from a source that is not `kind: panic`, for a device that its register does not know.
     """
     source, known = sender.source, frame.device.known
-    assert isinstance(source, LorawanSource | MqttSource)
+    assert isinstance(source, LorawanSource | MqttSource | FlicSource)
     identity = event_id(sender.name, frame.external_id)
     if meaning.other is not None:
         if frame.simulated:
@@ -168,7 +168,7 @@ def per_cent(value: object) -> float | None:
     return scaled(float(value), 0, 100) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _means(source: LorawanSource | MqttSource, meaning: Meaning) -> Press:
+def _means(source: LorawanSource | MqttSource | FlicSource, meaning: Meaning) -> Press:
     return source.presses.get(meaning.press, Press()) if meaning.press and meaning.press != "any" else Press()
 
 

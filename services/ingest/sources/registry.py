@@ -3,7 +3,17 @@
 from collections.abc import Mapping
 from typing import Final
 
-from services.ingest.sources import chirpstack, cloudevents, form, http_button, mqtt, native, standard_webhooks, ttn
+from services.ingest.sources import (
+    chirpstack,
+    cloudevents,
+    flic,
+    form,
+    http_button,
+    mqtt,
+    native,
+    standard_webhooks,
+    ttn,
+)
 from services.ingest.sources.shape import Emitter
 
 EMITTERS: Final[Mapping[str, Emitter]] = {
@@ -14,5 +24,6 @@ EMITTERS: Final[Mapping[str, Emitter]] = {
     "chirpstack": chirpstack.EMITTER,
     "cloudevents": cloudevents.EMITTER,
     "http-button": http_button.EMITTER,
+    "flic": flic.EMITTER,
     "mqtt": mqtt.EMITTER,
 }

@@ -46,9 +46,10 @@ class Emitter:
     what is no message of this sender at all.
     `verify` raises `Refusal` (401, 403) unless the message is signed as the source's configuration says; None for types
     that show an API key, which is checked before the body is read.
-    `methods`: the HTTP methods that the sender uses.
+    `methods`: the HTTP methods that the sender uses. `status`: what it takes for success.
     """
 
     parse: Callable[[Message, Sender], Sequence[Made]]
     verify: Callable[[Message, Sender], None] | None = None
     methods: frozenset[str] = frozenset({"POST"})
+    status: int = 202

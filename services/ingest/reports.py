@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from schemas.events import Event, Kind, Mode, PoliceWish, Reported, event_id
+from schemas.report_warnings import warning
 from services.ingest.problems import Fault, Refusal, pointer, quoted
 from services.ingest.report_body import EXPECTED, LONGEST, ReportBody
 from services.ingest.sender import Sender
@@ -36,10 +37,10 @@ class Findings:
         """Everything as warnings, each short enough for the event, and not endlessly many."""
         # Our own fields first: they must not be crowded out by what somebody sends besides.
         faults = sorted(self.faults, key=lambda fault: fault.field not in EXPECTED)
-        left_out = [f"{quoted(f.field, 40)} left out: {f.detail}" for f in faults]
+        left_out = [warning("left_out", field=quoted(f.field, 40), detail=f.detail) for f in faults]
         texts = [text if len(text) <= 200 else text[:199] + "…" for text in self.warnings + left_out]
         if len(texts) > _MOST_WARNINGS:
-            texts = [*texts[:_MOST_WARNINGS], f"and {len(texts) - _MOST_WARNINGS} more"]
+            texts = [*texts[:_MOST_WARNINGS], warning("more", count=len(texts) - _MOST_WARNINGS)]
         return tuple(texts)
 
 
@@ -56,14 +57,14 @@ def _repair(body: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
         if not isinstance(text, str):
             continue
         if len(text) > longest:
-            findings.warn(f"{name} was cut to {longest} characters")
+            findings.warn(warning("cut", field=name, count=longest))
         clean = storable(text[:longest])
         if clean != text[:longest]:
-            findings.warn(f"{name} held characters that cannot be stored; they were replaced")
+            findings.warn(warning("replaced", field=name))
         repaired[name] = clean
     if repaired.get("id") == "":
         del repaired["id"]
-        findings.warn("id was empty and is ignored")
+        findings.warn(warning("empty_id"))
     return repaired
 
 
@@ -109,13 +110,11 @@ def place(body: ReportBody, sender: Sender, findings: Findings) -> Place:
         ):
             same = said is None or said == registered or (name == "site" and sender.sites.by_name(said) == registered)
             if not same:
-                findings.warn(
-                    f"{name} {quoted(said or '')} is not where the register has the device; the register counts"
-                )
+                findings.warn(warning("elsewhere", field=name, value=quoted(said or "")))
         return Place(known.device.site, None, known.device.location, known.device_id)
     if body.device_id is not None:
         if sender.lenient or body.site is not None:
-            findings.warn(f"device_id {quoted(body.device_id)} is not in the register of this source")
+            findings.warn(warning("unknown_device", value=quoted(body.device_id)))
         else:
             findings.faults.append(
                 Fault("/device_id", "is not in the register of this source, and site is missing",
@@ -129,11 +128,11 @@ def _stated_place(body: ReportBody, sender: Sender, findings: Findings) -> Place
     if body.site is not None:
         site = sender.sites.by_name(body.site) if sender.lenient else sender.sites.exactly(body.site)
         if site is None and sender.lenient:
-            findings.warn(f"site {quoted(body.site)} is unknown")
+            findings.warn(warning("unknown_site", value=quoted(body.site)))
         elif site is None:
             findings.faults.append(Fault("/site", "is unknown", sender.sites.expectation))
     elif sender.lenient:
-        findings.warn("site is missing")
+        findings.warn(warning("no_site"))
     elif body.device_id is None and not any(f.pointer in ("/site", "/device_id") for f in findings.faults):
         findings.faults.append(Fault("/site", "is missing", f"{sender.sites.expectation} (or a registered device_id)"))
     return Place(site, body.site if site is None else None, body.location, body.device_id)
@@ -162,7 +161,7 @@ def _external_id(body: ReportBody, header: str | None, sender: Sender, findings:
     if header is not None and body.id is not None and header != body.id:
         detail = "differs from the header Idempotency-Key"
         if sender.lenient:
-            findings.warn(f"id {detail}; id counts")
+            findings.warn(warning("two_ids"))
         else:
             findings.faults.append(Fault("/id", detail, "the same value in both, or only one of them"))
     return body.id if body.id is not None else header

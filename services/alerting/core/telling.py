@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from schemas.configuration import Location, Site
 from schemas.events import Kind, Mode
+from schemas.report_warnings import said
 from services.alerting.core.escalation import LATE
 from services.alerting.core.incident import Incident, LevelFrom, Place, Report, code_of
 from services.alerting.core.policy import EMERGENCY_ROLE, Rules
@@ -194,7 +195,8 @@ class Telling:
 
     def warnings(self) -> tuple[str, ...]:
         """What could not be understood in the reports, each once."""
-        found = dict.fromkeys(one_line(warning) for report in self.incident.reports for warning in report.warnings)
+        reports = self.incident.reports
+        found = dict.fromkeys(one_line(said(text, self.words.code)) for report in reports for text in report.warnings)
         return tuple(found)[:12]
 
     # police

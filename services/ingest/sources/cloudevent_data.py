@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from schemas.configuration_sources import CloudeventsSource
 from schemas.events import DATA_TYPES, EMERGENCY_MAILED, HEARTBEAT, PROBE, REPORTED, Data, Event, Heartbeat, event_id
+from schemas.report_warnings import warning
 from services.ingest.problems import Fault, Refusal, pointer
 from services.ingest.report_body import Time
 from services.ingest.reports import report, storable
@@ -113,12 +114,12 @@ def _attributes(envelope: Envelope, sender: Sender, faults: _Faults, warnings: l
         else:
             found[name] = value
         if wrong and sender.lenient:
-            warnings.append(f"the event's {name} {wrong[0]}")
+            warnings.append(warning("event_attribute", field=name, detail=wrong[0]))
         elif wrong:
             faults.add(f"{envelope.place}/{name}", *wrong)
     if envelope.attributes.get(IMPORT_MARK) not in (None, False, "false"):
         if sender.lenient:
-            warnings.append(f"{IMPORT_MARK} left out: only the command line may set it")
+            warnings.append(warning("import_mark", field=IMPORT_MARK))
         else:
             faults.add(f"{envelope.place}/{IMPORT_MARK}", "may only be set by `rufkette import`", "nothing")
     return found
@@ -133,7 +134,7 @@ def _time(envelope: Envelope, sender: Sender, received_at: datetime, faults: _Fa
         at: datetime = _TIME.validate_python(stated)
     except ValidationError:
         if sender.lenient:
-            warnings.append("the event's time is no RFC 3339 time with offset; left out")
+            warnings.append(warning("event_time"))
         else:
             faults.add(envelope.place + "/time", "is no time", "RFC 3339 with offset such as 2026-01-05T09:12:33+01:00")
         return received_at
@@ -161,7 +162,7 @@ def _report(
             faults.add(envelope.place + "/data", "is missing or no object", "a report as for /v1/incidents")
             return None
         # Not an event of ours at all, but from a button: whatever it says, somebody pressed.
-        data, warnings = {}, (*warnings, "the event has no data")
+        data, warnings = {}, (*warnings, warning("no_data"))
     try:
         made = report(data, sender, received_at=received_at, idempotency_key=identity, warnings=warnings)
     except Refusal as refusal:

@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from schemas.report_warnings import warning
 from services.ingest.problems import Refusal, quoted
 
 _KNOWN: Final = re.compile(
@@ -46,7 +47,7 @@ class Decoder:
             if not self._lenient:
                 detail = f"The charset {quoted(name)} is not known. Send UTF-8, or iso-8859-1."
                 raise Refusal(415, detail) from None
-            self.warnings.append(f"the charset {quoted(name)} is not known; it was guessed")
+            self.warnings.append(warning("unknown_charset", value=quoted(name)))
             return
         self._codec = codec
 
@@ -67,7 +68,7 @@ class Decoder:
                 detail = f"The message is not in the charset that it declares (byte {error.start} of a field)."
                 raise Refusal(400, detail) from None
             if not self.warnings:
-                self.warnings.append("the message is not in the charset that it declares; it was guessed")
+                self.warnings.append(warning("wrong_charset"))
             return _guess(raw)
 
 

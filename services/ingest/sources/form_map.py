@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from schemas.configuration_forms import Map, Mapped, Target, plain
+from schemas.report_warnings import warning
 from services.ingest.problems import Fault, pointer, quoted
 from services.ingest.report_body import EXPECTED, LONGEST
 from services.ingest.reports import storable
@@ -176,7 +177,7 @@ def _fitting(applied: Applied, target: Target, mapped: Mapped, text: str, *, len
         return storable(text)
     if target not in ("description", "id") and too_long(target, text):
         applied.rest.append(_line(mapped.field, text))
-        applied.warnings.append(f"{target} was too long and is cut; the description has all of it")
+        applied.warnings.append(warning("too_long", field=target))
         return text[: LONGEST[target]]
     return text
 
@@ -213,6 +214,6 @@ def _describe(applied: Applied, left: list[Posted], *, lenient: bool) -> None:
             break
         kept.append(line)
     if len(kept) < len(applied.rest):
-        applied.warnings.append(f"{len(applied.rest) - len(kept)} fields of the form had no room in the description")
+        applied.warnings.append(warning("no_room", count=len(applied.rest) - len(kept)))
     if kept:
         applied.body["description"] = told + "\n".join(kept)

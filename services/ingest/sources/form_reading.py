@@ -10,6 +10,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 from python_multipart.multipart import parse_options_header
 
+from schemas.report_warnings import warning
 from services.ingest import body
 from services.ingest.problems import Refusal
 from services.ingest.sender import Sender
@@ -24,7 +25,6 @@ _MULTIPART: Final = "multipart/form-data"
 _UNSAID: Final = ("", "text/plain", "application/octet-stream")
 """Types that say nothing about the body, so it is looked at."""
 _KEYS: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
-_UNREADABLE: Final = "the message could not be read; only that it came is known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def read(message: Message, sender: Sender, roots: tuple[str, ...] = ()) -> Submi
     except Refusal:
         if not sender.lenient:
             raise
-        return Submission((), {}, (_UNREADABLE,))
+        return Submission((), {}, (warning("unreadable"),))
 
 
 def _read(message: Message, sender: Sender, roots: tuple[str, ...]) -> Submission:
@@ -129,7 +129,7 @@ def _json(message: Message, charset: str | None, sender: Sender, roots: tuple[st
     fields = [one for value, root in found if value is not None for one in posted(value, root, document)]
     if not any(value is not None for value, _ in found):
         fields = posted(document, "", document)
-    cut = (f"only the first {MOST_FIELDS} fields were looked at",) if len(fields) >= MOST_FIELDS else ()
+    cut = (warning("many_fields", count=MOST_FIELDS),) if len(fields) >= MOST_FIELDS else ()
     return Submission(tuple(fields), document, (*warnings, *decoder.warnings, *cut))
 
 

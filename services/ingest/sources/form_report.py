@@ -8,6 +8,7 @@ from typing import Final
 
 from schemas.configuration_forms import Map
 from schemas.events import Event
+from schemas.report_warnings import warning
 from services.ingest.problems import Fault, Refusal, pointer
 from services.ingest.report_body import LONGEST
 from services.ingest.reports import report
@@ -40,7 +41,7 @@ def judged(only: str | None, submission: Submission) -> tuple[str, ...] | None:
     """None for a message that does not meet the condition; else warnings about it."""
     met = only is None or matches(only, submission.document)
     if met is None:
-        return ("the condition `only` cannot be applied to this message; it was taken as met",)
+        return (warning("condition"),)
     return () if met else None
 
 
@@ -83,7 +84,11 @@ def understand(
     warnings += applied.warnings
     if sender.lenient:
         # A site's unknown name is kept, and `report` says so.
-        warnings += [f"{fault.field} left out: {fault.detail}" for fault in applied.faults if fault.field != "site"]
+        warnings += [
+            warning("left_out", field=fault.field, detail=fault.detail)
+            for fault in applied.faults
+            if fault.field != "site"
+        ]
     key = None if "id" in applied.body else fitting(key)
     try:
         event = report(applied.body, sender, received_at=at, idempotency_key=key, warnings=tuple(warnings))

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from schemas.configuration_forms import Target, Value, plain
 from schemas.events import Category, Mode, PoliceWish
+from schemas.report_warnings import warning
 from services.ingest.report_body import EXPECTED, LONGEST
 from services.ingest.sender import Sites
 
@@ -131,7 +132,7 @@ def _instant(text: str, sites: Sites) -> tuple[str, str | None]:
         local = datetime.combine(date(year, month, day), time(hour, minute, second), ZoneInfo(sites.timezone))
     except ValueError:
         raise Unfit(_TIME_EXPECTED) from None
-    said = None if parts[3] else "occurred_at names a day without a time; its beginning was taken"
+    said = None if parts[3] else warning("day_only")
     return local.isoformat(timespec="seconds"), said
 
 

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 
 from schemas.configuration_sources import HttpButtonSource, Press
 from schemas.events import Event, Mode, PoliceWish, Reported, event_id
+from schemas.report_warnings import warning
 from services.ingest.problems import Fault, Refusal, quoted
 from services.ingest.reports import Findings, storable
 from services.ingest.sender import Sender
@@ -81,7 +82,7 @@ def _press(source: HttpButtonSource, stated: str | None, findings: Findings) -> 
     for name in _PRESSES:
         if stated.casefold() == name:
             return source.presses.get(name, Press())
-    findings.warn(f"press {quoted(stated)} is neither short, long nor double; ignored")
+    findings.warn(warning("press", value=quoted(stated)))
     return Press()
 
 
@@ -90,9 +91,9 @@ def _doubt(stated: str | None, sender: Sender, findings: Findings) -> None:
         fault = Fault("/device", "is not in the register of this source", "a device of the source, in the address")
         raise Refusal(422, "The device is not in the register of this source.", errors=[fault])
     if stated is None:
-        findings.warn("the address names no device, so the place is unknown")
+        findings.warn(warning("no_device"))
     else:
-        findings.warn(f"device_id {quoted(stated)} is not in the register of this source; its place is unknown")
+        findings.warn(warning("unknown_device_placeless", value=quoted(stated)))
 
 
 EMITTER: Final = Emitter(_parse, check_secret, frozenset({"GET", "POST"}))

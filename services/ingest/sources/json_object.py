@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from schemas.report_warnings import warning
 from services.ingest import body
 from services.ingest.problems import Refusal, quoted
 from services.ingest.sender import Sender
@@ -35,4 +36,4 @@ def json_object(message: Message, sender: Sender) -> tuple[Mapping[str, Any], tu
     if not sender.lenient:
         body.refuse_repeated(parsed.repeated)
     repeated = [quoted(key) for key in parsed.repeated[:_MOST_REPEATED]]
-    return parsed.value, tuple(f"{key} stands in the message more than once; the last one counts" for key in repeated)
+    return parsed.value, tuple(warning("repeated_key", value=key) for key in repeated)

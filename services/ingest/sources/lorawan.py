@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from schemas.configuration_sources import FlicSource, LorawanSource, MqttSource, Press
 from schemas.events import Event, Heartbeat, Kind, Mode, PoliceWish, Reported, event_id
+from schemas.report_warnings import warning
 from services.ingest.problems import Fault, Refusal, quoted
 from services.ingest.report_body import Time
 from services.ingest.reports import Findings, plausible, storable
@@ -98,7 +99,7 @@ def moment(stated: object, name: str, now: datetime, findings: Findings) -> date
     try:
         at: datetime | None = _TIME.validate_python(stated)
     except ValidationError:
-        findings.warn(f"{name} is no RFC 3339 time with offset; left out")
+        findings.warn(warning("no_time", field=name))
         return None
     return plausible(at, now, Kind.PANIC, findings)
 
@@ -140,7 +141,7 @@ def said(frame: Frame, meaning: Meaning, charge: float | None, sender: Sender, *
     if meaning.press is None:
         if not sender.lenient:
             return [Ignored("not decoded")]
-        frame.findings.warn("not decoded: what the device sent is not known to be a press, nor to be anything else")
+        frame.findings.warn(warning("not_decoded"))
     data = _reported(source.kind, frame, _means(source, meaning))
     made: list[Made] = [Event(id=identity, source=sender.name, time=received_at, data=data)]
     if charge is not None and known is not None and not frame.simulated:
@@ -196,6 +197,6 @@ def _doubt(frame: Frame, sender: Sender) -> None:
         raise Refusal(422, "The device is not in the register of this source.", errors=[fault])
     stated = next(iter(frame.device.stated), None)
     if stated is None:
-        frame.findings.warn(f"{pointer[1:].replace('/', '.')} is missing, so the place is unknown")
+        frame.findings.warn(warning("no_device_field", field=pointer[1:].replace("/", ".")))
     else:
-        frame.findings.warn(f"device_id {quoted(stated)} is not in the register of this source; its place is unknown")
+        frame.findings.warn(warning("unknown_device_placeless", value=quoted(stated)))

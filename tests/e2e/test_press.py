@@ -7,6 +7,7 @@ import httpx
 
 from schemas import topics
 from schemas.lifecycle import Change
+from schemas.report_warnings import said
 from tests.support.chain import Chain
 from tests.support.database import rows
 from tests.support.mails import first_line, link_in, look, mails_about, press_button, recipients, to, wait_for_mails
@@ -203,7 +204,7 @@ async def test_an_unknown_site_and_an_unknown_device_raise_the_alarm_all_the_sam
         assert recipients(mails) == ["zentrale@example.org"]
         assert "Ort unbekannt" in mails[0].subject
         for warning in warnings:
-            assert warning.splitlines()[0] in mails[0].text()
+            assert said(warning, "de").splitlines()[0] in mails[0].text()
 
 
 async def test_each_site_in_its_language(office: Chain) -> None:

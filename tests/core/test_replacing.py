@@ -18,7 +18,7 @@ def test_it_gives_what_the_standard_one_gives() -> None:
 
 
 def test_an_unknown_field_is_refused() -> None:
-    with pytest.raises(KeyError):
+    with pytest.raises(TypeError):
         replace(Desk().press(), statuss=Status.CLOSED)  # type: ignore[call-arg]
 
 

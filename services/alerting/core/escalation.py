@@ -19,13 +19,13 @@ REMIND_BEFORE = timedelta(minutes=5)
 DEFAULT_ACKNOWLEDGED_FOR = timedelta(minutes=30)
 
 
-_UNSAID: Final = {name: field.default for name, field in Lifecycle.model_fields.items() if not field.is_required()}
+_NOTHING: Final = Lifecycle(incident_id="", event_ids=(), source="", revision=0)
 
 
 def relay(incident: Incident, change: Change, *, event_ids: tuple[str, ...] | None = None, **what: Any) -> Relay:
     """A lifecycle event about the incident as it is now; imported history is never announced as news."""
     # Every value comes from a checked incident; checking it again would be a third of the cost of a decision.
-    known: dict[str, Any] = _UNSAID | {
+    known: dict[str, Any] = {
         "incident_id": incident.id,
         "event_ids": incident.event_ids if event_ids is None else event_ids,
         "source": incident.source,
@@ -35,7 +35,7 @@ def relay(incident: Incident, change: Change, *, event_ids: tuple[str, ...] | No
         "revision": incident.revision,
         "notified": incident.notified,
     }
-    return Relay(change, Lifecycle.model_construct(None, **(known | what)))
+    return Relay(change, _NOTHING.model_copy(update=known | what))
 
 
 def start(incident: Incident, now: datetime, rules: Rules) -> Changed:

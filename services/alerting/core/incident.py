@@ -191,7 +191,7 @@ class Joining:
     into: Target
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, because `replacing` copies all fields at once
 class Incident:
     """The state; changed only by `decide`. All instants are aware and in UTC.
 

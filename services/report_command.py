@@ -1,7 +1,6 @@
 """What `rufkette report` does: figures from the database, in the format asked for, frozen or compared."""
 
 import asyncio
-import gc
 import json
 from dataclasses import dataclass
 from datetime import date
@@ -62,8 +61,6 @@ def run(wish: Wish, settings: ReportSettings) -> str:
         raise ReportFailed(f"--as-of {wish.as_of}: write a date such as 2026-12-31", usage=True) from None
     if as_of is not None and as_of.year > LAST_YEAR:
         raise ReportFailed(f"--as-of: write a date until {LAST_YEAR}", usage=True)
-    # The command reads once and ends: looking for garbage among 100,000 incidents would be a third of its time.
-    gc.disable()
     frozen = _frozen(wish.compare, wish.year)
     report, organisation, site_names = _read(settings, wish.year, as_of)
     _freeze(report, wish.freeze)

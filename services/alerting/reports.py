@@ -1,7 +1,6 @@
 """The yearly report from the database: one query, counted by the core."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -75,17 +74,21 @@ async def _rows(connection: AsyncConnection, year: int) -> Sequence[sa.Row[Any]]
 
 
 def _case(row: sa.Row[Any]) -> Case:
-    values: list[Any] = list(row)
-    about, ended = values[:7], values[12:]
-    opened_at, reported, called, handed_over, on = values[7:12]
+    values: tuple[Any, ...] = tuple(row)
+    id_, site, source, imported, mode, level, category, opened_at, reported, called, handed_over, on, *ended = values
     reports = _instants(reported) if reported else (opened_at,)
     calls = _instants(called) if called else ()
-    hand_overs = tuple(zip(_instants(handed_over), map(date.fromisoformat, json.loads(on)), strict=True)) if on else ()
-    return Case._make((*about, reports, calls, hand_overs, *ended))
+    hand_overs = tuple(zip(_instants(handed_over), map(date.fromisoformat, _texts(on)), strict=True)) if on else ()
+    return Case(id_, site, source, imported, mode, level, category, reports, calls, hand_overs, *ended)
 
 
 def _instants(text: str) -> tuple[datetime, ...]:
-    return tuple(map(datetime.fromisoformat, json.loads(text)))
+    return tuple(map(datetime.fromisoformat, _texts(text)))
+
+
+def _texts(array: str) -> list[str]:
+    """The elements of a JSON array of times or dates as PostgreSQL prints it: a parser takes five times as long."""
+    return array[2:-2].split('", "')
 
 
 @asynccontextmanager

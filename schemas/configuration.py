@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from schemas.configuration_sources import Source, normalise_device_id
-from schemas.configuration_values import Address, Duration, Level, Line, Model, Zone
+from schemas.configuration_values import Address, Duration, Level, Line, Model, Sha256, Zone
 from schemas.events import Category, Kind, Mode, PoliceWish
 
 
@@ -102,6 +102,7 @@ class Organisation(Model):
     holidays: str | None = None
     emergency: Annotated[tuple[Address, ...], Field(min_length=1)]
     maintenance: Maintenance = Maintenance()
+    operator_key_sha256: Sha256 | None = None
 
 
 class When(Model):

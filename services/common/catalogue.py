@@ -90,6 +90,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "probe.returned": Entry("info", ("after_s",), "Probes come back again."),
     "probe.unmailable": Entry("error", ("stage", "code"), "A probe came as far as the mail server, which would take no mail for the first emergency contact."),
     "lifesign.unheard": Entry("warning", ("code",), "The chain works, but the address of `LIFESIGN_URL` did not answer with success."),
+    "source.limited": Entry("warning", (), "A source sends more than it may (never about presses): 429; said every half minute."),
     "mqtt.connected": Entry("info", ("topics",), "The source's MQTT broker took the subscriptions."),
     "mqtt.unreachable": Entry("error", ("error",), "The source's MQTT broker is away or refuses us; tried again without end, said every half minute."),
     "mqtt.failed": Entry("error", (), "A bug: a message of the source's broker was not understood and is lost; the next ones go on."),

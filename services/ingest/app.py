@@ -22,14 +22,17 @@ from services.common.configuration_file import ConfigurationError, load
 from services.common.reload import Reloading, counts, hold_sighup
 from services.common.settings import IngestSettings
 from services.ingest import docs, openapi
+from services.ingest.activity import Activity
 from services.ingest.callbacks.answering import Callbacks
 from services.ingest.callbacks.request import called
 from services.ingest.follower import Follower
 from services.ingest.http import Routes
+from services.ingest.intake import Intake
 from services.ingest.journal import Journal
 from services.ingest.kafka_writer import KafkaWriter
 from services.ingest.ledger import Ledger
 from services.ingest.lifesign import Lifesign
+from services.ingest.limits import Limits
 from services.ingest.loops import Crashes
 from services.ingest.middleware import RequestLog
 from services.ingest.plain_route import PlainRoute
@@ -63,12 +66,15 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
     follower.on_probed = lifesign.returned
     watch = Watch(settings, configuration, ledger, publish=publisher.publish, caught_up=follower.caught_up)
     known_at_start = senders(configuration, settings.config)
-    routes = Routes(known_at_start, publisher, statuses)
-    subscriptions = Subscriptions(known_at_start, routes.receive)
+    activity = Activity()
+    intake = Intake(publisher, statuses, activity, Limits())
+    routes = Routes(publisher, statuses, intake, activity)
+    routes.take(known_at_start, configuration.organisation.operator_key_sha256)
+    subscriptions = Subscriptions(known_at_start, intake.receive)
 
     def take(reloaded: Configuration) -> None:
         known, answering = senders(reloaded, settings.config), called(reloaded, settings.config)
-        routes.take(known)
+        routes.take(known, reloaded.organisation.operator_key_sha256)
         subscriptions.take(known)
         callbacks.take(answering)
         watch.take(reloaded)
@@ -123,18 +129,18 @@ def _add_routes(app: FastAPI, routes: Routes) -> None:
     app.add_api_route(
         "/v1/incidents", routes.post_incident, methods=["POST"], status_code=202, operation_id="report",
         summary="Report an incident or a press", response_model=openapi.Accepted, openapi_extra=openapi.incident(),
-        responses=problems(400, 401, 403, 408, 413, 415, 422, 503),
+        responses=problems(400, 401, 403, 408, 413, 415, 422, 429, 503),
     )  # fmt: skip
     app.add_api_route(
         "/v1/events", routes.post_events, methods=["POST"], status_code=202, operation_id="events",
         summary="CloudEvents 1.0: structured, binary or a batch", openapi_extra=openapi.events(),
         response_model=openapi.Accepted | list[openapi.Accepted],
-        responses=problems(400, 401, 403, 408, 413, 415, 422, 503),
+        responses=problems(400, 401, 403, 408, 413, 415, 422, 429, 503),
     )  # fmt: skip
     app.add_api_route(
         "/v1/hooks/{source}", routes.hook, methods=["POST"], status_code=202, summary="A third party's webhook",
-        operation_id="hook", response_model=openapi.Accepted, openapi_extra=openapi.hook(),
-        responses=problems(400, 401, 403, 404, 408, 413, 415, 422, 503),
+        operation_id="hook", response_model=openapi.Accepted | openapi.NoReport, openapi_extra=openapi.hook(),
+        responses=problems(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
     )  # fmt: skip
     for path, methods in (("/v1/hooks/{source}", ["GET"]), ("/v1/hooks/{source}/{rest:path}", ["GET", "POST"])):
         app.add_api_route(path, routes.hook, methods=methods, include_in_schema=False, response_model=None)
@@ -142,6 +148,10 @@ def _add_routes(app: FastAPI, routes: Routes) -> None:
         "/v1/events/{event_id}", routes.get_event, methods=["GET"], summary="What became of an event",
         operation_id="event", response_model=openapi.EventStatus, openapi_extra=openapi.event(),
         responses=problems(401, 404),
+    )  # fmt: skip
+    app.add_api_route(
+        "/v1/sources", routes.get_sources, methods=["GET"], summary="What each source and device did, for operators",
+        operation_id="sources", response_model=openapi.Sources, openapi_extra=openapi.keyed(), responses=problems(401),
     )  # fmt: skip
     for path, handler, summary in (
         ("/healthz", routes.healthz, "Whether the process runs"),

@@ -14,10 +14,12 @@ _CHALLENGE: Final = 'Bearer realm="rufkette"'
 
 
 class Keyring:
-    """The keys of all sources, compared in constant time and always against every source."""
+    """The keys of all sources and of operators, compared in constant time and always against every source."""
 
-    def __init__(self, sources: Mapping[str, Source]) -> None:
+    def __init__(self, sources: Mapping[str, Source], operator: str | None = None) -> None:
+        self._names = tuple(sources)
         self._digests = [(name, bytes.fromhex(source.key)) for name, source in sources.items() if source.key]
+        self._operator = bytes.fromhex(operator) if operator else None
 
     def holders(self, header: bytes | None) -> tuple[str, ...]:
         """The sources that the key in an `Authorization` header belongs to; usually exactly one.
@@ -25,12 +27,7 @@ class Keyring:
         Raises:
             Refusal: 401 when there is no key, or one that nobody has.
         """
-        if header is None:
-            raise _unauthorised("The request has no key. Send the header Authorization: Bearer KEY.")
-        scheme, _, key = header.strip().partition(b" ")
-        if scheme.lower() != b"bearer" or not key.strip():
-            raise _unauthorised("The Authorization header is malformed. Send Authorization: Bearer KEY.")
-        digest = hashlib.sha256(key.strip()).digest()
+        digest = _digest(header)
         found = tuple([name for name, known in self._digests if hmac.compare_digest(digest, known)])
         if not found:
             raise _unauthorised(
@@ -39,6 +36,25 @@ class Keyring:
                 ' error="invalid_token"',
             )
         return found
+
+    def sees(self, header: bytes | None) -> tuple[str, ...]:
+        """The sources that the holder of a key may look at: an operator all, a source itself.
+
+        Raises:
+            Refusal: 401 when there is no key, or one that nobody has.
+        """
+        if self._operator is not None and hmac.compare_digest(_digest(header), self._operator):
+            return self._names
+        return self.holders(header)
+
+
+def _digest(header: bytes | None) -> bytes:
+    if header is None:
+        raise _unauthorised("The request has no key. Send the header Authorization: Bearer KEY.")
+    scheme, _, key = header.strip().partition(b" ")
+    if scheme.lower() != b"bearer" or not key.strip():
+        raise _unauthorised("The Authorization header is malformed. Send Authorization: Bearer KEY.")
+    return hashlib.sha256(key.strip()).digest()
 
 
 def as_bearer(header: bytes | None, in_url: str | None = None) -> bytes | None:

@@ -21,14 +21,14 @@ td, th { text-align: left; vertical-align: top; padding: .2rem 1rem .2rem 0 } h2
 {% for path, operations in doc.paths.items() %}{% for method, operation in operations.items() %}
 <h2 id="{{ operation.operationId }}"><code>{{ method | upper }} {{ path }}</code></h2>
 <p>{{ operation.summary }}</p>
-{% for media in (operation.requestBody.content.values() if operation.requestBody else []) %}
+{% for kind, media in (operation.requestBody.content.items() if operation.requestBody else []) %}
 {% if media.examples %}
 <table><tr><th>field<th>expected<th>meaning</tr>
 {% for name, field in report.properties.items() %}
 <tr><td><code>{{ name }}</code><td>{{ expected[name] }}<td>{{ field.description }}</tr>
 {% endfor %}</table>
 {% for example in media.examples.values() %}
-<p>{{ example.summary }}:</p><pre>curl -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\
+<p>{{ example.summary }}:</p><pre>curl -H "Authorization: Bearer $KEY" -H "Content-Type: {{ kind }}" \\
   --data '{{ example.json }}' "$INGEST{{ path }}"</pre>
 {% endfor %}{% endif %}{% endfor %}
 <table>{% for status, answer in operation.responses.items() %}

@@ -1,47 +1,42 @@
 """The HTTP routes. The way of a press: authenticate, read, parse, publish, answer – nothing else."""
 
-import asyncio
-import contextlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
 
-import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from schemas.configuration_sources import CloudeventsSource, FormSource, NativeSource, Source
-from schemas.events import Event, Heartbeat, Reported
 from services.ingest import body, form_page
+from services.ingest.activity import Activity
 from services.ingest.auth import Keyring, as_bearer
-from services.ingest.metrics import REPORTS
+from services.ingest.intake import Intake
 from services.ingest.middleware import SOURCE
-from services.ingest.problems import SLUGS, Refusal, quoted
-from services.ingest.publisher import Publisher, Unpublished
-from services.ingest.report_body import EXPECTED
+from services.ingest.problems import Refusal, quoted
+from services.ingest.publisher import Publisher
 from services.ingest.sender import Sender
-from services.ingest.sources.cloudevents import receive
 from services.ingest.sources.registry import EMITTERS
-from services.ingest.sources.shape import Ignored, Made, Message
+from services.ingest.sources.shape import Message
 from services.ingest.status import Statuses
-
-log = structlog.get_logger()
 
 
 class Routes:
     """The handlers and what they need."""
 
-    def __init__(self, senders: Mapping[str, Sender], publisher: Publisher, statuses: Statuses) -> None:
-        self.take(senders)
+    def __init__(self, publisher: Publisher, statuses: Statuses, intake: Intake, activity: Activity) -> None:
+        self._senders: Mapping[str, Sender] = {}
+        self._keys = Keyring({})
         self._publisher = publisher
         self._statuses = statuses
+        self._intake = intake
+        self._activity = activity
 
-    def take(self, senders: Mapping[str, Sender]) -> None:
+    def take(self, senders: Mapping[str, Sender], operator_key: str | None) -> None:
         """Know these sources from the next request on; requests in hand keep the sender that they have."""
         self._senders = senders
-        self._keys = Keyring({name: sender.source for name, sender in senders.items()})
+        self._keys = Keyring({name: sender.source for name, sender in senders.items()}, operator_key)
 
     async def post_incident(self, request: Request) -> Response:
         """One report as the body of `/v1/incidents`."""
@@ -60,16 +55,9 @@ class Routes:
         name = next((n for n in holders if isinstance(self._senders[n].source, CloudeventsSource)), holders[0])
         request.scope[SOURCE] = name
         sender = self._senders[name]
-        try:
-            received = receive(await _message(request), sender)
-        except Refusal as refusal:
-            _refused(sender, refusal)
-            raise
-        events = [event for event in received.events if isinstance(event, Event)]
-        answers = await self._accept_all(events, sender, started)
-        if received.batched:
-            return JSONResponse(answers, status_code=202)
-        return JSONResponse(answers[0], status_code=202, headers={"Location": answers[0]["status_url"]})
+        said = await self._intake.receive_events(await self._read(request, sender), sender, started)
+        headers = {"Location": said["status_url"]} if isinstance(said, dict) else None
+        return JSONResponse(said, status_code=202, headers=headers)
 
     async def hook(self, request: Request) -> Response:
         """A third party's message as it sends it."""
@@ -79,10 +67,8 @@ class Routes:
             raise Refusal(404, f"There is no source {quoted(name)} in the configuration.")
         methods = EMITTERS[sender.source.type].methods
         if not methods:
-            raise Refusal(405, f"Ingest itself fetches the messages of {quoted(name)}; nothing can be posted to it.")
+            raise Refusal(404, f"The source {quoted(name)} sends over MQTT, not over HTTP.")
         if request.method not in methods:
-            if not methods:
-                raise Refusal(404, f"The source {quoted(name)} sends over MQTT, not over HTTP.")
             allowed = ", ".join(sorted(methods))
             raise Refusal(405, f"This source sends with {allowed}, not {request.method}.", headers={"Allow": allowed})
         if sender.source.key is not None and name not in self._keys.holders(_shown_key(request, sender.source)):
@@ -93,6 +79,11 @@ class Routes:
         if by_a_person and form_page.wanted(request.headers.get("accept")):
             return await form_page.shown(self._take(request, sender), sender.sites.language)
         return await self._take(request, sender)
+
+    async def get_sources(self, request: Request) -> Response:
+        """What each source did since this process started: to an operator all, to a source's key its own."""
+        names = self._keys.sees(_header(request, b"authorization"))
+        return JSONResponse(self._activity.shown({name: self._senders[name] for name in names}))
 
     async def get_event(self, request: Request) -> Response:
         """What became of an event, for the source that sent it."""
@@ -122,92 +113,18 @@ class Routes:
         """Figures in Prometheus' text format."""
         return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
+    async def _read(self, request: Request, sender: Sender) -> Message:
+        try:
+            return await _message(request)
+        except Refusal as refusal:
+            self._intake.refused(sender, refusal)
+            raise
+
     async def _take(self, request: Request, sender: Sender) -> Response:
         started = time.perf_counter()
-        try:
-            message = await _message(request)
-        except Refusal as refusal:
-            _refused(sender, refusal)
-            raise
-        said = await self.receive(message, sender, started)
+        said = await self._intake.receive(await self._read(request, sender), sender, started)
         headers = {"Location": said["status_url"]} if "status_url" in said else None
         return JSONResponse(said, status_code=EMITTERS[sender.source.type].status, headers=headers)
-
-    async def receive(self, message: Message, sender: Sender, started: float | None = None) -> dict[str, Any]:
-        """Take one message in, however it came; returns what its sender is told.
-
-        Raises:
-            Refusal: it cannot be taken; 503 when it is not safe anywhere.
-        """
-        started = time.perf_counter() if started is None else started
-        emitter = EMITTERS[sender.source.type]
-        try:
-            if emitter.verify is not None:
-                emitter.verify(message, sender)
-            principal, *others = emitter.parse(message, sender)
-        except Refusal as refusal:
-            _refused(sender, refusal)
-            raise
-        if isinstance(principal, Ignored):
-            REPORTS.labels(sender.name, sender.source.kind, "", "ignored").inc()
-            log.info("report.ignored", source=sender.name, reason=principal.reason)
-            answer: dict[str, Any] = {"status": "ignored", "reason": principal.reason, "warnings": []}
-        else:
-            answer = await self._accept(principal, sender, started)
-        await self._publish_besides(others, sender)
-        return answer
-
-    async def _publish_besides(self, others: Sequence[Made], sender: Sender) -> None:
-        """What a press's message brought along, such as its battery: the answer is about the press alone."""
-        for other in others:
-            if isinstance(other, Event):
-                with contextlib.suppress(Refusal):
-                    await self._accept(other, sender, time.perf_counter())
-
-    async def _accept_all(self, events: Sequence[Event], sender: Sender, started: float) -> list[dict[str, Any]]:
-        """Side by side, but one after the other where they are about one incident."""
-        answers: list[dict[str, Any]] = [{}] * len(events)
-        by_incident: dict[str, list[int]] = {}
-        for number, event in enumerate(events):
-            by_incident.setdefault(event.subject or event.id, []).append(number)
-
-        async def in_order(numbers: Sequence[int]) -> None:
-            for number in numbers:
-                answers[number] = await self._accept(events[number], sender, started)
-
-        await asyncio.gather(*(in_order(numbers) for numbers in by_incident.values()))
-        return answers
-
-    async def _accept(self, event: Event, sender: Sender, started: float) -> dict[str, Any]:
-        """Publish the event; returns what the sender is told.
-
-        Raises:
-            Refusal: 503 when it is not safe anywhere.
-        """
-        data = event.data
-        mode = data.mode if isinstance(data, Reported) else ""
-        try:
-            status = await self._publisher.publish(event)
-        except Unpublished as unpublished:
-            REPORTS.labels(sender.name, sender.source.kind, mode, "unpublished").inc()
-            refusal = Refusal(
-                503, f"The event could not be stored: {unpublished}. Send it again, with the same id.",
-                headers={"Retry-After": "2"},
-            )  # fmt: skip
-            _say_refused(sender, refusal, event.id)
-            raise refusal from unpublished
-        other = "heartbeat" if isinstance(data, Heartbeat) else "follow_up"
-        outcome = status if isinstance(data, Reported) else other
-        REPORTS.labels(sender.name, sender.source.kind, mode, outcome).inc()
-        self._statuses.accept(event.id, sender.name, time.time())
-        warnings = list(data.warnings) if isinstance(data, Reported) else []
-        log.info(
-            "report.accepted",
-            event_id=event.id, source=sender.name, site=data.site, status=status, warnings=len(warnings),
-            duration_ms=round((time.perf_counter() - started) * 1000, 2),
-        )  # fmt: skip
-        url = f"/v1/events/{event.id}"
-        return {"event_id": event.id, "status": status, "status_url": url, "warnings": warnings}
 
 
 def _header(request: Request, name: bytes) -> bytes | None:
@@ -243,18 +160,3 @@ def _first(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     for name, value in pairs:
         found.setdefault(name, value)
     return found
-
-
-def _refused(sender: Sender, refusal: Refusal) -> None:
-    REPORTS.labels(sender.name, sender.source.kind, "", "refused").inc()
-    _say_refused(sender, refusal, None)
-
-
-def _say_refused(sender: Sender, refusal: Refusal, event_id: str | None) -> None:
-    # An unknown field's name is what a sender wrote, so it stays out of the log.
-    fields = sorted({fault.field if fault.field in EXPECTED else "unknown" for fault in refusal.errors})
-    log.warning(
-        "report.refused",
-        source=sender.name, status=refusal.status, problem=SLUGS[refusal.status], fields=fields,
-        **({"event_id": event_id} if event_id else {}),
-    )  # fmt: skip

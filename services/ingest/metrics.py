@@ -7,7 +7,7 @@ REPORTS = Counter(
     "Messages of senders by what became of them.",
     ["source", "kind", "mode", "outcome"],
 )
-"""outcome: accepted, follow_up, queued, heartbeat, ignored, refused, unpublished."""
+"""outcome: accepted, follow_up, queued, heartbeat, ignored, refused, limited, unpublished."""
 REQUESTS = Counter("rufkette_ingest_requests_total", "HTTP requests.", ["method", "route", "status"])
 PUBLISHING = Histogram(
     "rufkette_ingest_publish_seconds",

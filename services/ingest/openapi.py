@@ -1,6 +1,7 @@
 """What /openapi.json says beyond the routes themselves: bodies, examples, answers and problems."""
 
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
@@ -21,12 +22,17 @@ class Accepted(BaseModel):
     """The event is safe."""
 
     event_id: str = Field(description="The same for the same `id` of the same source.")
-    status: str = Field(
-        description="`accepted`, or `queued` while Kafka is away; "
-        "`ignored` for a hook's message that is no report (with `reason`)."
-    )
+    status: str = Field(description="`accepted`, or `queued` while Kafka is away.")
     status_url: str = Field(description="Where to ask what became of it.")
     warnings: list[str] = Field(description="What was left out or doubted; also shown in the mail.")
+
+
+class NoReport(BaseModel):
+    """A hook's message that is no report, and why."""
+
+    status: Literal["ignored"]
+    reason: str
+    warnings: list[str]
 
 
 class EventStatus(BaseModel):
@@ -35,6 +41,43 @@ class EventStatus(BaseModel):
     event_id: str
     status: Status
     incident_id: str | None = None
+
+
+class SourceDevice(BaseModel):
+    """A device of the register, since `since`; null: nothing came."""
+
+    last_seen_at: datetime | None
+    last_press_at: datetime | None
+    last_test_at: datetime | None = Field(description="The last press marked as an exercise.")
+    battery: float | None = Field(description="From 0 to 1, as last reported.")
+
+
+class SourceError(BaseModel):
+    """The last message that was refused."""
+
+    at: datetime
+    problem: str = Field(description="The name of the problem, as under Problems.")
+
+
+class SourceActivity(BaseModel):
+    """One source, since `since`."""
+
+    type: str
+    kind: str
+    last_seen_at: datetime | None
+    last_error: SourceError | None
+    messages: dict[str, int] = Field(description="By what became of them, as in /metrics.")
+    messages_last_5_minutes: int
+    messages_last_hour: int
+    from_unknown_devices: int = Field(description="Presses and signs of life of devices that the register lacks.")
+    devices: dict[str, SourceDevice]
+
+
+class Sources(BaseModel):
+    """What this process saw of each source."""
+
+    since: datetime = Field(description="When this process started.")
+    sources: dict[str, SourceActivity]
 
 
 class WrongField(BaseModel):
@@ -64,6 +107,8 @@ _PROBLEMS: Final = {
     413: "The body is larger than 64 KiB.",
     415: "The body is not JSON; of a form: neither JSON, urlencoded nor multipart.",
     422: "Some fields do not fit; each is listed. Never for a press.",
+    429: "The source sends more than 100 messages a second (2,000 at once). Send it again after `Retry-After` seconds. "
+    "Never for a press.",
     503: "Neither Kafka nor the journal could take it. Send it again after `Retry-After` seconds, with the same `id`.",
 }
 _SCHEMA_REF: Final = "#/components/schemas/Problem"
@@ -134,6 +179,11 @@ def hook() -> dict[str, Any]:
         "parameters": [name, what],
         "security": _security(),
     }
+
+
+def keyed() -> dict[str, Any]:
+    """An operation that needs a key and nothing else."""
+    return {"security": _security()}
 
 
 def event() -> dict[str, Any]:

@@ -19,6 +19,7 @@ SLUGS: Final[dict[int, str]] = {
     413: "too-large",
     415: "media-type",
     422: "invalid",
+    429: "too-many",
     500: "internal",
     503: "unavailable",
 }

@@ -114,13 +114,32 @@ class Subscriptions:
         raw = payload if isinstance(payload, bytes) else str(payload or "").encode()
         taken = Message(raw, datetime.now(UTC), method="MQTT", rest=message.topic.value)
         try:
-            await self._receive(taken, self._senders[name])
-        except Refusal as refusal:
-            if refusal.status == 503:
-                raise  # not acknowledged: the broker sends it again when we connect anew
+            await self._offer(taken, self._senders[name])
+        except Refusal:
+            raise
         except Exception:
             # Unacknowledged it would come again after each restart, and end every one of them.
             log.exception("mqtt.failed", source=name)
+
+    async def _offer(self, message: Message, sender: Sender) -> None:
+        """Hand a message over, slowly if its source sends more than it may: the broker keeps the rest meanwhile.
+
+        Raises:
+            Refusal: 503. Not acknowledged, the broker sends it again when we connect anew.
+        """
+        while True:
+            try:
+                await self._receive(message, sender)
+            except Refusal as refusal:
+                if refusal.status == 503:
+                    raise
+                # What is limited of buttons is no press, but one may stand behind it: so nothing is waited for.
+                if refusal.status != 429 or sender.lenient:
+                    return
+                wait = float(refusal.headers["Retry-After"])
+            else:
+                return
+            await asyncio.sleep(wait)
 
 
 def _say_unreachable(name: str, error: BaseException, said_at: float) -> float:

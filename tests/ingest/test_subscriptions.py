@@ -10,6 +10,7 @@ import pytest
 
 from schemas.events import Event, Reported
 from services.common.configuration_file import load
+from services.ingest.problems import Refusal
 from services.ingest.sender import Sender, senders
 from services.ingest.sources.shape import Message
 from services.ingest.subscriptions import Subscriptions
@@ -32,16 +33,20 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     broker.stop()
 
 
-@pytest.fixture
-def configuration(tmp_path: Path, broker: Broker) -> Path:
+def configured(tmp_path: Path, broker: Broker, kind: str = "panic") -> Path:
     def add(content: dict[str, Any]) -> None:
         content["sources"]["zigbee"] = {
-            "type": "mqtt", "kind": "panic", "url": f"mqtt://127.0.0.1:{broker.port}",
+            "type": "mqtt", "kind": kind, "url": f"mqtt://127.0.0.1:{broker.port}",
             "topics": [{"filter": "zigbee2mqtt/+", "preset": "zigbee2mqtt"}],
             "devices": {f"btn-{n}": {"site": "bernburg", "location": f"Zimmer {n}"} for n in range(10)},
         }  # fmt: skip
 
     return write_configuration(tmp_path / "config.yaml", add)
+
+
+@pytest.fixture
+def configuration(tmp_path: Path, broker: Broker) -> Path:
+    return configured(tmp_path, broker)
 
 
 async def send(broker: Broker, number: int, action: str = "single", *, retain: bool = False) -> None:
@@ -92,6 +97,40 @@ async def test_a_message_that_meets_a_bug_holds_up_no_other(broker: Broker, conf
     await eventually(lambda: arrived(3), bool)
     await subscriptions.stop()
     assert "zigbee2mqtt/btn-1" not in taken
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("form", [1, 1, 2]), ("panic", [1, 2])])
+async def test_over_the_limit_the_broker_keeps_what_is_no_press(
+    broker: Broker, tmp_path: Path, kind: str, expected: list[int]
+) -> None:
+    """Of a source of presses nothing is waited for: one may stand behind it."""
+    subscribed, offered = False, list[int]()
+
+    async def receive(message: Message, _: Sender) -> None:
+        nonlocal subscribed
+        number = int(message.rest[-1])
+        subscribed = subscribed or number == 0
+        if number:
+            offered.append(number)
+        if offered == [1]:
+            raise Refusal(429, "too much", headers={"Retry-After": "1"})
+
+    subscriptions = Subscriptions(senders(load(configured(tmp_path, broker, kind))), receive)
+    subscriptions.start()
+
+    async def stands() -> bool:
+        await send(broker, 0)
+        return subscribed
+
+    async def seen() -> list[int]:
+        return offered
+
+    await eventually(stands, bool)
+    await send(broker, 1)
+    await send(broker, 2)
+    await eventually(seen, lambda found: 2 in found)
+    await subscriptions.stop()
+    assert offered == expected
 
 
 async def test_what_came_while_ingest_was_away_comes_when_it_is_back(

@@ -16,7 +16,7 @@ from typing import Final
 
 import structlog
 
-from services.common.loops import Pulses
+from services.common.loops import Pulses, beat
 
 log = structlog.get_logger()
 
@@ -62,6 +62,7 @@ class Watchdog:
         watcher.start()
         try:
             while True:
+                beat()
                 self._tick = time.monotonic()
                 # Prints where every thread stands to stderr – places in the code, no values – and exits.
                 faulthandler.dump_traceback_later(self._last_resort, exit=True, file=2)

@@ -37,6 +37,8 @@ async def kill_at(victim: str, office: Chain, gateway: Gateway, moments: list[in
 async def test_no_press_is_lost_or_doubled(office: Chain, victim: str, seed: int) -> None:
     chance = random.Random(f"{victim} {seed}")  # noqa: S311 – to fall at other moments, and at the same ones again
     await rows(office.database_url, "truncate incidents, outbox, inputs, held cascade")
+    # Three restarts of the only one, on a busy machine, can take longer than the watch waits.
+    office.may_be_unheard = victim == "alerting"
     gateway = Gateway(office)
     moments = sorted(chance.sample(range(1, PRESSES * 3 // 4), KILLS))
     pressed, _ = await asyncio.gather(

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
+from schemas.configuration_mqtt import Broker
 from schemas.configuration_values import Line, Model
+from schemas.mqtt_topics import payload_template, topic_template
 
 Told = Literal["alerted", "acknowledged", "closed"]
 """What a button can be told; the words of `GET /v1/events/{event_id}`."""
@@ -63,6 +65,8 @@ Base = Annotated[str, AfterValidator(_base)]
 Port = Annotated[int, AfterValidator(_port), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 223})]
 Payload = Annotated[str, AfterValidator(_payload), WithJsonSchema({"type": "string", "pattern": r"^[0-9A-Fa-f\s]+$"})]
 NetworkId = Annotated[str, AfterValidator(_network_id)]
+TopicTemplate = Annotated[str, AfterValidator(topic_template)]
+PayloadTemplate = Annotated[str, BeforeValidator(payload_template)]
 
 
 class HttpCallback(Model):
@@ -76,11 +80,21 @@ class HttpCallback(Model):
         """The setting that names the file with its secret, and the file."""
         return "secret_file", self.secret_file
 
+    @property
+    def worded(self) -> frozenset[str] | None:
+        """For which changes something to say is written; None: it says all by itself."""
+        return None
+
 
 class _Downlink(Model):
     url: Base
     f_port: Port
     payloads: dict[Told, Payload]
+
+    @property
+    def worded(self) -> frozenset[str] | None:
+        """As for `HttpCallback`."""
+        return frozenset(self.payloads)
 
 
 class TtnCallback(_Downlink):
@@ -111,8 +125,47 @@ class ChirpstackCallback(_Downlink):
         return "token_file", self.token_file
 
 
-Target = HttpCallback | TtnCallback | ChirpstackCallback
-_TARGETS: Final = ("http", "ttn", "chirpstack")
+class MqttMessage(Model):
+    """What is published: templates, see schemas/mqtt_topics.py."""
+
+    topic: TopicTemplate
+    payload: PayloadTemplate
+
+
+class MqttCallback(Model):
+    """A message to a broker, with QoS 1 and not retained.
+
+    The broker is that of the source itself, or of the source of type `mqtt` that `broker` names, or the one at `url`.
+    `ids`: what `{device}` stands for, by a button's id here, where that is not the id.
+    """
+
+    broker: Line | None = None
+    url: Broker | None = None
+    password_file: Path | None = None
+    messages: dict[Told, MqttMessage]
+    ids: dict[str, Line] = {}
+
+    @property
+    def secret(self) -> tuple[str, Path] | None:
+        """As for `HttpCallback`; None where the broker asks for none, or that of a source is used."""
+        return ("password_file", self.password_file) if self.password_file else None
+
+    @property
+    def worded(self) -> frozenset[str] | None:
+        """As for `HttpCallback`."""
+        return frozenset(self.messages)
+
+    @model_validator(mode="after")
+    def _one_broker(self) -> "MqttCallback":
+        if self.broker is not None and self.url is not None:
+            raise ValueError("has broker and url; write the name of a source of type mqtt, or an address of its own")
+        if self.password_file is not None and self.url is None:
+            raise ValueError("has a password_file without a url; write both, or neither: a source has its own")
+        return self
+
+
+Target = HttpCallback | TtnCallback | ChirpstackCallback | MqttCallback
+_TARGETS: Final = ("http", "ttn", "chirpstack", "mqtt")
 
 
 class Callback(Model):
@@ -124,16 +177,17 @@ class Callback(Model):
     http: HttpCallback | None = None
     ttn: TtnCallback | None = None
     chirpstack: ChirpstackCallback | None = None
+    mqtt: MqttCallback | None = None
 
     @property
     def way(self) -> str:
-        """`http`, `ttn` or `chirpstack`."""
+        """`http`, `ttn`, `chirpstack` or `mqtt`."""
         return next(name for name in _TARGETS if getattr(self, name) is not None)
 
     @property
     def target(self) -> Target:
         """What is written under `way`."""
-        found = self.http or self.ttn or self.chirpstack
+        found = self.http or self.ttn or self.chirpstack or self.mqtt
         assert found is not None
         return found
 
@@ -144,7 +198,7 @@ class Callback(Model):
             ways = [name for name in _TARGETS if value.get(name) is not None]
             if len(ways) != 1:
                 found = f"has {' and '.join(ways)}" if ways else "does not say how"
-                raise ValueError(f"{found}; write exactly one of http, ttn or chirpstack")
+                raise ValueError(f"{found}; write exactly one of http, ttn, chirpstack or mqtt")
             if not value.get("models") and not value.get("devices"):
                 raise ValueError(
                     "names no device: a light or a sound can betray a silent alarm, so each model is enabled by name; "
@@ -153,10 +207,17 @@ class Callback(Model):
         return value
 
     @model_validator(mode="after")
-    def _payload_for_each(self) -> "Callback":
-        target = self.target
-        if not isinstance(target, HttpCallback) and (missing := [t for t in self.on if t not in target.payloads]):
-            raise ValueError(f'has no payload for {missing[0]}; write payloads: {{{missing[0]}: "01"}}')
-        if not isinstance(target, HttpCallback) and (idle := [t for t in target.payloads if t not in self.on]):
-            raise ValueError(f"has a payload for {idle[0]}, which `on` does not name; write it into both or neither")
+    def _words_for_each(self) -> "Callback":
+        worded = self.target.worded
+        if worded is None:
+            return self
+        what, where, example = (
+            ("message", "messages", '{topic: "zigbee2mqtt/{device}/set", payload: \'{"state": "ON"}\'}')
+            if isinstance(self.target, MqttCallback)
+            else ("payload", "payloads", '"01"')
+        )
+        if missing := [told for told in self.on if told not in worded]:
+            raise ValueError(f"has no {what} for {missing[0]}; write {where}: {{{missing[0]}: {example}}}")
+        if idle := sorted(worded.difference(self.on)):
+            raise ValueError(f"has a {what} for {idle[0]}, which `on` does not name; write it into both or neither")
         return self

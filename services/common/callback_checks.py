@@ -5,9 +5,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from schemas.configuration import Configuration
-from schemas.configuration_callbacks import Callback, TtnCallback
+from schemas.configuration_callbacks import Callback, MqttCallback, TtnCallback
 from schemas.configuration_sources import ChirpstackSource, Source, TtnSource, normalise_device_id
 from services.common import device_models
+from services.common.mqtt_callback_checks import check_mqtt
 from services.common.yaml_places import Document, Path_
 
 _DEV_EUI: Final = re.compile(r"[0-9a-f]{16}")
@@ -22,13 +23,14 @@ def check_callbacks(configuration: Configuration, document: Document) -> None:
             _check_way(document, path, source, source.callback)
             _check_devices(document, path, source, source.callback)
             _check_safety(document, (*path, source.callback.way, "url"), source.callback)
+            check_mqtt(configuration, document, path, source)
 
 
 def _check_way(document: Document, path: Path_, source: Source, callback: Callback) -> None:
     kinds = {"ttn": TtnSource, "chirpstack": ChirpstackSource}
     if callback.way in kinds and not isinstance(source, kinds[callback.way]):
         wrong = f"a source of type {source.type} has no devices that can be reached so"
-        document.mistake((*path, callback.way), wrong, f"http, or this in a source of type {callback.way}")
+        document.mistake((*path, callback.way), wrong, f"http or mqtt, or this in a source of type {callback.way}")
 
 
 def _check_devices(document: Document, path: Path_, source: Source, callback: Callback) -> None:
@@ -57,6 +59,8 @@ def _check_devices(document: Document, path: Path_, source: Source, callback: Ca
 
 
 def _check_safety(document: Document, path: Path_, callback: Callback) -> None:
+    if isinstance(callback.target, MqttCallback):
+        return
     parts = urlsplit(callback.target.url)
     if parts.scheme == "http" and parts.hostname not in _HERE:
         document.hint(path, "this way is not encrypted: who listens learns that there is an alarm", "https://…")

@@ -34,8 +34,11 @@ def test_the_examples_together_are_a_configuration() -> None:
     whole: dict[str, Any] = {}
     for example in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL):
         part = yaml.safe_load(example.replace('"…"', f'"{"0" * 64}"'))
+        more = part.pop("sources", {}) if "sources" in whole else {}
         assert not set(part) & set(whole)
+        assert not more.keys() & whole.get("sources", {}).keys()
         whole |= part
+        whole.get("sources", {}).update(more)
     whole["policies"]["normal"] = whole["policies"]["urgent"]
     assert set(whole) == set(configuration.Configuration.model_fields)
     configuration.Configuration.model_validate(whole)

@@ -1,7 +1,6 @@
 """Answers to buttons: what is told, in which words, and what happens to it when file or receiver fail."""
 
 import asyncio
-import base64
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -11,11 +10,12 @@ from typing import Any
 
 import pytest
 from standardwebhooks.webhooks import Webhook
+from structlog.testing import capture_logs
 
 from schemas.configuration import Configuration
 from schemas.configuration_callbacks import Callback
 from schemas.events import Event, Kind, Mode, Reported
-from schemas.lifecycle import Change, Lifecycle
+from schemas.lifecycle import Change
 from services.common.configuration_file import ConfigurationError
 from services.ingest.callbacks.answering import Callbacks
 from services.ingest.callbacks.breaker import Breaker
@@ -24,11 +24,11 @@ from services.ingest.callbacks.request import Called, call, called
 from services.ingest.callbacks.store import Store
 from services.ingest.ledger import Ledger
 from services.ingest.status import Known, Status, Statuses
+from tests.ingest.answers import SECRET, Office
 from tests.support.organisation import WS101, organisation
 from tests.support.receiver import Receiver, Request
 from tests.support.waiting import eventually
 
-SECRET = "whsec_" + base64.b64encode(b"a secret for tests only, 32 bytes").decode()
 NOW = datetime.now(UTC).timestamp()
 HTTP = {"on": ["alerted", "acknowledged", "closed"], "devices": ["btn-112"]}
 TTN = {
@@ -164,38 +164,9 @@ def test_a_press_outlives_the_process_and_a_broken_file_is_set_aside(tmp_path: P
     assert aside.read_bytes().startswith(b"no database")
 
 
-class Office:
-    """Callbacks with a real receiver and file; the lifecycle is spoken by the test."""
-
-    def __init__(self, directory: Path, receiver: Receiver, **changes: Any) -> None:
-        content = organisation()
-        (directory / "secret").write_text(SECRET)
-        way = {"http": {"url": f"{receiver.url}/answer", "secret_file": "secret"}}
-        content["sources"]["buttons"]["callback"] = HTTP | way | changes
-        self.configuration = Configuration.model_validate(content)
-        self.file = directory / "config.yaml"
-        self.statuses = Statuses(Ledger())
-        self.path = directory / "callbacks"
-        self.callbacks = self.anew()
-
-    def anew(self) -> Callbacks:
-        self.callbacks = Callbacks(self.path, self.statuses, called(self.configuration, self.file))
-        return self.callbacks
-
-    def start(self) -> None:
-        caught_up = asyncio.Event()
-        caught_up.set()
-        self.callbacks.start(caught_up)
-
-    def press(self, event_id: str, **changes: Any) -> None:
-        data = Reported(**({"kind": Kind.PANIC, "site": "bernburg", "device_id": "btn-112"} | changes))
-        self.callbacks.note(Event(id=event_id, source="buttons", time=datetime.now(UTC), data=data))
-        self.statuses.accept(event_id, "buttons", NOW)
-
-    async def say(self, event_id: str, revision: int, change: Change, *, at: float | None = None) -> None:
-        data = Lifecycle(incident_id=event_id, event_ids=(event_id,), source="buttons", revision=revision)
-        self.statuses.apply(change, data, at or datetime.now(UTC).timestamp())
-        await self.callbacks.take_word([event_id])
+def by_http(directory: Path, receiver: Receiver, **changes: Any) -> Office:
+    way = {"http": {"url": f"{receiver.url}/answer", "secret_file": "secret"}}
+    return Office(directory, HTTP | way | changes)
 
 
 @pytest.fixture
@@ -210,7 +181,7 @@ def statuses(requests: list[Request]) -> list[str]:
 
 
 async def test_in_order_and_only_to_devices_of_the_register(tmp_path: Path, receiver: Receiver) -> None:
-    office = Office(tmp_path, receiver)
+    office = by_http(tmp_path, receiver)
     office.start()
     office.press("stranger", device_id=receiver.url)
     office.press("nobody", device_id=None)
@@ -231,7 +202,7 @@ async def test_in_order_and_only_to_devices_of_the_register(tmp_path: Path, rece
 
 
 async def test_what_was_replaced_meanwhile_is_not_told(tmp_path: Path, receiver: Receiver) -> None:
-    office = Office(tmp_path, receiver)
+    office = by_http(tmp_path, receiver)
     office.start()
     receiver.respond = lambda _: 404
     office.press("a")
@@ -247,7 +218,7 @@ async def test_what_was_replaced_meanwhile_is_not_told(tmp_path: Path, receiver:
 
 
 async def test_retried_until_it_is_taken_and_told_once(tmp_path: Path, receiver: Receiver) -> None:
-    office = Office(tmp_path, receiver, on=["alerted"])
+    office = by_http(tmp_path, receiver, on=["alerted"])
     answers = iter([500, 404, 204])
     receiver.respond = lambda _: next(answers)
     office.start()
@@ -270,7 +241,7 @@ async def test_retried_until_it_is_taken_and_told_once(tmp_path: Path, receiver:
 async def test_a_redirect_is_not_followed(tmp_path: Path, receiver: Receiver) -> None:
     elsewhere = Receiver()
     receiver.location, receiver.respond = f"{elsewhere.url}/", lambda _: 307
-    office = Office(tmp_path, receiver)
+    office = by_http(tmp_path, receiver)
     office.start()
     office.press("a")
     await office.say("a", 1, Change.NOTIFIED)
@@ -282,7 +253,7 @@ async def test_a_redirect_is_not_followed(tmp_path: Path, receiver: Receiver) ->
 
 async def test_a_receiver_that_fails_is_left_alone(tmp_path: Path, receiver: Receiver) -> None:
     receiver.respond = lambda _: 503
-    office = Office(tmp_path, receiver)
+    office = by_http(tmp_path, receiver)
     office.start()
     for number in range(8):
         office.press(f"press-{number}")
@@ -305,15 +276,21 @@ def two_of_earlier(path: Path) -> None:
 
 
 async def test_what_comes_too_late_is_not_told(tmp_path: Path, receiver: Receiver) -> None:
-    office = Office(tmp_path, receiver)
+    office = by_http(tmp_path, receiver)
     two_of_earlier(office.path)
     for event_id in ("old", "late"):
         office.statuses.accept(event_id, "buttons", NOW)
         await office.say(event_id, 1, Change.NOTIFIED, at=NOW - 2 * STALE_AFTER)
-    office.start()
-    office.press("now")
-    await office.say("now", 1, Change.NOTIFIED)
-    assert [r.json["event_id"] for r in await receiver.wait_for(1)] == ["now"]
+    with capture_logs() as logs:
+        office.start()
+        office.press("now")
+        await office.say("now", 1, Change.NOTIFIED)
+        assert [r.json["event_id"] for r in await receiver.wait_for(1)] == ["now"]
+
+        async def sent() -> list[str]:
+            return [line["event_id"] for line in logs if line["event"] == "callback.sent"]
+
+        await eventually(sent, lambda ids: ids == ["now"])  # written down after the receiver's answer
     await office.callbacks.stop()
     found = sqlite3.connect(office.path).execute("SELECT event_id, told FROM presses ORDER BY event_id").fetchall()
     assert found == [("late", "alerted"), ("now", "alerted")]
@@ -321,7 +298,7 @@ async def test_what_comes_too_late_is_not_told(tmp_path: Path, receiver: Receive
 
 
 async def test_an_unusable_file_holds_nobody_up(tmp_path: Path, receiver: Receiver) -> None:
-    office = Office(tmp_path, receiver)
+    office = by_http(tmp_path, receiver)
     office.path.mkdir()
     office.start()
     office.press("a")
@@ -346,7 +323,7 @@ async def test_off_by_default(tmp_path: Path) -> None:
 
 
 async def test_a_reload_takes_a_callback_away(tmp_path: Path, receiver: Receiver) -> None:
-    office = Office(tmp_path, receiver)
+    office = by_http(tmp_path, receiver)
     office.start()
     office.press("a")
     office.callbacks.take({})

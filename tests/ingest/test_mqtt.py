@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from schemas.configuration import Configuration
 from schemas.events import Event, Heartbeat, PoliceWish
+from schemas.mqtt_topics import matches
 from services.ingest.sender import Sender, senders
-from services.ingest.sources.mqtt import EMITTER, matches
+from services.ingest.sources.mqtt import EMITTER
 from services.ingest.sources.shape import Ignored, Made, Message
 from tests.ingest.support import NOW, reported
 from tests.support.organisation import organisation

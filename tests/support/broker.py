@@ -9,16 +9,19 @@ _DEBIAN = Path("/usr/sbin/mosquitto")  # not on everybody's PATH
 
 
 class Broker:
-    """Can be stopped and started again on the same port; it keeps sessions and what waits in them."""
+    """Can be stopped and started again on the same port; it keeps sessions and what waits in them.
 
-    def __init__(self, directory: Path) -> None:
+    `more`: further lines of its configuration, instead of that everybody may connect.
+    """
+
+    def __init__(self, directory: Path, more: str = "allow_anonymous true") -> None:
         program = shutil.which("mosquitto") or (str(_DEBIAN) if _DEBIAN.exists() else None)
         assert program is not None, "Mosquitto is not installed; on Debian: apt-get install mosquitto"
         self.port = free_port()
         self._log = directory / "mosquitto.log"
         configuration = directory / "mosquitto.conf"
         configuration.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
+            f"listener {self.port} 127.0.0.1\n{more}\npersistence true\n"
             f"persistence_location {directory}/\nautosave_interval 1\nuser root\n"
         )
         self._command = [program, "-c", str(configuration)]

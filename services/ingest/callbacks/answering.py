@@ -7,7 +7,6 @@ process accepted, and what their devices were told last. So a process that dies 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +17,9 @@ from schemas.configuration_sources import normalise_device_id
 from schemas.events import Event, Mode, Reported
 from services.ingest.callbacks.book import Book
 from services.ingest.callbacks.lane import Lane
+from services.ingest.callbacks.posting import by_post
 from services.ingest.callbacks.press import Press, replaces
+from services.ingest.callbacks.publishing import by_publishing
 from services.ingest.callbacks.request import Called
 from services.ingest.metrics import CALLBACKS_SUSPENDED, CALLBACKS_WAITING
 from services.ingest.status import Statuses
@@ -98,11 +99,12 @@ class Callbacks:
             self._client = httpx.AsyncClient(follow_redirects=False, timeout=None)  # noqa: S113 – each call has its own
             self._run("the book", self._book.run)
             self._run("all", self._offer_all)
-        client = self._client
         for source in self._called.keys() - self._lanes.keys():
-            lane = Lane(source, self._called[source], find=self._statuses.find, passed=self._book.changed)
+            called = self._called[source]
+            tell = by_publishing(source, called) if called.broker else by_post(called, self._client)
+            lane = Lane(source, called, tell=tell, find=self._statuses.find, passed=self._book.changed)
             self._lanes[source] = lane
-            self._run(f"to {source}", partial(lane.run, client))
+            self._run(f"to {source}", lane.run)
         if self._may_tell:
             self._offer(self._book.presses.values())
 

@@ -4,48 +4,46 @@ import asyncio
 import heapq
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Final
 
-import httpx
 import structlog
 
 from services.common.outage import wait_for
 from services.ingest.callbacks.breaker import Breaker
 from services.ingest.callbacks.press import Answer, Press, Verdict, judge
-from services.ingest.callbacks.request import Call, Called, call
+from services.ingest.callbacks.request import Called
+from services.ingest.callbacks.way import Failure, Tell
 from services.ingest.metrics import CALLBACKS, CALLBACKS_SUSPENDED, CALLBACKS_WAITING
 from services.ingest.status import Known
 
 log = structlog.get_logger()
 
-_WITHIN: Final = 10.0
 _LOOK_EVERY: Final = 1.0
 _IDLE: Final = 60.0
 _AT_ONCE: Final = 50
 """Told between two looks at all that waits."""
 _LONGEST_BACKOFF: Final = 60.0
-_EVERYBODY: Final = (401, 403, 408, 429)
-"""Refusals that are about the receiver or our credentials, not about one device."""
-
-
-class _Failure(NamedTuple):
-    problem: str
-    code: int | None
-    is_the_receivers: bool
 
 
 class Lane:
     """What waits to be told by one source.
 
-    `find` says what is known of an event of a source; `passed` is called when a status is told or passed over.
+    `tell` is the way to its devices; `find` says what is known of an event of a source; `passed` is called when a
+    status is told or passed over.
     """
 
     def __init__(
-        self, source: str, called: Called, *, find: Callable[[str, str], Known | None], passed: Callable[[Press], None]
+        self,
+        source: str,
+        called: Called,
+        *,
+        tell: Tell,
+        find: Callable[[str, str], Known | None],
+        passed: Callable[[Press], None],
     ) -> None:
         self.called = called
         self._source = source
+        self._way = tell
         self._find, self._passed = find, passed
         self._due: dict[str, Press] = {}
         self._wake = asyncio.Event()
@@ -60,7 +58,7 @@ class Lane:
         """There is nothing to tell any more."""
         self._due.pop(event_id, None)
 
-    async def run(self, client: httpx.AsyncClient) -> None:
+    async def run(self) -> None:
         """For ever."""
         while True:
             due = self._sweep()
@@ -72,7 +70,7 @@ class Lane:
             for press in heapq.nsmallest(_AT_ONCE, due, key=lambda one: one.accepted_at):
                 # Meanwhile there may be news, or nothing to tell any more.
                 if (answer := self._look(press)) is not None and not self._breaker.wait(time.monotonic()):
-                    await self._tell(client, press, answer)
+                    await self._tell(press, answer)
 
     def _sweep(self) -> list[Press]:
         """What may be told now; what there is no need to tell is let go."""
@@ -103,9 +101,9 @@ class Lane:
                 event_id=press.event_id, incident_id=answer.incident_id, source=self._source, status=answer.status,
             )  # fmt: skip
 
-    async def _tell(self, client: httpx.AsyncClient, press: Press, answer: Answer) -> None:
+    async def _tell(self, press: Press, answer: Answer) -> None:
         press.attempts += 1
-        failure = await _post(client, call(self.called, answer, datetime.now(UTC)))
+        failure = await self._way(answer)
         said = {
             "event_id": press.event_id, "incident_id": answer.incident_id, "source": self._source,
             "status": answer.status, "attempt": press.attempts,
@@ -121,7 +119,7 @@ class Lane:
             CALLBACKS.labels(self._source, answer.status, "failed").inc()
             log.warning("callback.failed", problem=failure.problem, code=failure.code, **said)
 
-    def _note_receiver(self, failure: _Failure | None) -> None:
+    def _note_receiver(self, failure: Failure | None) -> None:
         was_open = self._breaker.is_open
         if failure is None or not failure.is_the_receivers:
             self._breaker.succeed()
@@ -135,22 +133,3 @@ class Lane:
             log.error(
                 "callback.suspended", source=self._source, failures=self._breaker.failures, seconds=round(seconds)
             )
-
-
-async def _post(client: httpx.AsyncClient, call: Call) -> _Failure | None:
-    """Why the receiver did not take it; None if it did. Its answer's content is not read, and no redirect followed."""
-    try:
-        async with (
-            asyncio.timeout(_WITHIN),
-            client.stream("POST", call.url, content=call.body, headers=dict(call.headers)) as answer,
-        ):
-            code = answer.status_code
-    except (TimeoutError, httpx.TimeoutException):
-        return _Failure("timeout", None, is_the_receivers=True)
-    except (httpx.HTTPError, httpx.InvalidURL, OSError):
-        return _Failure("unreachable", None, is_the_receivers=True)
-    if code < 300:
-        return None
-    if code < 400:
-        return _Failure("redirected", code, is_the_receivers=True)
-    return _Failure("refused" if code < 500 else "failing", code, is_the_receivers=code in _EVERYBODY or code >= 500)

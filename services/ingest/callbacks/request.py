@@ -1,19 +1,24 @@
-"""An answer as a request. The address comes from the configuration and the register, never from a message."""
+"""Which devices are told, and an answer as a request.
+
+The address comes from the configuration and the register, never from a message.
+"""
 
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 from schemas.configuration import Configuration
-from schemas.configuration_callbacks import Callback, ChirpstackCallback, HttpCallback, TtnCallback
-from schemas.configuration_sources import normalise_device_id
+from schemas.configuration_callbacks import Callback, ChirpstackCallback, HttpCallback, MqttCallback, TtnCallback
+from schemas.configuration_sources import Source, normalise_device_id
 from services.common.configuration_file import ConfigurationError, Mistake
+from services.common.mqtt_callback_checks import broker_of, values_of
 from services.ingest.callbacks.press import Answer
+from services.ingest.sender import secret_of
 from services.ingest.sources.signatures import sign_standard, standard_key
 
 _AGENT: Final = "rufkette"
@@ -21,11 +26,16 @@ _AGENT: Final = "rufkette"
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """A source that its devices hear from: where, with which secret, and which devices."""
+    """A source that its devices hear from: where, with which secret, and which devices.
+
+    Over MQTT also the address of the broker, and what placeholders stand for, by the id of the device.
+    """
 
     callback: Callback
     secret: bytes
     answered: Mapping[str, str]
+    broker: str = ""
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +54,27 @@ def called(configuration: Configuration, file: Path) -> dict[str, Called]:
         ConfigurationError: a secret cannot be read, is empty, or is none of its kind.
     """
     return {
-        name: Called(source.callback, _secret(name, source.callback, file), source.answered)
+        name: _called(configuration, name, source, source.callback, file)
         for name, source in configuration.sources.items()
         if source.callback is not None
     }
 
 
+def _called(configuration: Configuration, name: str, source: Source, callback: Callback, file: Path) -> Called:
+    if callback.mqtt is None:
+        return Called(callback, _secret(name, callback, file), source.answered)
+    values = values_of(source, callback.mqtt)
+    if callback.mqtt.url is not None:
+        return Called(callback, _secret(name, callback, file), source.answered, callback.mqtt.url, values)
+    shared = broker_of(configuration, source, callback.mqtt)
+    assert shared is not None, "held by the check of the configuration"
+    password = secret_of(callback.mqtt.broker or name, shared, file)
+    return Called(callback, password, source.answered, shared.url, values)
+
+
 def _secret(name: str, callback: Callback, file: Path) -> bytes:
+    if callback.target.secret is None:
+        return b""
     setting, relative = callback.target.secret
     path = file.parent / relative
     try:
@@ -72,6 +96,8 @@ def _wrong(callback: Callback, secret: bytes) -> str:
     if isinstance(callback.target, HttpCallback):
         fits = standard_key(secret) is not None
         return "" if fits else "holds no secret of Standard Webhooks, which is whsec_ and base64"
+    if isinstance(callback.target, MqttCallback):
+        return "" if len(secret.splitlines()) == 1 else "holds more than one line"
     return "" if secret.isascii() and secret.decode().isprintable() else "holds more than one line of text"
 
 
@@ -79,7 +105,7 @@ def call(called: Called, answer: Answer, now: datetime) -> Call:
     """The request that tells a device. What is signed holds for this moment only."""
     match called.callback.target:
         case HttpCallback(url=url):
-            body = _json(_body(answer))
+            body = _json(facts(answer))
             return Call(url, _headers() | sign_standard(called.secret, answer.id, now, body), body)
         case TtnCallback() as ttn:
             device = quote(_ttn_device(ttn, answer.device_id), safe="")
@@ -93,9 +119,12 @@ def call(called: Called, answer: Answer, now: datetime) -> Call:
             item = {"confirmed": False, "f_port": chirpstack.f_port, "data": data}
             key = {"Grpc-Metadata-Authorization": f"Bearer {called.secret.decode()}"}
             return Call(chirpstack.url + path, _headers() | key, _json({"queueItem": item}))
+        case MqttCallback():
+            raise AssertionError("what is published is no request")
 
 
-def _body(answer: Answer) -> dict[str, Any]:
+def facts(answer: Answer) -> dict[str, str]:
+    """What may be told: nothing that a person said or is called."""
     return {
         "event_id": answer.event_id,
         "device_id": answer.device_id,

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from schemas.configuration_mqtt import MqttTopic, Preset
 from schemas.configuration_sources import MqttSource
+from schemas.mqtt_topics import matches
 from services.ingest import body
 from services.ingest.problems import Refusal
 from services.ingest.sender import Sender
@@ -30,20 +31,6 @@ _ANY: Final = frozenset(
 )
 _NO_PRESS: Final = frozenset({"release", "hold_release", "long_release", "clear", "btn_down", "btn_up"})
 _OFFLINE: Final = "offline"
-
-
-def matches(topic_filter: str, topic: str) -> str | None:
-    """What the filter's first wildcard stands for in the topic; the topic itself where it has none; None: no match."""
-    wanted, levels = topic_filter.split("/"), topic.split("/")
-    found: str | None = None
-    for place, level in enumerate(wanted):
-        if level == "#":
-            return found if found is not None else "/".join(levels[place:])
-        if place >= len(levels) or level not in ("+", levels[place]):
-            return None
-        if level == "+" and found is None:
-            found = levels[place]
-    return None if len(levels) != len(wanted) else found if found is not None else topic
 
 
 def _decoded(payload: bytes) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import chain, core, ingest, parsers
+from bench import chain, core, ingest, parsers, storm
 from bench.http_client import HttpError
 from bench.sink import Sink
 from bench.systems import MissingProgramError, alertmanager, rufkette
@@ -23,22 +23,26 @@ TARGETS = {"ratio_p50": 3.0, "ratio_p99": 1.5}
 TURN = 100
 """Presses until it is the other system's turn: a shared machine is faster in one second than in the next."""
 
+_PRESSES = {"storm": 3000}
+
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description="Benchmarks; docs/performance.md explains them."
     )
     parser.add_argument(
-        "what", nargs="?", choices=("chain", "core", "parsers", "ingest"), default="chain",
-        help="chain (default): press until mail, beside Alertmanager; core, parsers, ingest: decisions, messages or "
-        "durable presses per second",
+        "what", nargs="?", choices=("chain", "core", "parsers", "ingest", "storm"), default="chain",
+        help="chain (default): press until mail, beside Alertmanager; storm: the same for presses at once; core, "
+        "parsers, ingest: decisions, messages or durable presses per second",
     )  # fmt: skip
     parser.add_argument("--rounds", type=_positive, default=3, help="interleaved rounds (3)")
-    parser.add_argument("--presses", type=_positive, default=1000, help="presses a round and system (1000)")
+    parser.add_argument("--presses", type=_positive, help="presses a round and system (1000; storm: 3000)")
     parser.add_argument("--warm-up", type=_positive, default=200, help="presses before the first round (200)")
     parser.add_argument("--pause", type=float, default=0.0, help="milliseconds between a mail and the next press (0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    arguments.presses = arguments.presses or _PRESSES.get(arguments.what, 1000)
+    return arguments
 
 
 def _positive(text: str) -> int:
@@ -117,6 +121,7 @@ def main() -> int:
             "core": core.run,
             "parsers": parsers.run,
             "ingest": partial(ingest.run, arguments.rounds, arguments.presses),
+            "storm": partial(storm.run, arguments.rounds, arguments.presses),
         }
         figures = alone[arguments.what]() if arguments.what in alone else _run_chain(arguments)
     except MissingProgramError as error:

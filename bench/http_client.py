@@ -12,14 +12,14 @@ class HttpClient:
 
     def __init__(self, port: int, path: str, headers: tuple[str, ...] = ()) -> None:
         lines = [f"POST {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Content-Type: application/json", *headers]
-        self._head = "\r\n".join(lines).encode()
-        self._port = port
+        self.head = "\r\n".join(lines).encode()
+        self.port = port
         self._socket = _connected(port)
 
     def connect_anew(self) -> None:
         """Servers close connections that were idle for some seconds."""
         self.close()
-        self._socket = _connected(self._port)
+        self._socket = _connected(self.port)
 
     def post(self, body: bytes) -> bytes:
         """Send a body; returns the answer's body.
@@ -28,9 +28,9 @@ class HttpClient:
             HttpError: the answer is not 2xx.
             OSError: the connection broke.
         """
-        self._socket.sendall(b"%b\r\nContent-Length: %d\r\n\r\n%b" % (self._head, len(body), body))
+        self._socket.sendall(b"%b\r\nContent-Length: %d\r\n\r\n%b" % (self.head, len(body), body))
         head, _, content = self._read_until(b"\r\n\r\n").partition(b"\r\n\r\n")
-        length = _length(head)
+        length = length_in(head)
         while len(content) < length:
             content += self._receive()
         if not head.split(b" ", 2)[1].startswith(b"2"):
@@ -59,7 +59,8 @@ def _connected(port: int) -> socket.socket:
     return connection
 
 
-def _length(head: bytes) -> int:
+def length_in(head: bytes) -> int:
+    """The length of the content, by the lines of an answer's head."""
     for line in head.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length":

@@ -38,6 +38,9 @@ class System(Protocol):
     def press(self, room: str) -> str:
         """Raise an alarm in a room; returns, when it was taken, the id that the log names it by."""
 
+    def body(self, room: str, level: int = 2) -> bytes:
+        """What is posted for it."""
+
 
 @dataclass(slots=True)
 class Rufkette:
@@ -48,8 +51,10 @@ class Rufkette:
     client: HttpClient
 
     def press(self, room: str) -> str:
-        report = {"site": "bernburg", "location": room, "danger_level": 2, "category": "threat"}
-        return str(json.loads(self.client.post(json.dumps(report).encode()))["event_id"])
+        return str(json.loads(self.client.post(self.body(room)))["event_id"])
+
+    def body(self, room: str, level: int = 2) -> bytes:
+        return json.dumps({"site": "bernburg", "location": room, "danger_level": level, "category": "threat"}).encode()
 
     def log_times(self) -> dict[str, dict[str, tuple[float, float]]]:
         """Per event name and event id: when it was logged (seconds since the epoch), and `duration_ms` if any."""
@@ -74,9 +79,17 @@ class Alertmanager:
     client: HttpClient
 
     def press(self, room: str) -> str:
-        labels = {"alertname": "Alarm", "site": "bernburg", "room": room, "danger_level": "2", "category": "threat"}
-        self.client.post(json.dumps([{"labels": labels}]).encode())
+        self.client.post(self.body(room))
         return room
+
+    def body(self, room: str, level: int = 2) -> bytes:
+        labels = {"alertname": "Alarm", "site": "bernburg", "room": room, "danger_level": str(level)}
+        return json.dumps([{"labels": labels | {"category": "threat"}}]).encode()
+
+
+def rufkette_client(port: int) -> HttpClient:
+    """A connection to ingest, with the key of the benchmark's buttons."""
+    return HttpClient(port, "/v1/incidents", (f"Authorization: Bearer {KEY}",))
 
 
 @contextlib.contextmanager
@@ -98,7 +111,7 @@ def rufkette(directory: Path, smtp_port: int) -> Iterator[Rufkette]:
     try:
         # Written when everything is ready. Kafka's jars may have to be downloaded first.
         part.wait_until(data.addresses.exists, timeout=300)
-        client = HttpClient(port, "/v1/incidents", (f"Authorization: Bearer {KEY}",))
+        client = rufkette_client(port)
         yield Rufkette("rufkette", log, client)
         client.close()
     finally:

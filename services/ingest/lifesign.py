@@ -25,6 +25,8 @@ log = structlog.get_logger()
 
 SOURCE: Final = "lifesign"
 _CALL_WITHIN: Final = 10.0
+_FIRST_AFTER: Final = 10.0
+"""Both services start together: what is missing in the first seconds is nobody's concern."""
 _BACK_WITHIN: Final = 0.8
 """Of the time between two probes."""
 
@@ -62,6 +64,7 @@ class Lifesign:
     async def _run(self, url: str) -> None:
         # Redirects are not followed: a page that says "log in" is no monitor that has heard us.
         async with httpx.AsyncClient(timeout=_CALL_WITHIN, follow_redirects=False) as client:
+            await asyncio.sleep(min(self._every, _FIRST_AFTER))
             while True:
                 began = time.monotonic()
                 if await self._whole_chain_works():

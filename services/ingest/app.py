@@ -14,7 +14,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Match, Route
 
 from schemas.configuration import Configuration
 from services.common import collector, telemetry
@@ -115,13 +116,18 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
     return app
 
 
-async def _refuse(_: Request, error: Exception) -> Response:
+async def _refuse(request: Request, error: Exception) -> Response:
     if isinstance(error, Refusal):
         return respond(error)
     assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        # Starlette names the methods of the first route of this path only.
+        suitable = [r for r in request.app.routes if isinstance(r, Route) and r.matches(request.scope)[0] != Match.NONE]
+        headers["Allow"] = ", ".join(sorted({method for route in suitable for method in route.methods or ()}))
     known = {404: "There is nothing here. The routes are listed at /docs.", 405: "This route takes another method."}
     detail = known.get(error.status_code, str(error.detail))
-    return respond(Refusal(error.status_code, detail, headers=error.headers))
+    return respond(Refusal(error.status_code, detail, headers=headers))
 
 
 def _add_routes(app: FastAPI, routes: Routes) -> None:
@@ -137,13 +143,18 @@ def _add_routes(app: FastAPI, routes: Routes) -> None:
         response_model=openapi.Accepted | list[openapi.Accepted],
         responses=problems(400, 401, 403, 408, 413, 415, 422, 429, 503),
     )  # fmt: skip
-    app.add_api_route(
-        "/v1/hooks/{source}", routes.hook, methods=["POST"], status_code=202, summary="A third party's webhook",
-        operation_id="hook", response_model=openapi.Accepted | openapi.NoReport, openapi_extra=openapi.hook(),
-        responses=problems(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
-    )  # fmt: skip
-    for path, methods in (("/v1/hooks/{source}", ["GET"]), ("/v1/hooks/{source}/{rest:path}", ["GET", "POST"])):
-        app.add_api_route(path, routes.hook, methods=methods, include_in_schema=False, response_model=None)
+    for path, method, name, said in (
+        ("/v1/hooks/{source}", "POST", "hook", openapi.hook()),
+        ("/v1/hooks/{source}", "GET", "call", openapi.call()),
+        ("/v1/hooks/{source}/{device:anything}", "POST", "post-to-device", openapi.call(of_device=True)),
+        ("/v1/hooks/{source}/{device:anything}", "GET", "call-device", openapi.call(of_device=True)),
+    ):
+        app.add_api_route(
+            path, routes.hook, methods=[method], status_code=202, operation_id=name,
+            summary="A third party's webhook" if name == "hook" else "A button that can only call an address",
+            response_model=openapi.Accepted | openapi.NoReport, openapi_extra=said,
+            responses=openapi.for_flic() | problems(400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 503),
+        )  # fmt: skip
     app.add_api_route(
         "/v1/events/{event_id}", routes.get_event, methods=["GET"], summary="What became of an event",
         operation_id="event", response_model=openapi.EventStatus, openapi_extra=openapi.event(),
@@ -153,16 +164,18 @@ def _add_routes(app: FastAPI, routes: Routes) -> None:
         "/v1/sources", routes.get_sources, methods=["GET"], summary="What each source and device did, for operators",
         operation_id="sources", response_model=openapi.Sources, openapi_extra=openapi.keyed(), responses=problems(401),
     )  # fmt: skip
-    for path, handler, summary in (
-        ("/healthz", routes.healthz, "Whether the process runs"),
-        (
-            "/readyz",
-            routes.readyz,
-            "Whether events can be taken in, and what is away (503 when neither journal nor Kafka is there)",
-        ),
-        ("/metrics", routes.metrics, "Figures for Prometheus"),
+    for path, handler, summary, model in (
+        ("/healthz", routes.healthz, "Whether the process runs", openapi.Health),
+        ("/readyz", routes.readyz, "Whether events can be taken in, and what is away", openapi.Readiness),
     ):
-        app.add_api_route(path, handler, methods=["GET"], summary=summary, operation_id=path[1:], response_model=None)
+        app.add_api_route(
+            path, handler, methods=["GET"], summary=summary, operation_id=path[1:], response_model=model,
+            responses=openapi.unready() if path == "/readyz" else None,
+        )  # fmt: skip
+    app.add_api_route(
+        "/metrics", routes.metrics, methods=["GET"], summary="Figures for Prometheus", operation_id="metrics",
+        response_model=None, response_class=PlainTextResponse,
+    )  # fmt: skip
 
 
 def _add_documents(app: FastAPI) -> None:

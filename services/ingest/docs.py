@@ -31,7 +31,8 @@ td, th { text-align: left; vertical-align: top; padding: .2rem 1rem .2rem 0 } h2
 <p>{{ example.summary }}:</p><pre>curl -H "Authorization: Bearer $KEY" -H "Content-Type: {{ kind }}" \\
   --data '{{ example.json }}' "$INGEST{{ path }}"</pre>
 {% endfor %}{% endif %}{% endfor %}
-<table>{% for status, answer in operation.responses.items() %}
+{% for sample in operation["x-codeSamples"] %}<pre>{{ sample.source }}</pre>
+{% endfor %}<table>{% for status, answer in operation.responses.items() %}
 <tr><td><code>{{ status }}</code><td>{{ answer.description }}</tr>{% endfor %}</table>
 {% endfor %}{% endfor %}
 <h2>Problems</h2>

@@ -151,7 +151,7 @@ async def _message(request: Request) -> Message:
         method=request.method,
         headers=_first(request.headers.items()),
         query=_first(request.query_params.multi_items()),
-        rest=request.path_params.get("rest", ""),
+        rest=request.path_params.get("device", ""),
     )
 
 

@@ -43,6 +43,19 @@ class EventStatus(BaseModel):
     incident_id: str | None = None
 
 
+class Health(BaseModel):
+    """The process runs."""
+
+    status: Literal["ok"]
+
+
+class Readiness(BaseModel):
+    """`degraded`: either Kafka or the journal is away, and events are taken in all the same."""
+
+    status: Literal["ok", "degraded", "unavailable"]
+    problems: dict[str, str] = Field({}, description="What is away (`kafka`, `journal`), and why.")
+
+
 class SourceDevice(BaseModel):
     """A device of the register, since `since`; null: nothing came."""
 
@@ -103,6 +116,7 @@ _PROBLEMS: Final = {
     401: "No key, or one that no source has; or a signature that does not fit or is too old.",
     403: "The key belongs to another source.",
     404: "Not found: no such source, or no such event of this source.",
+    405: "The source sends with another method, which `Allow` names.",
     408: "The body did not arrive in time.",
     413: "The body is larger than 64 KiB.",
     415: "The body is not JSON; of a form: neither JSON, urlencoded nor multipart.",
@@ -111,6 +125,11 @@ _PROBLEMS: Final = {
     "Never for a press.",
     503: "Neither Kafka nor the journal could take it. Send it again after `Retry-After` seconds, with the same `id`.",
 }
+_SOURCE: Final[dict[str, Any]] = {
+    "name": "source", "in": "path", "required": True, "schema": {"type": "string"},
+    "description": "Name of the source in the configuration.",
+}  # fmt: skip
+_CALL: Final = 'curl "$INGEST/v1/hooks/shelly{}secret=$SECRET&press=long"'
 _SCHEMA_REF: Final = "#/components/schemas/Problem"
 
 
@@ -120,8 +139,44 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": _PROBLEMS[status], "content": content} for status in statuses}
 
 
-def _security() -> list[dict[str, list[str]]]:
-    return [{"key": []}]
+def unready() -> dict[int | str, dict[str, Any]]:
+    """The other answer of `/readyz`."""
+    return {503: {"model": Readiness, "description": "Neither Kafka nor the journal can take anything."}}
+
+
+def for_flic() -> dict[int | str, dict[str, Any]]:
+    """The other success of a hook."""
+    return {
+        200: {"model": Accepted | NoReport, "description": "The same, to Flic, which asks for exactly this status."}
+    }
+
+
+_BUTTON_SCHEMES: Final[dict[str, dict[str, str]]] = {
+    "secretInAddress": {
+        "type": "apiKey", "in": "query", "name": "secret",
+        "description": "Sources of type `http-button` and `flic`: the secret of the source or of the device.",
+    },
+}  # fmt: skip
+_HOOK_SCHEMES: Final[dict[str, dict[str, str]]] = {
+    "basic": {"type": "http", "scheme": "basic", "description": "Sources of type `form`: the key is the password."},
+    "keyInAddress": {
+        "type": "apiKey", "in": "query", "name": "key",
+        "description": "Sources of type `form` with `key_in_url`, whose sender can set no header.",
+    },
+    "standardWebhooks": {
+        "type": "apiKey", "in": "header", "name": "webhook-signature",
+        "description": "Standard Webhooks: with `webhook-id` and `webhook-timestamp`, which the signature covers.",
+    },
+    "typeform": {
+        "type": "apiKey", "in": "header", "name": "typeform-signature",
+        "description": "Typeform's HMAC; other forms have the header that their source's `signature` names.",
+    },
+    "tally": {"type": "apiKey", "in": "header", "name": "tally-signature", "description": "Tally's HMAC."},
+}  # fmt: skip
+
+
+def _security(*more: str) -> list[dict[str, list[str]]]:
+    return [{name: []} for name in ("key", *more)]
 
 
 def incident() -> dict[str, Any]:
@@ -164,10 +219,6 @@ def events() -> dict[str, Any]:
 def hook() -> dict[str, Any]:
     """The operation `POST /v1/hooks/{source}`."""
     media: dict[str, Any] = {"schema": {"type": "object"}}
-    name = {
-        "name": "source", "in": "path", "required": True, "schema": {"type": "string"},
-        "description": "Name of the source in the configuration.",
-    }  # fmt: skip
     what = {
         "name": "event", "in": "query", "required": False, "schema": {"type": "string"},
         "description": "ChirpStack names its kind of message here: `up`, `status`, `join` …",
@@ -176,8 +227,29 @@ def hook() -> dict[str, Any]:
     content = {"application/json": examples, "application/x-www-form-urlencoded": media, "multipart/form-data": media}
     return {
         "requestBody": {"required": True, "content": content},
-        "parameters": [name, what],
-        "security": _security(),
+        "parameters": [_SOURCE, what],
+        "security": _security(*_HOOK_SCHEMES, *_BUTTON_SCHEMES),
+    }
+
+
+def call(*, of_device: bool = False) -> dict[str, Any]:
+    """What a button that can only call an address calls: `/v1/hooks/{source}`, or with `/{device}` behind it."""
+    device = {
+        "name": "device", "in": "path" if of_device else "query", "required": of_device, "schema": {"type": "string"},
+        "description": "The device's id as the register has it.",
+    }  # fmt: skip
+    press = {
+        "name": "press", "in": "query", "required": False, "description": "What kind of press, if the button can tell.",
+        "schema": {"type": "string", "enum": ["short", "long", "double"]},
+    }  # fmt: skip
+    mode = {
+        "name": "mode", "in": "query", "required": False, "description": "`exercise` marks a test alarm.",
+        "schema": {"type": "string", "enum": ["actual", "exercise"]},
+    }  # fmt: skip
+    return {
+        "parameters": [_SOURCE, device, press, mode],
+        "security": [{name: []} for name in _BUTTON_SCHEMES],
+        "x-codeSamples": [{"lang": "Shell", "source": _CALL.format("/btn-7?" if of_device else "?device=btn-7&")}],
     }
 
 
@@ -200,10 +272,6 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(schema.pop("$defs", {}))
         schemas[name] = schema
-    components["securitySchemes"] = {
-        "key": {"type": "http", "scheme": "bearer", "description": "The source's API key."}
-    }
-    for path in document["paths"].values():
-        for operation in path.values():
-            operation["responses"].pop("422", None) if "requestBody" not in operation else None
+    key = {"type": "http", "scheme": "bearer", "description": "The source's API key."}
+    components["securitySchemes"] = {"key": key} | _HOOK_SCHEMES | _BUTTON_SCHEMES
     return document

@@ -3,7 +3,17 @@
 from typing import Any
 
 from fastapi.routing import APIRoute
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.routing import request_response
+
+
+class _Anything(PathConvertor):
+    """As `{…:path}`, which finds no route for a line break: whatever a button calls, it is a press."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("anything", _Anything())
 
 
 class PlainRoute(APIRoute):

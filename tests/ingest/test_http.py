@@ -265,3 +265,19 @@ def _is_object(content: bytes) -> bool:
 
 def _no_number(name: str) -> None:
     raise ValueError(name)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/v1/hooks/shelly", "GET, POST"),
+        ("DELETE", "/v1/hooks/shelly/btn-7", "GET, POST"),
+        ("GET", "/v1/hooks/buttons", "POST"),
+        ("GET", "/v1/incidents", "POST"),
+        ("POST", "/v1/sources", "GET"),
+    ],
+)
+async def test_a_wrong_method_is_told_all_right_ones(api: Api, method: str, path: str, allowed: str) -> None:
+    answer = await api.client.request(method, path, headers={"Authorization": f"Bearer {KEYS['buttons']}"})
+    assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)
+    assert answer.headers["content-type"] == "application/problem+json"

@@ -23,7 +23,7 @@ from services.ingest.sources.devices import Meaning, Said
 from services.ingest.sources.http_button import check_secret
 from services.ingest.sources.lorawan import Frame, device, moment, said
 from services.ingest.sources.shape import Emitter, Made, Message
-from services.ingest.sources.signatures import WINDOW_S
+from services.ingest.sources.signatures import WINDOW_S, refused
 
 _ALGORITHM: Final = "ES256"
 _OURS_TO_JUDGE: Final[Options] = {
@@ -45,11 +45,11 @@ def _verify(message: Message, sender: Sender) -> None:
         )
         expired = float(claims["exp"]) + WINDOW_S < message.received_at.timestamp()
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError):
-        raise Refusal(
-            401, 'The token is missing or not signed by Flic. Flic posts {"token": "…"}; see public_key of the source.'
+        raise refused(
+            'The token is missing or not signed by Flic. Flic posts {"token": "…"}; see public_key of the source.'
         ) from None
     if expired:
-        raise Refusal(401, "The token has expired. Compare the clocks, here and over there.")
+        raise refused("The token has expired. Compare the clocks, here and over there.")
 
 
 def _token(message: Message) -> str:

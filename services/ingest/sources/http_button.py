@@ -19,6 +19,7 @@ from services.ingest.problems import Fault, Refusal, quoted
 from services.ingest.reports import Findings, storable
 from services.ingest.sender import Sender
 from services.ingest.sources.shape import Emitter, Made, Message
+from services.ingest.sources.signatures import refused
 
 _PRESSES: Final = ("short", "long", "double")
 _LONGEST: Final = 200
@@ -44,7 +45,7 @@ def check_secret(message: Message, sender: Sender) -> None:
     expected = sender.secret_for(message.rest or fields.get("device", ""))
     shown = fields.get("secret", "").encode(errors="replace")
     if not hmac.compare_digest(shown, expected) or not expected:
-        raise Refusal(401, "The secret is missing or wrong. Call the address with ?secret=SECRET as configured here.")
+        raise refused("The secret is missing or wrong. Call the address with ?secret=SECRET as configured here.")
 
 
 def _parse(message: Message, sender: Sender) -> Sequence[Made]:

@@ -14,7 +14,8 @@ WINDOW_S: Final = 300
 """Seconds that a message's time may differ from ours, so that a recorded one cannot be played back later."""
 
 
-def _refused(detail: str) -> Refusal:
+def refused(detail: str) -> Refusal:
+    """401 for a sender that proves itself by something else than an API key."""
     return Refusal(401, detail, headers={"WWW-Authenticate": 'Signature realm="rufkette"'})
 
 
@@ -41,16 +42,16 @@ def verify_standard(headers: Mapping[str, str], body: bytes, secret: bytes, now:
     """
     given = [headers.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature")]
     if not all(given):
-        raise _refused("The headers webhook-id, webhook-timestamp and webhook-signature are needed.")
+        raise refused("The headers webhook-id, webhook-timestamp and webhook-signature are needed.")
     message_id, timestamp, signatures = given
     if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= 12):
-        raise _refused("The header webhook-timestamp is not a number of seconds.")
+        raise refused("The header webhook-timestamp is not a number of seconds.")
     if abs(now.timestamp() - int(timestamp)) > WINDOW_S:
-        raise _refused("The header webhook-timestamp is more than 5 minutes off. Send it anew, and compare the clocks.")
+        raise refused("The header webhook-timestamp is more than 5 minutes off. Send it anew, and compare the clocks.")
     expected = _standard(secret, message_id, timestamp, body)
     # Several signatures stand there while a secret is being replaced.
     if not any(hmac.compare_digest(expected, _ascii(one)) for one in signatures.split(" ")):
-        raise _refused("No signature in webhook-signature fits. Compare the secret with the source's secret_file.")
+        raise refused("No signature in webhook-signature fits. Compare the secret with the source's secret_file.")
     return message_id
 
 
@@ -83,9 +84,9 @@ def verify_header(
     """
     given = headers.get(header.lower(), "").strip()
     if not given:
-        raise _refused(f"The header {header} with the message's signature is missing.")
+        raise refused(f"The header {header} with the message's signature is missing.")
     if not given.startswith(prefix):
-        raise _refused(f"The header {header} does not start with {prefix}")
+        raise refused(f"The header {header} does not start with {prefix}")
     digest = hmac.new(secret, body, algorithm).digest()
     said = given[len(prefix) :]
     if encoding == "hex":
@@ -93,4 +94,4 @@ def verify_header(
     else:
         fits = hmac.compare_digest(base64.b64encode(digest).rstrip(b"="), _ascii(said.rstrip("=")))
     if not fits:
-        raise _refused(f"The signature in {header} does not fit. Compare the secret with the source's secret_file.")
+        raise refused(f"The signature in {header} does not fit. Compare the secret with the source's secret_file.")

@@ -1,0 +1,128 @@
+"""What one alerting process after the other is connected to while it crashes, and what has to be there in the end."""
+
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from services.alerting import store
+from services.alerting.core.incident import Incident
+from tests.alerting.crashing_alerting import RULES
+from tests.support.crashing import Ended, Moment, Nursery, nursery
+from tests.support.servers import PostgresServer
+
+SNAPSHOT = {
+    "incidents": "select id, status, revision, due_at, state::text from incidents order by id",
+    "inputs": "select * from inputs order by incident_id, revision",
+    "mails": "select id, incident_id, cycle, step, repetition, recipient, purpose, urgency, created_at, state"
+    # What is withdrawn before its commit is not even written.
+    " from outbox where state <> 'withdrawn' order by id",
+    "event ids": "select id, digest from events order by id",
+    "held": "select event_id, incident_id from held order by event_id",
+    "signs of life": "select device_id, at, battery from device_signs order by device_id",
+    "troubles": "select id, recipient from troubles order by id",
+}
+Snapshot = dict[str, list[tuple[Any, ...]]]
+
+
+class Said:
+    """What stands on the topics that alerting writes, from where it was read last."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
+        self._consumer = consumer
+        self._partitions = partitions
+
+    async def read(self) -> list[Any]:
+        ends = await self._consumer.end_offsets(self._partitions)
+        found: list[Any] = []
+        while any([await self._consumer.position(one) < ends[one] for one in self._partitions]):
+            for records in (await self._consumer.getmany(timeout_ms=100)).values():
+                found += records
+        return found
+
+
+@dataclass(slots=True)
+class World:
+    """What one process after the other is connected to: every run begins on an empty database."""
+
+    nursery: Nursery
+    database_url: str
+    looking: asyncpg.Connection
+    kafka: str = ""
+    prefix: str = ""
+    said: Said | None = None
+
+    async def empty(self) -> None:
+        found = await self.looking.fetch("select tablename from pg_tables where schemaname = 'public'")
+        tables = ", ".join(row[0] for row in found if row[0] != "alembic_version")
+        await self.looking.execute(f"truncate {tables} restart identity cascade")
+
+    async def read(self, ends: Sequence[int], moment: Moment | None = None) -> Ended:
+        """Until the positions are at these ends of the partitions."""
+        more = {"kafka": self.kafka, "prefix": self.prefix, "ends": list(ends), "owner": uuid.uuid4().hex}
+        return await self.nursery.run(moment, what="reading", database_url=self.database_url, **more)
+
+    async def fire(self, until: datetime, moment: Moment | None = None, *, late: bool) -> Ended:
+        more = {"until": until.isoformat(), "late": late}
+        return await self.nursery.run(moment, what="firing", database_url=self.database_url, **more)
+
+    async def let_leases_run_out(self) -> None:
+        """The seconds pass after which the others take a process for dead, and what it tried is tried again."""
+        await self.looking.execute("""
+            update partitions set lease_until = clock_timestamp() where owner is not null;
+            update processes set seen_at = clock_timestamp() - interval '4 seconds';
+            update suspects set retry_at = clock_timestamp() where retry_at is not null;
+        """)
+
+    async def positions(self) -> list[int]:
+        return [row[0] for row in await self.looking.fetch("select next_offset from partitions order by partition")]
+
+    async def snapshot(self) -> Snapshot:
+        return {name: [tuple(row) for row in await self.looking.fetch(sql)] for name, sql in SNAPSHOT.items()}
+
+    async def relayed(self) -> list[tuple[Any, ...]]:
+        rows = await self.looking.fetch("select topic, key, value, headers::text from relay order by seq")
+        return [tuple(row) for row in rows]
+
+
+@asynccontextmanager
+async def a_world(postgres: PostgresServer, directory: Path) -> AsyncIterator[World]:
+    name = postgres.create_database()
+    url = postgres.url(name)
+    looking = await asyncpg.connect(url)
+    await looking.execute("alter table incidents add constraint unforeseen check (id <> 'refused')")
+    try:
+        async with nursery("tests.alerting.crashing_alerting", directory) as children:
+            yield World(children, url, looking)
+    finally:
+        await looking.close()
+        postgres.drop_database(name)
+
+
+def differences(found: Snapshot, expected: Snapshot) -> list[tuple[str, str, Any]]:
+    """Rows that are too many, and rows that are missing."""
+    return [
+        (what, name, row)
+        for name in expected
+        for what, more, less in (("too many", found, expected), ("missing", expected, found))
+        for row in Counter(more[name]) - Counter(less[name])
+    ]
+
+
+def by_replay(snapshot: Snapshot) -> None:
+    """Every incident is what its stored inputs make of it, and has no gap in them."""
+    for id_, *_, state in snapshot["incidents"]:
+        causes = [row for row in snapshot["inputs"] if row[0] == id_]
+        assert [row[1] for row in causes] == list(range(1, len(causes) + 1))
+        known: list[Incident] = []
+        for _, _, at, _, _, body, plans in causes:
+            decision = store.replay(known, body, plans, now=at, rules=RULES)
+            known = [decision.incident] if decision.incident is not None else known
+        assert known == [store.from_json(state)]

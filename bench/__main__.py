@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -11,7 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import chain, core, ingest, parsers, storm
+import structlog
+
+from bench import alerting, chain, core, ingest, mails, parsers, scale, storm
 from bench.http_client import HttpError
 from bench.sink import Sink
 from bench.systems import MissingProgramError, alertmanager, rufkette
@@ -23,20 +26,30 @@ TARGETS = {"ratio_p50": 3.0, "ratio_p99": 1.5}
 TURN = 100
 """Presses until it is the other system's turn: a shared machine is faster in one second than in the next."""
 
-_PRESSES = {"storm": 3000}
+_PRESSES = {"storm": 3000, "alerting": 20_000, "mails": 5000}
+_WHAT = {
+    "chain": "press until mail, beside Alertmanager (the default)",
+    "storm": "the same for presses at once",
+    "core": "decisions per second",
+    "parsers": "messages per second",
+    "ingest": "durable presses per second, beside a bare endpoint",
+    "alerting": "events per second into PostgreSQL, beside a bare loop",
+    "mails": "mails per second, beside a bare loop",
+    "scale": "press until mail, and restarts, with many incidents",
+}
+
+
+def _help() -> str:
+    return "; ".join(f"{name}: {what}" for name, what in _WHAT.items())
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description="Benchmarks; docs/performance.md explains them."
     )
-    parser.add_argument(
-        "what", nargs="?", choices=("chain", "core", "parsers", "ingest", "storm"), default="chain",
-        help="chain (default): press until mail, beside Alertmanager; storm: the same for presses at once; core, "
-        "parsers, ingest: decisions, messages or durable presses per second",
-    )  # fmt: skip
+    parser.add_argument("what", nargs="?", choices=_WHAT, default="chain", help=_help())
     parser.add_argument("--rounds", type=_positive, default=3, help="interleaved rounds (3)")
-    parser.add_argument("--presses", type=_positive, help="presses a round and system (1000; storm: 3000)")
+    parser.add_argument("--presses", type=_positive, help="presses, events or mails a round")
     parser.add_argument("--warm-up", type=_positive, default=200, help="presses before the first round (200)")
     parser.add_argument("--pause", type=float, default=0.0, help="milliseconds between a mail and the next press (0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
@@ -116,13 +129,19 @@ def _print_targets(median: dict[str, Any]) -> None:
 def main() -> int:
     """Run what was asked for; 2 when something has to be installed, 1 when a system under test failed."""
     arguments = _arguments()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     try:
         alone: dict[str, Callable[[], dict[str, Any]]] = {
             "core": core.run,
             "parsers": parsers.run,
-            "ingest": partial(ingest.run, arguments.rounds, arguments.presses),
-            "storm": partial(storm.run, arguments.rounds, arguments.presses),
-        }
+            **{
+                name: partial(run, arguments.rounds, arguments.presses)
+                for name, run in (
+                    ("ingest", ingest.run), ("storm", storm.run), ("alerting", alerting.run), ("mails", mails.run),
+                    ("scale", scale.run),
+                )
+            },
+        }  # fmt: skip
         figures = alone[arguments.what]() if arguments.what in alone else _run_chain(arguments)
     except MissingProgramError as error:
         print(f"bench: {error}", file=sys.stderr)

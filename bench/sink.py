@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import multiprocessing
 import re
+import threading
 import time
 from email.header import decode_header, make_header
 from multiprocessing.connection import Connection
@@ -39,6 +40,15 @@ class Sink:
     def take(self, timeout: float) -> Taken | None:
         """The next mail, or None when none comes within `timeout` seconds."""
         return Taken(*self._mails.recv()) if self._mails.poll(timeout) else None
+
+    def ignore_mails(self) -> None:
+        """Read and forget what comes, so that it need not wait for us."""
+        threading.Thread(target=self._forget, daemon=True).start()
+
+    def _forget(self) -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                self._mails.recv()
 
     def __enter__(self) -> Self:
         return self

@@ -236,7 +236,9 @@ async def save(tx: AsyncConnection, changes: Changes) -> set[uuid.UUID]:
         await _withdraw(tx, changes.withdrawn)
     if changes.changed or changes.relayed or changes.signs:
         rows = {
-            "incidents": as_json([_row(incident) for incident in sorted(changes.changed.values(), key=lambda i: i.id)]),
+            "incidents": as_json(
+                [to_row(incident) for incident in sorted(changes.changed.values(), key=lambda i: i.id)]
+            ),
             "inputs": as_json(changes.timeline),
             "outbox": as_json(list(changes.mails.values())),
             "relay": as_json(changes.relayed),
@@ -246,7 +248,8 @@ async def save(tx: AsyncConnection, changes: Changes) -> set[uuid.UUID]:
     return set()
 
 
-def _row(incident: Incident) -> dict[str, object]:
+def to_row(incident: Incident) -> dict[str, object]:
+    """The row of `incidents`."""
     return {
         "id": incident.id,
         "site": incident.site,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
@@ -133,7 +134,7 @@ def _name(value: object) -> str:
     return names.get(type(value), "number")
 
 
-def refuse_repeated(keys: tuple[str, ...]) -> None:
+def refuse_repeated(keys: Sequence[str]) -> None:
     """For senders that can be told: which of two values was meant is not ours to guess.
 
     Raises:

@@ -163,6 +163,24 @@ def test_a_press_is_never_refused_for_its_content() -> None:
     assert refused(event(), "text/plain", bus("panic", may=["reported"])).status == 403
 
 
+@pytest.mark.parametrize(
+    ("content", "kind", "headers"),
+    [
+        (event(REPORTED), BATCH, {}),
+        ({"site": "bernburg"}, "text/plain", {"ce_specversion": "1.0", "ce_type": REPORTED}),
+        (b'{"site": "x", "site": "bernburg"}', "application/json", {"ce_specversion": "1.0", "ce_type": REPORTED}),
+        (b'{"type": "x", "type": "y", "data": {"site": "bernburg"}}', STRUCTURED, {}),
+    ],
+    ids=["one as a batch", "another content type", "a key twice in binary mode", "a key twice"],
+)
+def test_a_press_is_not_refused_for_its_form_either(content: object, kind: str, headers: dict[str, str]) -> None:
+    (made,) = sent(content, kind, bus("panic"), **headers)
+    assert reported(made).site == "bernburg"
+    twice = isinstance(content, bytes)
+    assert any("more than" in text or "twice" in text for text in reported(made).warnings) is twice
+    assert refused(content, kind, bus(), **headers).status in (400, 415, 422)
+
+
 def test_a_time_in_the_future_is_now() -> None:
     assert sent(event(time="2030-01-01T00:00:00Z"))[0].time == NOW
 

@@ -28,11 +28,12 @@ _WITHOUT_SUBJECT: Final = frozenset({REPORTED, HEARTBEAT})
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One event as it came: `place` is its JSON pointer, empty outside of a batch."""
+    """One event as it came: `place` is its JSON pointer, empty outside of a batch; `warnings` are about its JSON."""
 
     attributes: Mapping[str, Any]
     data: object
     place: str
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -64,7 +65,7 @@ def understood(envelopes: Sequence[Envelope], sender: Sender, received_at: datet
 def _event(envelope: Envelope, sender: Sender, received_at: datetime, faults: _Faults) -> Event | None:
     before = len(faults.found)
     kind = _kind(envelope, sender, faults)
-    warnings: list[str] = []
+    warnings = list(envelope.warnings)
     attributes = _attributes(envelope, sender, faults, warnings)
     if kind is None:
         return None

@@ -15,6 +15,7 @@ from services.ingest import body
 from services.ingest.problems import Refusal
 from services.ingest.sender import Sender
 from services.ingest.sources.cloudevent_data import Envelope, understood
+from services.ingest.sources.json_object import doubts
 from services.ingest.sources.shape import Emitter, Made, Message
 
 STRUCTURED: Final = "application/cloudevents+json"
@@ -43,13 +44,15 @@ def receive(message: Message, sender: Sender) -> Received:
     """
     kind = message.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == BATCH:
-        return Received(understood(_batch(message), sender, message.received_at), batched=True)
+        value, repeated = body.parse_any(message.body)
+        if not (sender.lenient and isinstance(value, dict)):
+            return Received(understood(_batch(value, repeated, sender), sender, message.received_at), batched=True)
     return Received(understood([_single(message, kind, sender)], sender, message.received_at), batched=False)
 
 
 def _single(message: Message, kind: str, sender: Sender) -> Envelope:
     if kind != STRUCTURED and "ce-specversion" in message.headers:
-        return Envelope(_from_headers(message.headers), _binary_data(message, kind), "")
+        return _binary(message, kind, sender)
     parsed = body.parse(message.body)
     if kind != STRUCTURED and "specversion" not in parsed.value and not sender.lenient:
         raise Refusal(
@@ -57,28 +60,25 @@ def _single(message: Message, kind: str, sender: Sender) -> Envelope:
             f"This is no CloudEvent. Send Content-Type: {STRUCTURED} with the whole event as JSON, {BATCH} with a list "
             "of events, or the headers ce-specversion, ce-id, ce-source and ce-type with the data as JSON body.",
         )
-    if not sender.lenient:
-        body.refuse_repeated(parsed.repeated)
-    return _structured(parsed.value, "")
+    return _structured(parsed.value, "", doubts(parsed.repeated, sender))
 
 
-def _batch(message: Message) -> list[Envelope]:
-    value, repeated = body.parse_any(message.body)
-    body.refuse_repeated(repeated)
+def _batch(value: object, repeated: Sequence[str], sender: Sender) -> list[Envelope]:
+    warnings = doubts(repeated, sender)
     if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
         raise Refusal(422, "A batch is a JSON array of events (JSON objects).")
     if not 1 <= len(value) <= _MOST:
         raise Refusal(422, f"A batch holds 1 to {_MOST} events, this one {len(value)}.")
-    return [_structured(one, f"/{number}") for number, one in enumerate(value)]
+    return [_structured(one, f"/{number}", warnings) for number, one in enumerate(value)]
 
 
-def _structured(event: Mapping[str, Any], place: str) -> Envelope:
+def _structured(event: Mapping[str, Any], place: str, warnings: tuple[str, ...]) -> Envelope:
     attributes = dict(list(event.items())[:_ATTRIBUTES])
     data = attributes.pop("data", None)
     encoded = attributes.pop("data_base64", None)
     if data is None and isinstance(encoded, str):
         data = _decoded(encoded)
-    return Envelope(attributes, data, place)
+    return Envelope(attributes, data, place, warnings)
 
 
 def _decoded(encoded: str) -> object:
@@ -95,12 +95,11 @@ def _from_headers(headers: Mapping[str, str]) -> dict[str, Any]:
     return {name: unquote(value.strip().strip('"'), errors="replace") for name, value in found}
 
 
-def _binary_data(message: Message, kind: str) -> object:
-    if kind and not body.is_json(kind):
+def _binary(message: Message, kind: str, sender: Sender) -> Envelope:
+    if kind and not body.is_json(kind) and not sender.lenient:
         raise Refusal(415, "The event's data is not declared as JSON. Send Content-Type: application/json.")
     value, repeated = body.parse_any(message.body)
-    body.refuse_repeated(repeated)
-    return value
+    return Envelope(_from_headers(message.headers), value, "", doubts(repeated, sender))
 
 
 def _parse(message: Message, sender: Sender) -> Sequence[Made]:

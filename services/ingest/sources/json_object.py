@@ -1,6 +1,6 @@
 """The JSON object in a message; a press is taken whatever its content type says, if only it is JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from schemas.report_warnings import warning
@@ -33,7 +33,15 @@ def json_object(message: Message, sender: Sender) -> tuple[Mapping[str, Any], tu
         if unsuitable is not None:
             raise unsuitable from None
         raise
+    return parsed.value, doubts(parsed.repeated, sender)
+
+
+def doubts(repeated: Sequence[str], sender: Sender) -> tuple[str, ...]:
+    """Warnings about keys that stood in an object more than once.
+
+    Raises:
+        Refusal: 400, but not for a press.
+    """
     if not sender.lenient:
-        body.refuse_repeated(parsed.repeated)
-    repeated = [quoted(key) for key in parsed.repeated[:_MOST_REPEATED]]
-    return parsed.value, tuple(warning("repeated_key", value=key) for key in repeated)
+        body.refuse_repeated(repeated)
+    return tuple(warning("repeated_key", value=quoted(key)) for key in repeated[:_MOST_REPEATED])

@@ -153,6 +153,7 @@ def check_config(
 ) -> None:
     """Check a configuration: every mistake with file and line, and what to write instead."""
     from services.common.configuration_file import ConfigurationError, examine
+    from services.common.secret_checks import unreadable_secrets
 
     if file is None:
         _fail("name a file, or set RUFKETTE_CONFIG", 2)
@@ -162,7 +163,7 @@ def check_config(
         for mistake in error.mistakes:
             print(mistake, file=sys.stderr)
         raise typer.Exit(1) from None
-    for hint in hints:
+    for hint in (*hints, *unreadable_secrets(configuration, file)):
         print(f"hint: {hint}", file=sys.stderr)
     print(f"{file}: OK – {len(configuration.sites)} sites, {len(configuration.sources)} sources")
 

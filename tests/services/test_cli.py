@@ -190,3 +190,34 @@ def test_check_config_gives_hints_without_failing(tmp_path: Path) -> None:
     assert done.stderr.startswith(f"hint: {file}:")
     assert "policies.spare: no rule takes this policy" in done.stderr
     assert "OK" in done.stdout
+
+
+def test_check_config_names_files_of_secrets_that_are_not_there(tmp_path: Path) -> None:
+    def add(content: dict[str, Any]) -> None:
+        place = {"site": "bernburg", "location": "Zimmer 112"}
+        content["sources"]["shelly"] = {
+            "type": "http-button", "kind": "panic", "secret_file": "full",
+            "devices": {"s1": place | {"secret_file": "own"}},
+            "callback": {
+                "on": ["closed"], "devices": ["s1"], "http": {"url": "https://x.org/", "secret_file": "empty"},
+            },
+        }  # fmt: skip
+        topics = [{"filter": "a/+", "preset": "tasmota"}]
+        content["sources"]["mqtt"] = {
+            "type": "mqtt", "kind": "panic", "url": "mqtts://b.org", "password_file": "none", "topics": topics,
+        }  # fmt: skip
+
+    (tmp_path / "full").write_text("a secret")
+    (tmp_path / "empty").write_text("\n")
+    file = write_configuration(tmp_path / "office.yaml", add)
+    done = rufkette("check-config", str(file))
+    assert done.returncode == 0
+    hints = [line.removeprefix(f"hint: {file}: ") for line in done.stderr.splitlines()]
+    assert [hint.split(":")[0] for hint in hints] == [
+        "sources.shelly.devices.s1.secret_file",
+        "sources.shelly.callback.http.secret_file",
+        "sources.mqtt.password_file",
+    ]  # fmt: skip
+    assert "own cannot be read here (No such file or directory)" in hints[0]
+    assert "empty is empty" in hints[1]
+    assert "a secret" not in done.stderr.replace("a file with the secret", "")

@@ -122,7 +122,7 @@ class Consumer:
                 await self._poll(client)
         finally:
             self._client = None
-            await _stop(client)
+            await kafka.close(client)
 
     async def _register(self) -> None:
         numbers = await kafka.partitions_of(self._settings, self._topic)
@@ -247,12 +247,3 @@ class Consumer:
         self._unchecked.pop(number, None)
         self._held[number] = Position(self._topic, number, beginning, None)
         client.seek(partition, beginning)
-
-
-async def _stop(client: AIOKafkaConsumer) -> None:
-    """Bounded: a client whose broker is away can take its time."""
-    try:
-        async with asyncio.timeout(3):
-            await client.stop()
-    except (TimeoutError, KafkaError, OSError):
-        log.debug("client.abandoned")

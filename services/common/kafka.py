@@ -1,14 +1,21 @@
 """Kafka clients with the options that the delivery promise needs (docs/architecture.md, "Kafka")."""
 
+import asyncio
 import ssl
 from typing import Any
 
+import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas import topics
+from services.common.loops import library_cancellation_as_error
 from services.common.settings import Settings
+
+log = structlog.get_logger()
+
+_CLOSE_WITHIN = 3.0
 
 
 def connection(settings: Settings) -> dict[str, Any]:
@@ -47,6 +54,23 @@ def consumer(settings: Settings, group_id: str | None = None) -> AIOKafkaConsume
         request_timeout_ms=10_000,
         metadata_max_age_ms=30_000,
     )
+
+
+async def close(client: AIOKafkaConsumer) -> None:
+    """Close a consumer within a few seconds, whatever its broker does.
+
+    aiokafka cancels its fetches and awaits them. One that had not begun yet raises the cancellation into whoever
+    closes: taken for a stop it would end a loop that is to go on, and the connections would stay open.
+    """
+    try:
+        async with asyncio.timeout(_CLOSE_WITHIN):
+            try:
+                with library_cancellation_as_error():
+                    await client.stop()
+            except ConnectionAbortedError:
+                await client._client.close()  # noqa: SLF001 – `stop` does nothing the second time
+    except (TimeoutError, KafkaError, OSError):
+        log.debug("client.abandoned")
 
 
 async def create_topics(

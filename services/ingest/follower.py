@@ -1,7 +1,6 @@
 """Follows `incidents.lifecycle`: what alerting made of the events, for those who ask and for the ledger."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from typing import Final
@@ -77,9 +76,7 @@ class Follower:
                 log.debug("lifecycle.interrupted", error=type(error).__name__)
             finally:
                 self.caught_up.clear()
-                with contextlib.suppress(KafkaError, OSError, TimeoutError):
-                    async with asyncio.timeout(2):
-                        await consumer.stop()
+                await kafka.close(consumer)
             await asyncio.sleep(_RETRY_AFTER)
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:

@@ -62,4 +62,4 @@ class Lifecycle(BaseModel):
     into: str | None = None
     """`merged`: this whole incident is part of that one now, which goes on; until it is `opened` again."""
     notified: bool = False
-    """Whether a mail server has accepted an alarm mail about this incident."""
+    """Whether somebody is known to have heard of it: a mail server took an alarm mail, or a person answered."""

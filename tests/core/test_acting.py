@@ -12,9 +12,9 @@ from schemas.events import (
     PoliceRequested,
     PoliceWish,
 )
-from services.alerting.core.effects import Action, Deadline, Notify, Purpose, Reason, Withdraw
+from services.alerting.core.effects import Action, Deadline, Decision, Notify, Purpose, Reason, Relay, Withdraw
 from services.alerting.core.incident import Status
-from tests.core.office import BERLIN, MONDAY, Desk, follow_up, minutes
+from tests.core.office import BERLIN, MONDAY, Desk, follow_up, minutes, report
 
 
 def test_acknowledging_stops_escalation_for_a_limited_time() -> None:
@@ -35,6 +35,27 @@ def test_acknowledging_stops_escalation_for_a_limited_time() -> None:
     assert desk.incidents[incident.id].status is Status.OPEN
     assert desk.told(since=desk.now) == ["wache@example.org", "leitung@example.org"]
     assert desk.incidents[incident.id].cycle == 1
+
+
+def relayed(decision: Decision) -> list[bool]:
+    """Of each change that is announced, whether it says that somebody has heard."""
+    return [effect.data.notified for effect in decision.effects if isinstance(effect, Relay)]
+
+
+def test_whoever_takes_over_has_heard_although_no_mail_is_known_to_have_arrived() -> None:
+    desk = Desk()
+    incident = desk.press()
+    assert not incident.notified
+    assert relayed(desk.click(incident, Action.ACKNOWLEDGE)) == [True]
+    # So has whoever reports the same once more: the watch is not to mail about it.
+    assert relayed(desk.give(report(desk.now, kind="form", danger_level=1))) == [True]
+
+
+def test_whoever_closes_has_heard_and_a_press_after_that_is_to_be_heard_anew() -> None:
+    desk = Desk()
+    incident = desk.press()
+    assert relayed(desk.click(incident, Action.CLOSE, outcome=Outcome.RESOLVED)) == [True]
+    assert relayed(desk.give(report(desk.now))) == [False, False]
 
 
 def test_the_second_person_does_not_take_it_from_the_first() -> None:

@@ -155,7 +155,7 @@ def _close(incident: Incident, click: Click, at: datetime) -> _Acted:
         reached=False,
     )
     told = inform(closed, Purpose.CLOSED)
-    news = relay(closed, Change.CLOSED, outcome=click.outcome.value)
+    news = relay(closed, Change.CLOSED, outcome=click.outcome.value, notified=True)
     return closed, (Withdraw(), *told, news), Reason.CLOSED
 
 

@@ -33,7 +33,8 @@ def relay(incident: Incident, change: Change, *, event_ids: tuple[str, ...] | No
         "danger_level": incident.danger_level,
         "mode": incident.mode,
         "revision": incident.revision,
-        "notified": incident.notified,
+        # Whoever answered has heard; the process that mailed them may have ended before it recorded that.
+        "notified": incident.notified or incident.status is Status.ACKNOWLEDGED,
     }
     return Relay(change, _NOTHING.model_copy(update=known | what))
 

@@ -92,12 +92,13 @@ class Journal:
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, _CLOSE_WITHIN)
 
-    def write(self, row: Row) -> asyncio.Future[None]:
-        """A future that is done when the row is on disk, and fails with `Unjournalled`."""
+    def write(self, *rows: Row) -> asyncio.Future[None]:
+        """A future that is done when the rows are on disk, all at once, and fails with `Unjournalled`."""
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._guard:
-            self._awaited[row.event_id] = row
-            self._later.pop(row.event_id, None)
+            for row in rows:
+                self._awaited[row.event_id] = row
+                self._later.pop(row.event_id, None)
             self._waiters.append(written)
         self._wake.set()
         return written

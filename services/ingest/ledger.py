@@ -4,7 +4,7 @@ The truth is in memory; each change is written through to the journal, so that a
 ended. An entry is deleted as soon as it is done, and its texts with it.
 """
 
-import asyncio
+import contextlib
 import heapq
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -175,16 +175,21 @@ class Ledger:
             entry.heard = entry.heard or heard
             self._changed(entry)
 
-    async def mailed(self, event_ids: Collection[str], at: datetime) -> None:
-        """The watch mailed these itself; returns when that is on disk, so that a restart does not mail again."""
+    async def mailed(self, event_ids: Collection[str], at: datetime, news: Event) -> None:
+        """The watch mailed these itself, and `news` says so; returns when both are on disk.
+
+        In one transaction: a process that ends in between would else mail once more, or let nobody know that it did.
+        """
         entries = [entry for event_id in event_ids if (entry := self._entries.get(event_id)) is not None]
         for entry in entries:
             entry.mailed_at = at
-        results = await asyncio.gather(*map(self.write, entries), return_exceptions=True)
-        for result in results:
-            # Without a journal this process still knows.
-            if isinstance(result, BaseException) and not isinstance(result, Unjournalled):
-                raise result
+        with contextlib.suppress(Unjournalled):  # without space for the news, whoever publishes it does so at once
+            entries.append(self.hold(news))
+        if self._journal is not None:
+            with contextlib.suppress(Unjournalled):  # this process still knows
+                await self._journal.write(*(entry.row for entry in entries))
+                for entry in entries:
+                    entry.is_journalled = True
 
     def give_up(self, now: datetime) -> None:
         """Let go of what Kafka has, nobody confirmed for `GIVEN_UP_AFTER`, and the watch has mailed if it had to."""

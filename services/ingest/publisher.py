@@ -100,7 +100,10 @@ class Publisher:
             return await asyncio.shield(self._underway[event.id])
         if entry.acknowledged_by_kafka:
             return "accepted"
-        return "queued" if entry.is_journalled else await self._take(entry)
+        if not entry.is_journalled:
+            return await self._take(entry)
+        self._forwarder.wake()
+        return "queued"
 
     async def _straight_to_kafka(self, event: Event, *, patient: bool) -> str | None:
         try:

@@ -177,12 +177,13 @@ class Watch:
 
     async def _note(self, mail_id: str, site_id: str | None, ids: Sequence[str]) -> None:
         now = datetime.now(UTC)
-        await self._ledger.mailed(ids, now)
-        log.warning("watch.mailed", site=site_id, mail_id=mail_id, reports=len(ids))
         data = EmergencyMailed(event_ids=tuple(ids), site=site_id)
+        news = Event(id=mail_id, source=SOURCE, time=now, data=data)
+        await self._ledger.mailed(ids, now, news)
+        log.warning("watch.mailed", site=site_id, mail_id=mail_id, reports=len(ids))
         # It follows the reports through ledger and journal; where that is full, the mail itself matters more.
         try:
-            await self._publish(Event(id=mail_id, source=SOURCE, time=now, data=data))
+            await self._publish(news)
         except Unpublished:
             log.warning("watch.unpublished", site=site_id, mail_id=mail_id)
 

@@ -120,12 +120,12 @@ async def test_what_is_appended_is_there_after_a_restart_with_all_that_is_known(
             ledger.acknowledge(found)
         await ledger.confirm(taken=["taken", "nobody's"])
         await ledger.confirm(taken=["done"], heard=["done"])
-        await ledger.mailed(["mailed", "nobody's"], NOW)
+        await ledger.mailed(["mailed", "nobody's"], NOW, event("news", EmergencyMailed(event_ids=("mailed",))))
         before = {entry.event.id: entry.stored_at for entry in ledger.unheard(math.inf)}
     async with opened(path) as ledger:
         names = ("waiting", "published", "taken", "mailed")
         entries = {name: entry for name in names if (entry := ledger.find(name)) is not None}
-        assert len(ledger) == 4
+        assert len(ledger) == 5
         assert {n: (e.acknowledged_by_kafka, e.taken, e.heard, e.mailed_at) for n, e in entries.items()} == {
             "waiting": (False, False, False, None),
             "published": (True, False, False, None),
@@ -134,8 +134,8 @@ async def test_what_is_appended_is_there_after_a_restart_with_all_that_is_known(
         }
         assert all(entry.event == press(name, 3, description="Übergriff") for name, entry in entries.items())
         assert {n: e.stored_at for n, e in entries.items()} == pytest.approx(before, abs=timedelta(milliseconds=1))
-        assert {e.event.id for e in ledger.waiting(9, 0)} == {"waiting", "mailed"}
-        assert {e.event.id for e in ledger.untaken()} == {"waiting", "published", "mailed"}
+        assert {e.event.id for e in ledger.waiting(9, 0)} == {"news", "waiting", "mailed"}
+        assert {e.event.id for e in ledger.untaken()} == {"news", "waiting", "published", "mailed"}
         assert {e.event.id for e in ledger.unheard(math.inf)} == set(entries)
         # Alerting gets its time after a restart, too.
         assert ledger.unconfirmed(9, 0) == []
@@ -282,7 +282,7 @@ async def test_what_nobody_ever_confirms_is_given_up_once_the_watch_has_mailed()
     ledger.give_up(late)
     assert ledger.find("exercise") is None
     assert ledger.find("real") is not None
-    await ledger.mailed(["real"], late)
+    await ledger.mailed(["real"], late, event("news", EmergencyMailed(event_ids=("real",))))
     ledger.give_up(late)
     assert ledger.find("real") is None
     assert ledger.find("not on Kafka") is not None

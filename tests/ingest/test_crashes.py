@@ -1,0 +1,183 @@
+"""Ingest ends after every single effect between a request and its confirmation, is started again, and keeps its word.
+
+Alerting confirms what it reads, but for one report, which the watch has to mail.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from aiokafka import TopicPartition
+
+from schemas import codec, topics
+from schemas.events import EmergencyMailed, Event, Reported, event_id
+from services.common import kafka as clients
+from services.common.loops import cancel
+from tests.ingest.crashing_ingest import CONTACTS, UNHEARD_AT, bodies, confirm
+from tests.ingest.support import NOW
+from tests.ingest.test_ledger import stored
+from tests.support.crashing import Ended, Moment, Nursery, crash_after_each_effect, nursery
+from tests.support.servers import client_settings, fresh_topics
+from tests.support.smtp_sink import Received, SmtpSink
+from tests.support.waiting import eventually
+
+AT_ONCE = 8
+EFFECTS = {
+    "journal made", "journal opened", "journal rows", "journal commit", "journal deletion", "answer", "lifecycle read",
+    "send reported", "send emergency_mailed", "smtp connect", "smtp mail", "smtp rcpt", "smtp data", "smtp quit",
+}  # fmt: skip
+BY_THE_CLOCK = {"journal rows", "journal commit", "journal deletion", "journal tidied", "lifecycle read"}
+"""What waits shares a transaction, so that a run can have some less of them than another one."""
+PRIVATE = (b"Geheimnis", "Müller".encode())
+
+
+@dataclass(slots=True)
+class World:
+    """What one ingest after the other is connected to: every run has a journal, ids and rooms of its own."""
+
+    nursery: Nursery
+    kafka: str
+    prefix: str
+    sink: SmtpSink
+    directory: Path
+    events: dict[str, list[Event]] = field(default_factory=dict)
+    """What alerting has read, by its id."""
+    rounds: int = 0
+    """How often it stood at the end."""
+
+    async def ingest(self, what: str, run: str, moment: Moment | None = None) -> Ended:
+        journal = str(self.journal(run))
+        more = {"kafka": self.kafka, "prefix": self.prefix, "smtp_url": self.sink.url, "journal": journal}
+        return await self.nursery.run(moment, what=what, run=run, **more)
+
+    def journal(self, run: str) -> Path:
+        return self.directory / run / "journal.sqlite3"
+
+    def mails(self, run: str) -> list[Received]:
+        return [mail for mail in self.sink.accepted if f"Raum {run}" in mail.text()]
+
+    async def alerting(self) -> None:
+        """It confirms what it reads, but for one site."""
+        settings = client_settings(self.kafka, self.prefix)
+        consumer, producer = clients.consumer(settings), clients.producer(settings)
+        topic = topics.prefixed(topics.EVENTS, self.prefix)
+        await asyncio.gather(consumer.start(), producer.start())
+        try:
+            partitions = [TopicPartition(topic, number) for number in await clients.partitions_of(settings, topic)]
+            consumer.assign(partitions)
+            await consumer.seek_to_beginning()
+            while True:
+                ends = await consumer.end_offsets(partitions)
+                for records in (await consumer.getmany(timeout_ms=100)).values():
+                    for record in records:
+                        event = codec.decode(record.headers, record.value, arrived_at=NOW)
+                        self.events.setdefault(event.id, []).append(event)
+                        if isinstance(event.data, Reported) and event.data.site != UNHEARD_AT:
+                            await confirm(producer, self.prefix, event)
+                if all([await consumer.position(one) >= ends[one] for one in partitions]):
+                    self.rounds += 1
+        finally:
+            await asyncio.gather(consumer.stop(), producer.stop())
+
+    async def everything_read(self) -> None:
+        """Until alerting has read what stands on Kafka now."""
+
+        async def rounds() -> int:
+            return self.rounds
+
+        # One may have begun before now, the next one has not.
+        enough = self.rounds + 2
+        await eventually(rounds, lambda found: found >= enough)
+
+
+@asynccontextmanager
+async def a_world(kafka: str, directory: Path) -> AsyncIterator[World]:
+    sink = SmtpSink()
+    await sink.start()
+    async with nursery("tests.ingest.crashing_ingest", directory) as children:
+        world = World(children, kafka, await fresh_topics(kafka), sink, directory)
+        alerting = asyncio.create_task(world.alerting())
+        try:
+            yield world
+            assert not alerting.done()
+        finally:
+            await cancel({alerting})
+            await sink.stop()
+
+
+@pytest.fixture
+async def worlds(kafka: str, tmp_path: Path) -> AsyncIterator[list[World]]:
+    async with AsyncExitStack() as stack:
+        made = (a_world(kafka, tmp_path) for _ in range(AT_ONCE))
+        yield list(await asyncio.gather(*map(stack.enter_async_context, made)))
+
+
+def on_disk(world: World, run: str) -> dict[str, bool]:
+    """What stands in the journal, and whether the watch is said to have mailed it; looked up in a copy."""
+    copy = world.directory / f"copy-{run}"
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copytree(world.journal(run).parent, copy)
+        return {row.event_id: row.mailed_at is not None for row in stored(copy / "journal.sqlite3")}
+    return {}
+
+
+def by_recipient(mails: list[Received]) -> Counter[str]:
+    return Counter(recipient for mail in mails for recipient in mail.recipients)
+
+
+def everything_was_announced(world: World, mailed: set[str]) -> None:
+    """Alerting heard of the watch's mails: else its own mails would not speak of them."""
+    said = {
+        id_
+        for events in world.events.values()
+        for event in events
+        if isinstance(event.data, EmergencyMailed)
+        for id_ in event.data.event_ids
+    }
+    assert mailed <= said
+
+
+async def test_a_crash_after_every_single_effect(worlds: list[World]) -> None:
+    undisturbed = await worlds[0].ingest("taking", "undisturbed")
+    assert set(undisturbed.effects) >= EFFECTS
+    assert len(undisturbed.effects) > 30
+
+    async def attempt(world: World, moment: Moment) -> Ended:
+        run = uuid.uuid4().hex[:8]
+        heard, form, unheard = (event_id(source, body["id"]) for source, body in bodies(run).items())
+        ended = await world.ingest("taking", run, moment)
+        answered = set(ended.heard("answered"))
+        first, kept = world.mails(run), on_disk(world, run)
+        went_on = await world.ingest("going_on", run)
+        assert not went_on.crashed
+        await world.everything_read()
+
+        # On Kafka under their own ids, and nothing but what was sent.
+        arrived = {id_ for id_ in (heard, form, unheard) if id_ in world.events}
+        assert answered | kept.keys() & {heard, form, unheard} <= arrived
+        assert all(len({one.model_dump_json() for one in world.events[id_]}) == 1 for id_ in arrived)
+
+        # The watch mailed everybody, once; and once more if it cannot have known that it had.
+        mails = [mail for mail in world.mails(run) if "Staßfurt" in mail.text()]
+        before = by_recipient([mail for mail in first if "Staßfurt" in mail.text()])
+        for contact in CONTACTS if unheard in answered | kept.keys() else ():
+            attempts = by_recipient(mails)[contact]
+            assert attempts >= 1
+            assert attempts <= (2 if before[contact] and not kept[unheard] else 1)
+            assert len({m.message["Message-ID"] for m in mails if contact in m.recipients}) == 1
+        everything_was_announced(world, {unheard} if mails else set())
+
+        # Confirmed, so nothing of it is left.
+        assert stored(world.journal(run)) == []
+        files = [path.read_bytes() for path in world.journal(run).parent.iterdir()]
+        assert not any(private in content for private in PRIVATE for content in files)
+        return ended
+
+    await crash_after_each_effect(worlds, undisturbed, attempt, by_the_clock=BY_THE_CLOCK)

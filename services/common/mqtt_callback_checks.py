@@ -90,25 +90,28 @@ def _check_loops(
     known = values_of(source, callback).values()
     for told, message in callback.messages.items():
         topics = {fill(message.topic, values) for values in known}
-        for name, topic_filter in _heard(configuration, url):
+        for name, topic_filter, listener in _listening(configuration):
             heard = next((topic for topic in sorted(topics) if matches(topic_filter, topic) is not None), None)
-            if heard is not None:
-                wrong = f"source `{name}` listens to `{topic_filter}`, so that it would hear the answer `{heard}`"
-                expected = "a topic that no source listens to, or a narrower filter there"
-                document.mistake((*path, "messages", told, "topic"), wrong, expected)
+            if heard is None or urlsplit(listener).hostname != urlsplit(url).hostname:
+                continue
+            # A broker listens on several ports: encrypted and not, or two brokers share a machine.
+            note = document.mistake if _port(listener) == _port(url) else document.hint
+            wrong = f"source `{name}` listens to `{topic_filter}`, so that it would hear the answer `{heard}`"
+            expected = "a topic that no source listens to, or a narrower filter there"
+            note((*path, "messages", told, "topic"), wrong, expected)
 
 
-def _heard(configuration: Configuration, url: str) -> Iterator[tuple[str, str]]:
-    """Each source that is connected to this broker, and its filters."""
+def _listening(configuration: Configuration) -> Iterator[tuple[str, str, str]]:
+    """Each source of type `mqtt` with each filter, and the address of its broker."""
     for name, source in configuration.sources.items():
-        if isinstance(source, MqttSource) and _address(source.url) == _address(url):
+        if isinstance(source, MqttSource):
             for topic in source.topics:
-                yield name, topic.filter
+                yield name, topic.filter, source.url
 
 
-def _address(url: str) -> tuple[str | None, int]:
+def _port(url: str) -> int:
     parts = urlsplit(url)
-    return parts.hostname, parts.port or (8883 if parts.scheme == "mqtts" else 1883)
+    return parts.port or (8883 if parts.scheme == "mqtts" else 1883)
 
 
 def _check_payloads(document: Document, path: Path_, callback: MqttCallback) -> None:

@@ -192,3 +192,5 @@ def test_an_answer_that_another_broker_hears_is_no_loop(tmp_path: Path) -> None:
     assert examined(tmp_path, "buttons", answered, zigbee=zigbee(url="mqtts://other.example.org")) == ([], [])
     mistakes, _ = examined(tmp_path, "buttons", answered, zigbee=zigbee("#", url="mqtt://BROKER.example.org:8883"))
     assert any("listens to `#`" in mistake for mistake in mistakes)
+    mistakes, (hint,) = examined(tmp_path, "buttons", answered, zigbee=zigbee(url="mqtt://broker.example.org:1883"))
+    assert (mistakes, "listens to `zigbee2mqtt/+`" in hint) == ([], True)

@@ -110,11 +110,29 @@ ANSWERS = [block for block in blocks(sections()["Answers to buttons"], "yaml") i
 TOPICS = ["{device}/rpc", "{device}/rpc", "zigbee2mqtt/{device}/set", "cmnd/{device}/POWER"]
 
 
-def with_the_page(content: dict[str, Any], broker: Broker) -> None:
+def by_http() -> tuple[dict[str, Any], str, str]:
+    """The callback by HTTP, the line that makes its secret, and the listener that shows what comes."""
+    text = sections()["Answers to buttons"]
+    (callback,) = [yaml.safe_load(block)["callback"] for block in blocks(text, "yaml") if block.startswith("callback:")]
+    (secret,) = re.findall(r"`(printf .*? > secrets/answer)`", text)
+    (listener,) = [block for block in blocks(text, "sh") if "HTTPServer" in block]
+    return callback, secret, listener
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    """Where answers by HTTP go; the page says 9000."""
+    return free_port()
+
+
+def with_the_page(content: dict[str, Any], broker: Broker, port: int) -> None:
     """All that the page configures, with the broker on this machine, and a button for each kind of lamp."""
     desk = {"type": "native", "kind": "form", "key_sha256": hashlib.sha256(key_of("desk").encode()).hexdigest()}
     content["sources"] = documented() | {"desk": desk}
     content["organisation"]["operator_key_sha256"] = hashlib.sha256(OPERATOR.encode()).hexdigest()
+    answers = by_http()[0]
+    answers["http"]["url"] = answers["http"]["url"].replace(":9000/", f":{port}/")
+    content["sources"]["buttons"]["callback"] = answers
     content["merge"] = {"within": "0s"}  # as the page advises while one tries
     assert content["sources"]["zigbee"]["url"] == ELSEWHERE
     content["sources"]["zigbee"]["url"] = f"mqtt://rufkette@127.0.0.1:{broker.port}"
@@ -131,14 +149,19 @@ def with_the_page(content: dict[str, Any], broker: Broker) -> None:
 
 @pytest.fixture(scope="module")
 async def chain(
-    kafka_server: KafkaServer, postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory, broker: Broker
+    kafka_server: KafkaServer,
+    postgres_server: PostgresServer,
+    tmp_path_factory: pytest.TempPathFactory,
+    broker: Broker,
+    port: int,
 ) -> AsyncIterator[Chain]:
     """The whole chain in a directory as the page describes it."""
     directory = tmp_path_factory.mktemp("page")
     (directory / "secrets").mkdir()
     for name in ("shelly", "flic", "mqtt"):
         run(f"cd {directory} && openssl rand -hex 32 > secrets/{name}")
-    async with office_on(kafka_server, postgres_server, directory, lambda c: with_the_page(c, broker)) as chain:
+    run(f"cd {directory} && {by_http()[1]}")
+    async with office_on(kafka_server, postgres_server, directory, lambda c: with_the_page(c, broker, port)) as chain:
         (directory / "organisation.yaml").symlink_to(chain.around.configuration)
         await start_both(chain)
         await chain.ingest.wait_for_event("mqtt.connected")
@@ -276,15 +299,22 @@ async def test_a_press_is_answered_in_the_words_of_the_lamp(chain: Chain, broker
         assert await lamp.wait_for(2) == [said["acknowledged"], said["closed"]]
 
 
-async def test_the_listener_shows_what_it_is_told(tmp_path: Path) -> None:
-    (command,) = [block for block in blocks(sections()["Answers to buttons"], "sh") if "HTTPServer" in block]
-    port = free_port()
+async def test_the_listener_shows_what_became_of_a_press(chain: Chain, port: int, tmp_path: Path) -> None:
     shown = tmp_path / "shown"
-    listener = Part.start("listener", ["bash", "-c", command.replace("9000", str(port))], log=shown)
+    listener = Part.start("listener", ["bash", "-c", by_http()[2].replace("9000", str(port))], log=shown)
     try:
         listener.wait_until(lambda: not is_free(port), timeout=10)
-        async with httpx.AsyncClient(timeout=10) as client:
-            answer = await client.post(f"http://127.0.0.1:{port}/answer", json={"status": "acknowledged"})
-        assert answer.status_code == 204
+        key = {"Authorization": f"Bearer {key_of('buttons')}"}
+        async with httpx.AsyncClient(base_url=chain.ingest.url, timeout=10) as client:
+            answer = await client.post("/v1/incidents", json={"device_id": "btn-112"}, headers=key)
+        event_id = answer.json()["event_id"]
+        (mail, *_) = await wait_for_mails(chain.sink, event_id, 1)
+        await press_button(link_in(mail), name="Olga Obhut", action="acknowledge")
+
+        async def told() -> list[str]:
+            lines = [json.loads(line) for line in shown.read_text().splitlines() if line.startswith("{")]
+            return [line["status"] for line in lines if line["event_id"] == event_id]
+
+        await eventually(told, lambda found: "acknowledged" in found, within=60)
     finally:
         listener.stop()

@@ -17,17 +17,21 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from schemas.configuration import Configuration
 from schemas.configuration_callbacks import Callback
 from schemas.events import Mode
 from schemas.lifecycle import Change
+from services.common.configuration_file import ConfigurationError
 from services.ingest.callbacks import publishing
 from services.ingest.callbacks.press import Answer
 from services.ingest.callbacks.publishing import Message, by_publishing, message
 from services.ingest.callbacks.request import Called
+from services.ingest.callbacks.request import called as calls
 from services.ingest.callbacks.way import Failure
 from tests.ingest.answers import Office
 from tests.support.broker import Broker
 from tests.support.lamp import Heard, lamp_at
+from tests.support.organisation import organisation
 from tests.support.waiting import eventually
 
 NOW = dt.datetime(2026, 1, 5, 8, tzinfo=dt.UTC)
@@ -279,5 +283,34 @@ async def test_encrypted_to_a_broker_that_shows_who_it_is(
     try:
         failed = await by_publishing("buttons", called(f"mqtts://127.0.0.1:{broker.port}"))(answer())
         assert (failed is None) is trusted
+    finally:
+        broker.stop()
+
+
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [("one\ntwo", "more than one line"), ("", "is empty"), ("x" * 65_536, "too long"), (None, "cannot read")],
+)
+def test_a_password_that_cannot_be_one_is_named(tmp_path: Path, content: str | None, wrong: str) -> None:
+    if content is not None:
+        (tmp_path / "password").write_text(content)
+    with pytest.raises(ConfigurationError, match=wrong) as refused:
+        Office(tmp_path, way("mqtt://u@127.0.0.1", password_file="password"), "btn-113")
+    assert refused.value.mistakes[0].path.startswith("sources.buttons.callback.mqtt")
+
+
+async def test_the_broker_of_a_source_is_used_with_its_password(tmp_path: Path) -> None:
+    broker = with_password(tmp_path, "rufkette", "geheim")
+    (tmp_path / "password").write_text("geheim\n")
+    content = organisation()
+    content["sources"]["zigbee"] = {
+        "type": "mqtt", "kind": "panic", "url": f"mqtt://rufkette@127.0.0.1:{broker.port}", "password_file": "password",
+        "topics": [{"filter": "zigbee2mqtt/+", "preset": "zigbee2mqtt"}],
+    }  # fmt: skip
+    mqtt = {"broker": "zigbee", "messages": EVERY}
+    content["sources"]["buttons"]["callback"] = {"on": list(EVERY), "devices": ["btn-112"], "mqtt": mqtt}
+    known = calls(Configuration.model_validate(content), tmp_path / "config.yaml")
+    try:
+        assert await by_publishing("buttons", known["buttons"])(answer()) is None
     finally:
         broker.stop()

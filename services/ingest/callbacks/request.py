@@ -22,6 +22,8 @@ from services.ingest.sender import secret_of
 from services.ingest.sources.signatures import sign_standard, standard_key
 
 _AGENT: Final = "rufkette"
+_LONGEST_PASSWORD: Final = 65_535
+"""Bytes, of MQTT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +67,15 @@ def _called(configuration: Configuration, name: str, source: Source, callback: C
         return Called(callback, _secret(name, callback, file), source.answered)
     values = values_of(source, callback.mqtt)
     if callback.mqtt.url is not None:
-        return Called(callback, _secret(name, callback, file), source.answered, callback.mqtt.url, values)
-    shared = broker_of(configuration, source, callback.mqtt)
-    assert shared is not None, "held by the check of the configuration"
-    password = secret_of(callback.mqtt.broker or name, shared, file)
-    return Called(callback, password, source.answered, shared.url, values)
+        url, password = callback.mqtt.url, _secret(name, callback, file)
+    else:
+        shared = broker_of(configuration, source, callback.mqtt)
+        assert shared is not None, "held by the check of the configuration"
+        url, password = shared.url, secret_of(callback.mqtt.broker or name, shared, file)
+    if len(password) > _LONGEST_PASSWORD:
+        wrong, expected = "the password of the broker is too long", f"at most {_LONGEST_PASSWORD} bytes, as MQTT allows"
+        raise ConfigurationError([Mistake(file, 0, f"sources.{name}.callback.mqtt", wrong, expected)])
+    return Called(callback, password, source.answered, url, values)
 
 
 def _secret(name: str, callback: Callback, file: Path) -> bytes:

@@ -1,5 +1,6 @@
 """Schemathesis: the running ingest keeps what its /openapi.json says, whatever is sent and whoever sends."""
 
+import html
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -43,6 +44,15 @@ def test_the_document_is_the_one_that_is_served(client: httpx.Client) -> None:
     served = client.get("/openapi.json").json()
     assert served["paths"] == DOCUMENT["paths"]
     assert served["components"] == DOCUMENT["components"]
+
+
+def test_the_page_for_people_names_every_operation(client: httpx.Client) -> None:
+    page = html.unescape(client.get("/docs").text)
+    for path, operations in DOCUMENT["paths"].items():
+        for method in operations:
+            assert f"<code>{method.upper()} {path}</code>" in page
+    assert 'curl "$INGEST/v1/hooks/shelly/btn-7?secret=$SECRET&press=long"' in page
+    assert "Content-Type: application/cloudevents-batch+json" in page
 
 
 @SCHEMA.exclude(path_regex="hooks").parametrize()

@@ -1,6 +1,9 @@
 """`GET /v1/sources`, and what a flood does to others."""
 
+import hashlib
 import json
+import os
+import signal
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +12,7 @@ import httpx
 import pytest
 
 from tests.ingest.every_source import OPERATOR, SECRET, key_of
+from tests.support.chain import Surroundings
 from tests.support.service import Service
 
 OPERATORS = {"authorization": f"Bearer {OPERATOR}"}
@@ -118,3 +122,20 @@ def test_a_flood_is_told_to_wait_and_holds_up_no_press(client: httpx.Client, eve
         assert press(client).status_code == 202
         assert client.get("/v1/hooks/shelly/btn-7", params={"secret": SECRET}).status_code == 202
         assert client.post("/v1/incidents", json={"site": "bernburg"}, headers=key("forms")).status_code == 202
+
+
+def looked_at(client: httpx.Client, key: str) -> httpx.Response:
+    return client.get("/v1/sources", headers={"authorization": f"Bearer {key}"})
+
+
+async def test_a_reload_changes_who_is_an_operator(
+    client: httpx.Client, every: Service, every_around: Surroundings
+) -> None:
+    file = every_around.configuration
+    old, new = (hashlib.sha256(key.encode()).hexdigest() for key in (OPERATOR, "rk_test_another"))
+    file.write_text(file.read_text().replace(old, new))
+    os.kill(every.pid, signal.SIGHUP)
+    await every.wait_for_event("configuration.reloaded")
+    assert looked_at(client, OPERATOR).status_code == 401
+    page = looked_at(client, "rk_test_another").json()
+    assert page["sources"]["buttons"]["messages"]  # what was counted stays

@@ -4,6 +4,7 @@ from schemas.events import (
     Mode,
     Outcome,
 )
+from services.alerting.core.decide import decide
 from services.alerting.core.effects import Action, Reason
 from services.alerting.core.incident import Status
 from tests.core.office import MONDAY, Desk, minutes, report
@@ -42,6 +43,21 @@ def test_two_presses_without_a_place_are_two_victims() -> None:
     desk.press(location=None)
     desk.press(location=None)
     assert len(desk.incidents) == 2
+
+
+def test_which_of_two_that_fit_is_joined_does_not_depend_on_the_order_of_looking_them_up() -> None:
+    desk = Desk()
+    both = [
+        desk.press(reference="r1", device_id="b1", location=None),
+        desk.press(reference="r1", device_id="b1", site="kiosk", location="113"),
+    ]
+    assert both[0].id != both[1].id
+    assert both[0].opened_at == both[1].opened_at
+    third = report(desk.now, kind="form", reference="r1", device_id="b1", site="kiosk", location="113")
+    joined = [decide(candidates, third, now=desk.now, rules=desk.rules).incident for candidates in (both, both[::-1])]
+    assert joined[0] is not None
+    assert joined[0] == joined[1]
+    assert joined[0].id in {incident.id for incident in both}
 
 
 def test_a_graver_report_alarms_anew_under_the_stricter_rule() -> None:

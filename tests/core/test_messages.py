@@ -1,17 +1,16 @@
 """What people read in their mail."""
 
-import timeit
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from schemas.events import Category, Event, Kind, Outcome, Reported
+from schemas.events import Event, Kind, Outcome, Reported
 from services.alerting.core.decide import decide
 from services.alerting.core.effects import Action, Click, Purpose
 from services.alerting.core.messages import compose
-from tests.core.made_up import LINK, PRESSED_AT, after, due, notify, press, pressed, rules
+from tests.core.made_up import LINK, PRESSED_AT, after, due, notify, pressed, rules
 from tests.core.mails import ABOUT_ONE, CALL, FOUR_MINUTES, FULL, RULES, TAKE, close, mail
 from tests.support.organisation import organisation
 
@@ -253,12 +252,3 @@ def test_unknown_roles_are_shown_as_they_are() -> None:
     content["policies"]["urgent"] = {"steps": steps, "repeat": "1m"}
     given = rules(sites=content["sites"], policies=content["policies"])
     assert "Informiert: first aid.\nOhne Übernahme: jede Minute erneut." in mail(pressed(given), by=given).text
-
-
-def test_a_storm_can_be_written_by_one_process() -> None:
-    """3,000 presses with two mails each: 0.3 ms a mail, measured at its best to leave out a busy machine."""
-    decision = press(RULES, category=Category.THREAT)
-    assert decision.incident is not None
-    incident, told = decision.incident, notify(decision.incident)
-    best = min(timeit.repeat(lambda: compose(incident, told, RULES, now=PRESSED_AT, link=LINK), number=100, repeat=5))
-    assert best / 100 < 0.000_3

@@ -154,10 +154,8 @@ def test_the_printed_curl_leads_to_a_mail_and_a_second_start_keeps_it(start: Cal
     assert [line for line in after_banner if line and not line.startswith("{")] == []
 
     key = shlex.split(curl)
-    began = time.monotonic()
     again = start()
     again.ready()
-    assert time.monotonic() - began < 10
     assert incidents(again)
     assert key[key.index("-H") + 1] in again.out.read_text(), "the key is kept"
     again.process.terminate()

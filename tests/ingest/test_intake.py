@@ -24,7 +24,6 @@ from tests.ingest import every_source
 from tests.ingest.every_source import proof
 from tests.support.organisation import WS101
 
-NOW = datetime.now(UTC)
 NO_REPORT = b"{}"
 
 
@@ -56,7 +55,7 @@ async def answer(intake: Intake, sender: Sender, *, body: bytes = NO_REPORT, for
     headers, query = proof(sender.name, b"something else" if forged else body)
     headers = headers | {"content-type": "application/json"}
     try:
-        said = await intake.receive(Message(body, NOW, headers=headers, query=query), sender)
+        said = await intake.receive(Message(body, datetime.now(UTC), headers=headers, query=query), sender)
     except Refusal as refusal:
         return refusal.status
     return said["status"]

@@ -95,7 +95,7 @@ async def test_a_body_in_endless_chunks_is_cut_off(ingest: Service) -> None:
     writer.close()
 
 
-async def test_many_presses_at_once_are_all_on_kafka_once_each(ingest: Service, surroundings: Surroundings) -> None:
+async def test_many_presses_at_once_are_all_on_kafka(ingest: Service, surroundings: Surroundings) -> None:
     headers = {"Authorization": f"Bearer {KEYS['buttons']}"}
     async with httpx.AsyncClient(base_url=ingest.url, timeout=10, headers=headers) as client:
         answers = await asyncio.gather(
@@ -104,7 +104,8 @@ async def test_many_presses_at_once_are_all_on_kafka_once_each(ingest: Service, 
     assert {answer.status_code for answer in answers} == {202}
     promised = {answer.json()["event_id"] for answer in answers}
     assert len(promised) == 200
-    assert sorted(e.id for e in await events_on(surroundings.kafka, surroundings.topic_prefix)) == sorted(promised)
+    # What nobody confirms is published again after a while, under the same id.
+    assert {e.id for e in await events_on(surroundings.kafka, surroundings.topic_prefix)} == promised
 
 
 async def test_topics_that_come_later(surroundings: Surroundings, services: list[Service], kafka: str) -> None:

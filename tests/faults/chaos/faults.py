@@ -4,21 +4,18 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from tests.faults.chaos.schedule import Fault
+from schemas import topics
+from tests.faults.chaos.schedule import Fault, Span
 from tests.faults.chaos.world import World
+from tests.support.records import recreate
 from tests.support.servers import KafkaServer, PostgresServer
 from tests.support.service import Service
 from tests.support.smtp_sink import SmtpSink
 
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """When a fault really was, in `time.monotonic()`."""
-
-    fault: Fault
-    began_at: float
-    ended_at: float
+_LATENCY = 0.25
+"""Seconds that each piece takes over a slow link, in each direction."""
 
 
 @dataclass(slots=True)
@@ -45,39 +42,28 @@ class Faults:
             self.spans.append(Span(fault, began_at, time.monotonic()))
 
     async def _do(self, fault: Fault) -> None:
-        world, relay = self.world, self.world.relay
+        world = self.world
         match fault.what:
             case "kill ingest":
                 await self._kill(world.ingests[int(fault.which)], fault.seconds)
             case "kill alerting":
                 await self._kill(world.alertings[int(fault.which)], fault.seconds)
+            case "hang ingest":
+                await self._hang(world.ingests[int(fault.which)], fault.seconds)
             case "hang alerting":
                 await self._hang(world.alertings[int(fault.which)], fault.seconds)
             case "restart Kafka" | "kill Kafka":
                 await _without(world.kafka, fault)
+            case "empty topic of Kafka":
+                await recreate(world.around, topics.EVENTS)
             case "restart PostgreSQL" | "kill PostgreSQL":
                 await _without(world.postgres, fault)
-            case "cut" | "hang link":
-                link = world.links[str(fault.which)]
-                (link.cut if fault.what == "cut" else link.hang)()
-                await asyncio.sleep(fault.seconds)
-                link.heal()
-            case "mail server defers":
-                relay.answer_data("451 4.3.0 later", None)
-                await _for(fault.seconds, relay)
-            case "mail server drops after DATA":
-                relay.misbehave("drop", None)
-                await _for(fault.seconds, relay)
-            case "mail server stalls":
-                relay.misbehave("stall", None)
-                await _for(fault.seconds, relay)
-            case "mail server refuses everything":
-                relay.answer_data("554 5.7.1 not today", None)
-                await _for(fault.seconds, relay)
-            case "mail server is away":
-                await relay.stop()
-                await asyncio.sleep(fault.seconds)
-                await relay.start()
+            case "cut" | "hang link" | "slow link":
+                await self._on_a_link(fault)
+            case "disk is away from ingest":
+                await self._without_disk(int(fault.which), fault.seconds)
+            case _:
+                await _misbehaving(world.relay if fault.which == "normal" else world.fallback, fault)
 
     async def _kill(self, service: Service, seconds: float) -> None:
         self.world.down_on_purpose.add(service.port)
@@ -95,10 +81,50 @@ class Faults:
         if service.running:
             service.resume()
 
+    async def _on_a_link(self, fault: Fault) -> None:
+        link = self.world.links[str(fault.which)]
+        match fault.what:
+            case "cut":
+                link.cut()
+            case "hang link":
+                link.hang()
+            case _:
+                link.delay = _LATENCY
+        await asyncio.sleep(fault.seconds)
+        link.heal()
 
-async def _for(seconds: float, relay: SmtpSink) -> None:
-    await asyncio.sleep(seconds)
-    relay.behave()
+    async def _without_disk(self, number: int, seconds: float) -> None:
+        """The journal's directory is none any more, as where a file system was unmounted."""
+        disk = self.world.disk(number)
+        there = disk.readlink()
+        _point(disk, "/dev/null")
+        await asyncio.sleep(seconds)
+        _point(disk, there)
+
+
+def _point(link: Path, target: Path | str) -> None:
+    """In one step, so that nobody can make a directory in between."""
+    new = link.with_name(f"{link.name}.new")
+    new.symlink_to(target)
+    new.replace(link)
+
+
+async def _misbehaving(server: SmtpSink, fault: Fault) -> None:
+    match fault.what:
+        case "mail server defers":
+            server.answer_data("451 4.3.0 later", None)
+        case "mail server drops after DATA":
+            server.misbehave("drop", None)
+        case "mail server stalls":
+            server.misbehave("stall", None)
+        case "mail server refuses everything":
+            server.answer_data("554 5.7.1 not today", None)
+        case _:
+            await server.stop()
+    await asyncio.sleep(fault.seconds)
+    server.behave()
+    if fault.what == "mail server is away":
+        await server.start()
 
 
 async def _without(server: KafkaServer | PostgresServer, fault: Fault) -> None:

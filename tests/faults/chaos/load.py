@@ -1,100 +1,118 @@
-"""Presses that stream in and people who answer: what was promised to whom, and when."""
+"""Reports that stream in, of every kind, at both ingests; each is sent again until it is answered."""
 
 import asyncio
 import random
 import time
 import uuid
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from typing import Any, Final, Literal
 
 import httpx
 
+from schemas.events import Kind, Mode
+from tests.faults.chaos.history import Report
 from tests.faults.chaos.world import World
-from tests.support.mails import link_in, named
 from tests.support.organisation import KEYS
-from tests.support.smtp_sink import Received
 
-SITES = ("bernburg", "stassfurt", "english")
+What = Literal["press", "press again", "weapon", "form", "exercise"]
+
+SITES: Final = ("bernburg", "stassfurt", "english")
+SPELLINGS: Final = ("Raum", "Zimmer", "Zi.", "Büro", "Rm.", "ZIMMER", "raum", "Zi")
+"""Of one room: what they name is the same place, and each report of a room has a spelling of its own."""
+_WEIGHTS: Final[dict[What, int]] = {"press": 5, "press again": 3, "weapon": 1, "form": 2, "exercise": 1}
+_RECENT: Final = 12
+"""So many rooms are remembered for presses that come again."""
 _GIVE_UP_AFTER = 90.0
-_LOOK_EVERY = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Pressed:
-    """A press that was answered 202, in a room of its own: by the room's name every mail about it is known."""
+@dataclass(slots=True)
+class _Room:
+    site: str
+    name: str
+    spelt: int = 0
 
-    event_id: str
-    room: str
-    status: str
-    at: float
-    """`time.monotonic()` of the answer."""
+    def said(self) -> str:
+        """The room in the next spelling."""
+        self.spelt += 1
+        return f"{SPELLINGS[self.spelt - 1]} {self.name}"
 
 
 @dataclass(slots=True)
 class Load:
-    """`taken_over` are the incidents that a person took over, with the time of the page that said so."""
+    """`reports` are those that were answered 202. How often each kind comes is the seed's."""
 
     world: World
     chance: random.Random
-    pressed: list[Pressed] = field(default_factory=list)
-    taken_over: dict[str, float] = field(default_factory=dict)
+    reports: list[Report] = field(default_factory=list)
     repeated: int = 0
     """Attempts to report that were not answered 202, and were made again."""
+    _rooms: list[_Room] = field(default_factory=list)
+    _weights: dict[What, float] = field(default_factory=dict)
 
-    async def press(self, seconds: float, *, apart: float) -> None:
-        """Presses for so many seconds, on average `apart` seconds between them; returns when all are answered."""
-        headers = {"Authorization": f"Bearer {KEYS['buttons']}"}
-        async with httpx.AsyncClient(timeout=5, headers=headers) as client:
-            until = time.monotonic() + seconds
-            presses = []
-            while time.monotonic() < until:
-                presses.append(asyncio.create_task(self._press(client)))
+    def __post_init__(self) -> None:
+        self._weights = {what: weight * self.chance.uniform(0.3, 2) for what, weight in _WEIGHTS.items()}
+
+    async def report(self, until: asyncio.Event, *, apart: float) -> None:
+        """Reports until it is enough, on average `apart` seconds between them; returns when all are answered."""
+        async with httpx.AsyncClient(timeout=5) as client, asyncio.TaskGroup() as reporting:
+            while not until.is_set():
+                (what,) = self.chance.choices(list(self._weights), list(self._weights.values()))
+                source, body = self._made_up(what)
+                ingests = [0, 1]
+                self.chance.shuffle(ingests)
+                reporting.create_task(self._send(client, source, body, ingests))
                 await asyncio.sleep(self.chance.uniform(0, 2 * apart))
-            await asyncio.gather(*presses)
 
-    async def _press(self, client: httpx.AsyncClient) -> None:
-        name = uuid.UUID(int=self.chance.getrandbits(128)).hex[:12]
-        body = {"id": name, "site": self.chance.choice(SITES), "location": f"Raum {name}", "danger_level": 2}
-        ingests = list(self.world.ingests)
-        self.chance.shuffle(ingests)
+    def _made_up(self, what: What) -> tuple[str, dict[str, Any]]:
+        room = _Room(self.chance.choice(SITES), uuid.UUID(int=self.chance.getrandbits(128)).hex[:12])
+        body: dict[str, Any] = {"danger_level": 2}
+        match what:
+            case "press again" if self._rooms:
+                room = self.chance.choice(self._rooms)
+                body = {"danger_level": self.chance.choice((None, 1, 2, 3))}
+                if self.chance.random() < 0.2:
+                    body["mode"] = "exercise"
+            case "weapon":
+                body = {"danger_level": 3, "police": "wanted"}
+            case "form":
+                body = {"danger_level": self.chance.choice((0, 1)), "acute": self.chance.random() < 0.7}
+            case "exercise":
+                body["mode"] = "exercise"
+        name = uuid.UUID(int=self.chance.getrandbits(128)).hex
+        body |= {"id": name, "site": room.site, "location": room.said()}
+        if room not in self._rooms:
+            self._rooms.append(room)
+        self._rooms = [room for room in self._rooms if room.spelt < len(SPELLINGS)][-_RECENT:]
+        return "forms" if what == "form" else "buttons", {k: v for k, v in body.items() if v is not None}
+
+    async def _send(self, client: httpx.AsyncClient, source: str, body: dict[str, Any], ingests: list[int]) -> None:
+        began_at = time.monotonic()
+        headers = {"Authorization": f"Bearer {KEYS[source]}"}
         async with asyncio.timeout(_GIVE_UP_AFTER):
             for attempt in range(10_000):
+                url = f"{self.world.ingests[ingests[attempt % 2]].url}/v1/incidents"
                 try:
-                    answer = await client.post(f"{ingests[attempt % 2].url}/v1/incidents", json=body)
+                    answer = await client.post(url, json=body, headers=headers)
                 except httpx.TransportError:
                     answer = None
                 if answer is not None and answer.status_code == 202:
-                    said = answer.json()
-                    self.pressed.append(Pressed(said["event_id"], f"Raum {name}", said["status"], time.monotonic()))
+                    self.reports.append(_answered(source, body, answer.json(), began_at))
                     return
                 assert answer is None or answer.status_code == 503, answer.text
                 self.repeated += 1
                 await asyncio.sleep(0.1)  # as a gateway between two tries
 
-    async def people(self, share: float) -> None:
-        """Read the mails for ever; take over this share of the incidents, each some time after its mail."""
-        seen: set[str] = set()
-        async with asyncio.TaskGroup() as acting:
-            while True:
-                for mail in self.world.accepted:
-                    incident_id = named(mail).incident_id
-                    if named(mail).purpose == "alarm" and incident_id not in seen:
-                        seen.add(incident_id)
-                        if self.chance.random() < share:
-                            acting.create_task(self._take_over(mail, self.chance.uniform(0, 8)))
-                await asyncio.sleep(_LOOK_EVERY)
 
-    async def _take_over(self, mail: Received, after: float) -> None:
-        await asyncio.sleep(after)
-        path = urlsplit(link_in(mail)).path
-        async with httpx.AsyncClient(timeout=8, follow_redirects=True) as browser:
-            for attempt in range(20):
-                desk = self.world.alertings[attempt % 2]
-                try:
-                    page = await browser.post(f"{desk.url}{path}", data={"name": "A. Muster", "action": "acknowledge"})
-                except httpx.TransportError:
-                    page = None
-                if page is not None and page.status_code == 200:
-                    self.taken_over[named(mail).incident_id] = time.monotonic()
-                    return
-                await asyncio.sleep(0.5)
+def _answered(source: str, body: dict[str, Any], said: dict[str, Any], began_at: float) -> Report:
+    return Report(
+        event_id=said["event_id"],
+        site=body["site"],
+        said=body["location"],
+        mode=Mode(body.get("mode", "actual")),
+        kind=Kind.FORM if source == "forms" else Kind.PANIC,
+        level=body.get("danger_level"),
+        began_at=began_at,
+        at=time.monotonic(),
+        status=said["status"],
+        source=source,
+    )

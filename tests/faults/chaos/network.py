@@ -1,4 +1,4 @@
-"""One stretch of network between two programs, which can be cut and can hang."""
+"""One stretch of network between two programs, which can be cut, can hang and can be slow."""
 
 import asyncio
 import contextlib
@@ -13,6 +13,8 @@ class Link:
 
     target: int
     port: int = field(default_factory=free_port)
+    delay: float = 0.0
+    """Seconds that each piece of at most 64 KiB takes."""
     _server: asyncio.Server | None = None
     _passing: asyncio.Event = field(default_factory=asyncio.Event)
     _cut: bool = False
@@ -44,8 +46,9 @@ class Link:
         self._passing.clear()
 
     def heal(self) -> None:
-        """Let everything through again."""
+        """Let everything through again, at once."""
         self._cut = False
+        self.delay = 0.0
         self._passing.set()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -85,6 +88,7 @@ class Link:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65_536):
+                await asyncio.sleep(self.delay)
                 await self._passing.wait()
                 writer.write(data)
                 await writer.drain()

@@ -1,21 +1,35 @@
-"""One run: load and faults side by side, then quiet, then the checker."""
+"""One run: load, people and faults side by side, then a calm while, then quiet, then the checker."""
 
 import asyncio
 import contextlib
 import random
 import statistics
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.chaos.checker import LEASE, History, check, first_mail, unheard
+from schemas.events import Mode
+from tests.faults.chaos.checker import check
 from tests.faults.chaos.faults import Faults
+from tests.faults.chaos.gather import gather, journals
+from tests.faults.chaos.history import History
 from tests.faults.chaos.load import Load
+from tests.faults.chaos.people import People
 from tests.faults.chaos.schedule import schedule
+from tests.faults.chaos.timing import BACK, LEASE
 from tests.faults.chaos.world import World, world
 from tests.support.database import rows
+from tests.support.mails import named
 from tests.support.waiting import eventually
 
 _QUIET_WITHIN = LEASE + 60.0
+_CALM = 6.0
+"""Seconds of load when all is healed and has had its time: then nothing may be out of the ordinary."""
+_UNFINISHED = """
+    select (select count(*) from relay)
+         + (select count(*) from outbox where state = 'due' and attempt_at < now() - interval '5 seconds')
+         + (select count(*) from outbox where state = 'due' and purpose <> 'alarm') as count
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,55 +40,71 @@ class Outcome:
     summary: str
 
 
-async def run(seed: int, seconds: float, directory: Path, *, apart: float = 0.15, share: float = 0.3) -> Outcome:
-    """Presses and faults for so many seconds.
+async def run(seed: int, seconds: float, directory: Path, *, apart: float = 0.2) -> Outcome:
+    """Reports and faults for so many seconds.
 
     Args:
-        seed: decides faults, presses and who takes over.
+        seed: decides faults, reports and who answers.
         seconds: how long faults happen; healing takes up to two minutes more.
         directory: for everything that the run writes.
-        apart: seconds between presses, on average.
-        share: of the incidents that a person takes over.
+        apart: seconds between reports, on average.
     """
     async with world(directory) as made:
         load = Load(made, random.Random(f"load {seed}"))  # noqa: S311 – to be repeated, no secret
+        people = People(made, random.Random(f"people {seed}"))  # noqa: S311 – likewise
         faults = Faults(made)
-        people = asyncio.create_task(load.people(share))
-        try:
-            await asyncio.gather(load.press(seconds, apart=apart), faults.run(schedule(seed, seconds)))
+        enough_reports, enough_people = asyncio.Event(), asyncio.Event()
+        async with asyncio.TaskGroup() as living:
+            living.create_task(people.read(enough_people))
+            reporting = living.create_task(load.report(enough_reports, apart=apart))
+            await faults.run(schedule(seed, seconds))
             await made.all_ready()
-            history = History(made, load, faults.spans)
-            await _quiet(made, history)
-        finally:
-            people.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ExceptionGroup):
-                await people
-        return Outcome(await check(history), _summary(seed, history))
+            await asyncio.sleep(BACK + _CALM)
+            enough_reports.set()
+            await reporting
+            enough_people.set()
+        await _quiet(made, load)
+        history = await gather(made, load, people, faults.spans)
+    return Outcome(check(history), _summary(seed, history, load.repeated))
 
 
-async def _quiet(made: World, history: History) -> None:
-    """Until every press is with somebody and known to the database, or it is clear that it never will be."""
-    pressed = len(history.load.pressed)
+async def _quiet(made: World, load: Load) -> None:
+    """Until everybody was told and everything is confirmed, or it is clear that it never will be."""
 
-    async def missing() -> tuple[int, int]:
-        found = await rows(made.database_url, "select count(*) as known from incidents")
-        return len(unheard(history)), pressed - int(found[0]["known"])
+    async def unmailed() -> set[tuple[str, str]]:
+        state = "select id, state ->> 'cycle' as cycle from incidents where status = 'open'"
+        wanted = {(row["id"], row["cycle"]) for row in await rows(made.database_url, state)}
+        mailed = {(named(m).incident_id, named(m).step.split("-")[1]) for m in made.accepted if "-" in named(m).step}
+        return wanted - mailed
 
-    with contextlib.suppress(AssertionError):  # the checker says what is missing
-        await eventually(missing, lambda left: left[0] <= 0 and left[1] <= 0, within=_QUIET_WITHIN)
-    waiting = "select id from outbox where state = 'due' and attempt_at < now() - interval '5 seconds'"
-    with contextlib.suppress(AssertionError):
-        await eventually(lambda: rows(made.database_url, waiting), lambda left: not left, within=_QUIET_WITHIN)
+    async def unknown() -> int:
+        count = "select coalesce(sum(jsonb_array_length(state -> 'reports')), 0) as known from incidents"
+        return len(load.reports) - int((await rows(made.database_url, count))[0]["known"])
+
+    async def unfinished() -> int:
+        return int((await rows(made.database_url, _UNFINISHED))[0]["count"])
+
+    async def unconfirmed() -> int:
+        return sum((await journals(made)).values())
+
+    await asyncio.gather(*(_until_nothing(left) for left in (unmailed, unknown, unconfirmed)))
+    await _until_nothing(unfinished)
 
 
-def _summary(seed: int, history: History) -> str:
-    mailed = first_mail(history)
-    waits = sorted(max(0.0, mailed[p.room] - p.at) for p in history.load.pressed if p.room in mailed) or [0.0]
-    emergency = len(history.mails) - len(history.by_alerting())
-    queued = sum(p.status == "queued" for p in history.load.pressed)
+async def _until_nothing(left: Callable[[], Awaitable[object]]) -> None:
+    with contextlib.suppress(AssertionError):  # the checker says what is left
+        await eventually(left, lambda found: not found, within=_QUIET_WITHIN)
+
+
+def _summary(seed: int, history: History, repeated: int) -> str:
+    real = [report for report in history.reports if report.mode is Mode.ACTUAL]
+    waits = sorted(max(0.0, heard - r.at) for r in real if (heard := history.heard_at(r)) is not None) or [0.0]
+    answered = sum(act.answered_at is not None for act in history.acts)
+    queued = sum(report.status == "queued" for report in history.reports)
+    ended = ", ".join(f"{name} ({code})" for name, code in history.ended)
     return (
-        f"seed {seed}: {len(history.spans)} faults, {len(history.load.pressed)} presses ({queued} queued, "
-        f"{history.load.repeated} sent again), {len(history.mails)} mails ({emergency} by the watch), "
-        f"{len(history.load.taken_over)} taken over; press to mail: median {statistics.median(waits):.2f} s, "
-        f"longest {waits[-1]:.1f} s; ended by themselves: {history.world.ended or 'none'}"
+        f"seed {seed}: {len(history.spans)} faults, {len(history.reports)} reports ({queued} queued, {repeated} sent "
+        f"again) in {len(history.incidents)} incidents, {len(history.mails)} mails ({len(history.by_the_watch)} by the "
+        f"watch), {answered} of {len(history.acts)} clicks answered; to the first mail: median "
+        f"{statistics.median(waits):.2f} s, longest {waits[-1]:.1f} s; ended by themselves: {ended or 'none'}"
     )

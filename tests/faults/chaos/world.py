@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,32 +12,39 @@ from pathlib import Path
 from typing import Any
 
 from services.embedded.process import free_port
+from tests.faults.chaos.history import watch_sender
 from tests.faults.chaos.network import Link
+from tests.faults.chaos.timing import WATCH_AFTER
 from tests.support.chain import MAIL_FROM, Surroundings, alerting_service, ingest_service
 from tests.support.organisation import write_configuration
 from tests.support.servers import KafkaServer, PostgresServer, fresh_topics
 from tests.support.service import Service
 from tests.support.smtp_sink import Received, SmtpSink
 
-WATCH_AFTER = 5
 _SUPERVISE_EVERY = 0.2
 
 
 def _organisation(content: dict[str, Any]) -> None:
-    """Two steps, then repeats, all within seconds; what nobody takes over stays loud for the whole run."""
+    """Steps and repeats within seconds; what nobody takes over stays loud for the whole run."""
+    first = {"after": "0s", "tell": ["site_management"]}
+    both = {"after": "0s", "tell": ["house_security", "site_management"]}
     content["policies"] = {
-        "urgent": {
-            "steps": [{"after": "0s", "tell": ["site_management"]}, {"after": "4s", "tell": ["deputy"]}],
-            "repeat": "15s",
-            "acknowledged_for": "30m",
-        }
+        "maximal": {"steps": [both, {"after": "4s", "tell": ["on_call"]}], "repeat": "15s"},
+        "urgent": {"steps": [first, {"after": "4s", "tell": ["deputy"]}], "repeat": "20s"},
+        "normal": {"steps": [first], "repeat": "30s"},
+        "notice": {"steps": [first], "repeat": "next_opening"},
     }
-    content["rules"] = [{"name": "everything", "police": "advised", "policy": "urgent"}]
+    content["rules"] = [
+        {"name": "after the event", "when": {"kind": "form", "acute": False}, "policy": "notice"},
+        {"name": "weapon", "when": {"danger_level": 3}, "police": "urgent", "policy": "maximal"},
+        {"name": "form", "when": {"kind": "form"}, "policy": "normal"},
+        {"name": "everything else", "police": "advised", "policy": "urgent"},
+    ]
 
 
 @dataclass(slots=True)
 class World:
-    """`relay` is the mail server of alerting, `fallback` the other one, which no fault touches."""
+    """`relay` is the normal mail server, `fallback` the other one."""
 
     kafka: KafkaServer
     postgres: PostgresServer
@@ -49,13 +57,22 @@ class World:
     database_url: str
     down_on_purpose: set[int] = field(default_factory=set)
     """Ports of services that a fault has taken away and will bring back."""
-    ended: list[str] = field(default_factory=list)
-    """Services that ended by themselves and were started again by the supervisor, with their exit codes."""
+    ended: list[tuple[str, int, float]] = field(default_factory=list)
+    """Services that ended by themselves and were started again by the supervisor, with exit code and time."""
 
     @property
     def services(self) -> list[Service]:
         """Every service process."""
         return self.ingests + self.alertings
+
+    def name(self, service: Service) -> str:
+        """`ingest 0`, as faults call it."""
+        of_its_kind = self.ingests if service in self.ingests else self.alertings
+        return f"{service.name} {of_its_kind.index(service)}"
+
+    def disk(self, number: int) -> Path:
+        """The link to the directory in which the journal of an ingest is, alone."""
+        return Path(self.ingests[number].environment["RUFKETTE_JOURNAL_PATH"]).parent
 
     @property
     def accepted(self) -> list[Received]:
@@ -67,9 +84,15 @@ class World:
         while True:
             for service in self.services:
                 if not service.running and service.port not in self.down_on_purpose:
-                    self.ended.append(f"{service.name} ended with {service.exit_code}")
+                    self.ended.append((self.name(service), service.exit_code or 0, time.monotonic()))
                     service.spawn()
             await asyncio.sleep(_SUPERVISE_EVERY)
+
+    async def end_alerting(self) -> None:
+        """As an operator would, and for good."""
+        self.down_on_purpose |= {service.port for service in self.alertings}
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.run_in_executor(None, service.stop) for service in self.alertings))
 
     async def all_ready(self) -> None:
         """Wait until every service says that it has all it needs."""
@@ -123,6 +146,14 @@ async def world(directory: Path) -> AsyncIterator[World]:
         yield made
 
 
+def _disk(directory: Path, number: int) -> Path:
+    """A directory for one journal, behind a link that a fault can turn elsewhere."""
+    there, link = directory / f"disk-{number}.data", directory / f"disk-{number}"
+    there.mkdir()
+    link.symlink_to(there)
+    return link
+
+
 def _world(
     directory: Path,
     configuration: Path,
@@ -145,10 +176,11 @@ def _world(
     }
     ingests = [
         ingest_service(
-            behind("ingest to Kafka"), **mail, RUFKETTE_WATCH_AFTER=str(WATCH_AFTER),
-            RUFKETTE_JOURNAL_PATH=str(directory / f"journal-{number}.sqlite3"),
+            behind("ingest to Kafka"), **(mail | {"RUFKETTE_MAIL_FROM": watch_sender(number)}),
+            RUFKETTE_WATCH_AFTER=str(WATCH_AFTER),
+            RUFKETTE_JOURNAL_PATH=str(_disk(directory, number) / "journal.sqlite3"),
         )
-        for number in (1, 2)
+        for number in (0, 1)
     ]  # fmt: skip
     alertings = [
         alerting_service(behind("alerting to Kafka"), through, mail["RUFKETTE_SMTP_URL"], **mail) for _ in range(2)

@@ -1,0 +1,122 @@
+"""Rules about mails: each is one that was decided, once, to the right person, and none after an end."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final
+
+from services.alerting.changes import outbox_id
+from services.alerting.core.effects import Notify, Purpose, Withdraw
+from tests.faults.chaos.history import History, Mail
+from tests.faults.chaos.timing import COMMIT, CONVERSATION, RECORDED, WATCH_ATTEMPT
+
+_STOPPED: Final = ("hang", "stalls", "slow")
+"""Faults that stretch a conversation for as long as they last."""
+_WAITS_AT_MOST: Final = 30.0
+
+
+def one_name_one_mail(history: History) -> Iterator[str]:
+    """Recipient, incident and step name one mail; its copies share a Message-ID, and need a fault."""
+    by_name: dict[tuple[str | None, ...], list[Mail]] = defaultdict(list)
+    by_id: dict[str, set[tuple[str | None, ...]]] = defaultdict(set)
+    for mail in sorted(history.mails, key=lambda mail: mail.at):
+        by_name[mail.name].append(mail)
+        by_id[mail.message_id].add(mail.name)
+    for message_id, names in by_id.items():
+        if len(names) > 1:
+            yield f"{message_id} is the Message-ID of {len(names)} mails"
+    for name, copies in by_name.items():
+        if len({copy.message_id for copy in copies}) > 1:
+            yield f"{name} was sent under several Message-IDs"
+        for earlier, later in pairwise(copies):
+            longest = WATCH_ATTEMPT if earlier.purpose == "emergency" else CONVERSATION
+            if not history.failing(earlier.at - longest, earlier.at + RECORDED):
+                yield f"{name} was sent again after {later.at - earlier.at:.1f} s though nothing had failed"
+
+
+def nobody_is_called_after_a_take_over(history: History) -> Iterator[str]:
+    """No alarm mail is begun once the database says that somebody has the incident, or that it is closed.
+
+    Whether the person got an answer does not matter: what counts is the commit.
+    """
+    for incident_id, decisions in history.decisions.items():
+        for one, decision in zip(history.incidents[incident_id].inputs, decisions, strict=True):
+            if decision.incident is None or not any(isinstance(effect, Withdraw) for effect in decision.effects):
+                continue
+            for mail in history.alarms(incident_id):
+                # A process that was stopped in the middle of a conversation ends it when it wakes up.
+                held = sum(
+                    span.ended_at - span.began_at
+                    for span in history.spans
+                    if any(word in span.fault.what for word in _STOPPED)
+                    and span.began_at <= mail.at
+                    and span.ended_at >= one.at
+                )
+                late = mail.at - one.at
+                if mail.cycle <= decision.incident.cycle and late > COMMIT + CONVERSATION + held:
+                    yield f"{mail.step} of {incident_id} came {late:.1f} s after it was answered"
+
+
+def every_click_is_kept(history: History) -> Iterator[str]:
+    """What a page said was done stands in the timeline."""
+    for act in history.acts:
+        stored = history.incidents.get(act.incident_id)
+        if act.answered_at is None:
+            continue
+        ended = stored is not None and any(
+            Withdraw() in decision.effects
+            and decision.incident is not None
+            and (act.action != "close" or decision.incident.closing is not None)
+            for decision in history.decisions[act.incident_id]
+        )
+        if not ended:
+            yield f"{act.action} of {act.incident_id} was answered and is not known"
+
+
+def every_decided_mail_is_in_the_outbox(history: History) -> Iterator[str]:
+    """Each mail that a decision asks for has its row; those who were told of an alarm hear who has it, and its end."""
+    rows = {row.id for row in history.outbox}
+    for incident_id, decisions in history.decisions.items():
+        ended = any(Withdraw() in decision.effects for decision in decisions)
+        for decision in decisions:
+            for effect in decision.effects:
+                # What was decided and withdrawn in one transaction was never written.
+                if not isinstance(effect, Notify) or (ended and effect.purpose is Purpose.ALARM):
+                    continue
+                if str(outbox_id(incident_id, effect)) not in rows:
+                    yield f"a mail {effect.purpose} of {incident_id} was decided and is not in the outbox"
+
+
+def what_is_recorded_as_accepted_was_accepted(history: History) -> Iterator[str]:
+    """No row of the outbox says so without a mail server having taken that mail; nor does one wait for ever."""
+    taken = {(mail.message_id.strip("<>").partition("@")[0], mail.recipient) for mail in history.mails}
+    for row in history.outbox:
+        if row.state == "accepted" and (row.id, row.recipient) not in taken:
+            yield f"mail {row.id} is recorded as accepted, and no mail server has it"
+        if row.state == "due" and row.age > _WAITS_AT_MOST:
+            yield f"mail {row.id} still waits after {row.age:.0f} s"
+
+
+def every_mail_was_decided(history: History) -> Iterator[str]:
+    """No mail of alerting comes from nowhere."""
+    rows = {row.id for row in history.outbox}
+    for mail in history.mails:
+        known = mail.purpose == "emergency" or mail.message_id.strip("<>").partition("@")[0] in rows
+        if not known:
+            yield f"{mail.subject!r} ({mail.message_id}) is in no outbox"
+
+
+def every_alarm_names_its_place(history: History) -> Iterator[str]:
+    """The first line is the place of a report of that incident, and the mail goes to somebody of that site."""
+    configuration = history.rules.configuration
+    for mail in history.mails:
+        if mail.purpose != "alarm" or mail.incident_id is None:
+            continue
+        stored = history.incidents.get(mail.incident_id)
+        report = history.by_place.get(mail.places[0]) if mail.places else None
+        if stored is None or report is None or report.event_id not in stored.state.event_ids:
+            yield f"an alarm mail about {mail.incident_id} begins with another place"
+            continue
+        roles = (*configuration.sites[report.site].people.values(), *configuration.roles.values())
+        if mail.recipient not in {person.email for role in roles for person in role.people}:
+            yield f"an alarm mail about {mail.incident_id} went to somebody of another site"

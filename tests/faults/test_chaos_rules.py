@@ -1,0 +1,226 @@
+"""Each rule of the chaos checker accepts a run that nothing is wrong with, and refuses one that is spoilt."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from schemas.events import Mode
+from services.alerting.core.incident import Status
+from services.common.watchdog import EXIT_CODE
+from tests.faults.chaos import rules_mails, rules_reports, rules_state, rules_watch
+from tests.faults.chaos.checker import RULES, Rule, check
+from tests.faults.chaos.history import History, Mail, Queued, Stored, watch_sender
+from tests.faults.chaos.made_up import FAULT, a_good_run
+from tests.faults.chaos.schedule import Fault, Span
+
+Spoil = Callable[[History], History]
+GOOD = a_good_run()
+
+
+def holder(history: History, said: str) -> Stored:
+    return history.holders[history.by_place[said].event_id]
+
+
+def of_incident(history: History, said: str) -> Callable[[Mail], bool]:
+    incident_id = holder(history, said).state.id
+    return lambda mail: mail.incident_id == incident_id
+
+
+def is_emergency(mail: Mail) -> bool:
+    return mail.emergency_id is not None
+
+
+def without_mails(said: str) -> Spoil:
+    return lambda h: replace(h, mails=[mail for mail in h.mails if not of_incident(h, said)(mail)])
+
+
+def mails(which: Callable[[Mail], bool], **what: Any) -> Spoil:
+    """Every such mail as something else."""
+    return lambda h: replace(h, mails=[replace(mail, **what) if which(mail) else mail for mail in h.mails])
+
+
+def first_mail(which: Callable[[Mail], bool] = lambda _: True, **what: Any) -> Spoil:
+    """The first such mail came once more, changed."""
+    return lambda h: replace(h, mails=[*h.mails, replace(next(filter(which, h.mails)), **what)])
+
+
+def reports(said: str, **what: Any) -> Spoil:
+    return lambda h: replace(h, reports=[replace(r, **what) if r.said == said else r for r in h.reports])
+
+
+def state(said: str, **what: Any) -> Spoil:
+    """The stored state of an incident is another one than its inputs make."""
+
+    def spoil(history: History) -> History:
+        stored = holder(history, said)
+        changed = {stored.state.id: replace(stored, state=replace(stored.state, **what))}
+        return replace(history, incidents={**history.incidents, **changed})
+
+    return spoil
+
+
+def inputs(said: str, count: int) -> Spoil:
+    """Only so many rows of the timeline are left."""
+
+    def spoil(history: History) -> History:
+        stored = holder(history, said)
+        return replace(
+            history, incidents={**history.incidents, stored.state.id: replace(stored, inputs=stored.inputs[:count])}
+        )
+
+    return spoil
+
+
+def a_second_incident(said: str) -> Spoil:
+    """The last report of an incident has one of its own."""
+
+    def spoil(history: History) -> History:
+        stored = holder(history, said)
+        *first, last = stored.state.reports
+        other = replace(stored.state, id=last.event_id, reports=(last,))
+        kept = replace(stored, state=replace(stored.state, reports=tuple(first)))
+        incidents = {**history.incidents, stored.state.id: kept, other.id: Stored(other, ())}
+        return replace(history, incidents=incidents)
+
+    return spoil
+
+
+def late_alarm(at: float) -> Spoil:
+    return lambda h: first_mail(lambda m: of_incident(h, "Raum 00000000000b")(m) and m.purpose == "alarm", at=at)(h)
+
+
+def hung(began_at: float, ended_at: float, what: Any = "hang alerting") -> Spoil:
+    return lambda h: replace(h, spans=[*h.spans, Span(Fault(0, what, 0, 0), began_at, ended_at)])
+
+
+def both(*spoils: Spoil) -> Spoil:
+    def spoil(history: History) -> History:
+        for one in spoils:
+            history = one(history)
+        return history
+
+    return spoil
+
+
+def emergency_after(seconds: float, ingest: int = 0) -> Spoil:
+    """Another mail of the watch about the same site."""
+    sender = watch_sender(ingest)
+    return first_mail(is_emergency, at=307 + seconds, sender=sender, emergency_id="other", message_id="<other>")
+
+
+def alerting_was_not_told(history: History) -> History:
+    report = replace(holder(history, "Raum 00000000000d").state.reports[0], emergency_mailed_at=None)
+    return state("Raum 00000000000d", reports=(report,))(history)
+
+
+def said_too_much(history: History) -> History:
+    first = history.lifecycle[0]
+    more = replace(first, data=first.data.model_copy(update={"revision": 9}))
+    return replace(history, lifecycle=[*history.lifecycle, more])
+
+
+def reversed_lifecycle(history: History) -> History:
+    return replace(history, lifecycle=tuple(reversed(history.lifecycle)))
+
+
+def drop(name: str, index: int = 0) -> Spoil:
+    """One element of a list is missing."""
+
+    def spoil(history: History) -> History:
+        left: dict[str, Any] = {name: [one for n, one in enumerate(getattr(history, name)) if n != index]}
+        return replace(history, **left)
+
+    return spoil
+
+
+REFUSED: list[tuple[Rule, Spoil]] = [
+    (rules_reports.every_report_is_mailed, without_mails("Raum 00000000000c")),
+    (rules_reports.every_report_is_mailed, both(without_mails("Raum 00000000000d"), mails(is_emergency, text=""))),
+    # What only informs is no alarm.
+    (rules_reports.every_report_is_mailed, mails(lambda m: m.purpose == "alarm", step="taken_over-0-1-0")),
+    (rules_reports.nobody_waits_too_long, reports("Raum 00000000000b", at=100.0)),
+    (rules_reports.what_is_grave_is_mailed_as_grave, both(
+        state("Raum 00000000000b", status=Status.OPEN), mails(lambda m: m.level == "3", level="2"))),
+    (rules_reports.what_nobody_answered_is_loud, state("Raum 00000000000d", cycle=1)),
+    (rules_reports.what_nobody_answered_is_loud, state("Raum 00000000000a", due_at=None)),
+    (rules_reports.every_report_is_in_one_incident, lambda h: replace(h, incidents={})),
+    (rules_reports.every_report_is_in_one_incident, drop("reports")),
+    (rules_reports.every_report_is_in_one_incident, state("Zimmer 00000000000c", mode=Mode.ACTUAL)),
+    (rules_reports.one_incident_a_room, a_second_incident("Raum 00000000000a")),
+    (rules_reports.everybody_learns_what_became, lambda h: replace(h, statuses=dict.fromkeys(h.statuses, "accepted"))),
+    (rules_reports.nothing_is_left_in_a_journal, lambda h: replace(h, journals={"ingest 1": 1})),
+    (rules_mails.one_name_one_mail, first_mail(at=130.0)),
+    (rules_mails.one_name_one_mail, first_mail(message_id="<another@example.org>")),
+    (rules_mails.one_name_one_mail, first_mail(step="alarm-0-2-0")),
+    (rules_mails.nobody_is_called_after_a_take_over, late_alarm(240.0)),
+    (rules_mails.every_click_is_kept, inputs("Raum 00000000000b", 2)),
+    (rules_mails.every_click_is_kept, lambda h: replace(h, acts=[replace(h.acts[0], action="close")])),
+    (rules_mails.every_decided_mail_is_in_the_outbox, lambda h: replace(h, outbox=h.outbox[-2:])),
+    (rules_mails.what_is_recorded_as_accepted_was_accepted, drop("mails")),
+    (rules_mails.what_is_recorded_as_accepted_was_accepted, lambda h: replace(h, outbox=[Queued("x", "", "due", 90)])),
+    (rules_mails.every_mail_was_decided, drop("outbox")),
+    (rules_mails.every_alarm_names_its_place, first_mail(text="Raum 00000000000b, Bernburg")),
+    (rules_mails.every_alarm_names_its_place, first_mail(text="")),
+    (rules_mails.every_alarm_names_its_place, first_mail(recipient="leitung.stassfurt@example.org")),
+    (rules_watch.the_watch_lists_real_reports, mails(is_emergency, text="• Raum 00000000000e, Bernburg – 09:12")),
+    (rules_watch.the_watch_lists_real_reports, reports("Raum 00000000000d", mode=Mode.EXERCISE)),
+    (rules_watch.the_watch_lists_real_reports, both(
+        mails(is_emergency, text="Raum 00000000000d, Bernburg\n• Raum 00000000000a, Staßfurt"),
+        reports("Raum 00000000000a", site="stassfurt"))),
+    (rules_watch.the_watch_mails_once_a_minute, emergency_after(50)),
+    (rules_watch.the_watch_gives_the_chain_its_time, reports("Raum 00000000000d", began_at=303.0)),
+    (rules_watch.the_watch_needs_a_fault, lambda h: replace(h, spans=())),
+    (rules_watch.the_watch_needs_a_fault, lambda h: replace(h, spans=[replace(FAULT, began_at=200, ended_at=250)])),
+    (rules_watch.the_watch_is_silent_about_what_is_heard, mails(is_emergency, at=340.0)),
+    (rules_watch.the_watch_says_that_it_mailed, alerting_was_not_told),
+    (rules_state.the_past_explains_the_present, state("Raum 00000000000b", repetition=7)),
+    (rules_state.the_past_explains_the_present, inputs("Raum 00000000000b", 2)),
+    (rules_state.the_past_explains_the_present, inputs("Raum 00000000000b", 0)),
+    (rules_state.everything_is_told, drop("lifecycle", 1)),
+    (rules_state.nothing_is_told_that_is_not_so, said_too_much),
+    (rules_state.told_in_order, reversed_lifecycle),
+    (rules_state.services_end_only_for_the_watchdog, lambda h: replace(h, ended=[("ingest 0", 1)])),
+    (rules_state.no_stray_lines, lambda h: replace(h, stray_lines=["Traceback (most recent call last):"])),
+]  # fmt: skip
+ACCEPTED: list[tuple[Rule, Spoil]] = [
+    # An exercise may wait, and so may whoever waits no longer than the watch does.
+    (rules_reports.nobody_waits_too_long, reports("Zimmer 00000000000c", at=100.0)),
+    (rules_reports.nobody_waits_too_long, reports("Raum 00000000000b", at=106.0)),
+    # The watch's mail is one.
+    (rules_reports.every_report_is_mailed, without_mails("Raum 00000000000d")),
+    # A copy after a fault, at any time after it.
+    (rules_mails.one_name_one_mail, both(hung(99, 101), first_mail(at=180.0))),
+    # What was in hand may arrive; and what was held by a stopped process, when that wakes up.
+    (rules_mails.nobody_is_called_after_a_take_over, late_alarm(225.0)),
+    (rules_mails.nobody_is_called_after_a_take_over, both(hung(205, 240), late_alarm(241.0))),
+    (rules_mails.every_click_is_kept, lambda h: replace(
+        h, acts=[replace(h.acts[0], action="close", answered_at=None)])),
+    (rules_watch.the_watch_mails_once_a_minute, emergency_after(61)),
+    (rules_watch.the_watch_mails_once_a_minute, both(hung(330, 331, "kill ingest"), emergency_after(50))),
+    (rules_watch.the_watch_mails_once_a_minute, emergency_after(50, ingest=1)),
+    (rules_watch.the_watch_is_silent_about_what_is_heard, both(
+        hung(324, 330, "kill Kafka"), mails(is_emergency, at=340.0))),
+    (rules_state.services_end_only_for_the_watchdog, lambda h: replace(h, ended=[("ingest 0", EXIT_CODE)])),
+    # A record that came twice.
+    (rules_state.told_in_order, lambda h: replace(h, lifecycle=[*h.lifecycle, *h.lifecycle])),
+]  # fmt: skip
+
+
+def test_a_good_run_keeps_every_rule() -> None:
+    assert check(GOOD) == []
+
+
+@pytest.mark.parametrize(("rule", "spoil"), REFUSED, ids=lambda value: getattr(value, "__name__", ""))
+def test_what_is_wrong_is_found(rule: Rule, spoil: Spoil) -> None:
+    assert list(rule(spoil(GOOD))) != []
+
+
+@pytest.mark.parametrize(("rule", "spoil"), ACCEPTED, ids=lambda value: getattr(value, "__name__", ""))
+def test_what_is_allowed_is_accepted(rule: Rule, spoil: Spoil) -> None:
+    assert list(rule(spoil(GOOD))) == []
+
+
+def test_every_rule_is_shown_to_find_something() -> None:
+    assert {rule for rule, _ in REFUSED} == set(RULES)

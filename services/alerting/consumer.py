@@ -25,6 +25,8 @@ from services.common.settings import AlertingSettings
 log = structlog.get_logger()
 GROUP = "rufkette-alerting"
 _FRESH_MS = 3_000
+_MANY = 50
+"""Records of one fetch: so many presses at once are a storm."""
 _SILENT_POLLS = 4  # of half a second each
 _SHOW_LAG_EVERY = 5.0
 _SAY_TRIPPED_EVERY = 30  # seconds, about
@@ -193,6 +195,7 @@ class Consumer:
                 await self._diverged(client, partition.partition)
             return
         self._listen(client, heard=bool(fetched))
+        self._engine.signals.behind = sum(map(len, fetched.values())) >= _MANY
         await asyncio.gather(
             *(self._take(client, partition.partition, records) for partition, records in fetched.items())
         )

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from schemas import codec, topics
 from schemas.events import EmergencyMailed, Event, Probe, Reported
 from services.alerting import emergencies, past, plan_store, store
+from services.alerting.candidates import Candidates
 from services.alerting.changes import Changes, Mail
 from services.alerting.core.devices import signs_in
 from services.alerting.core.effects import Action, Click, Deadline, Decision, DeliveryResult, Reason, SilenceEnded
@@ -34,8 +35,9 @@ OPENING = frozenset({Reason.OPENED, Reason.IMPORTED, Reason.SUPPRESSED})
 
 @dataclass(slots=True)
 class Signals:
-    """Wakes the loops of this process when there is work for them."""
+    """Wakes the loops of this process when there is work for them; `behind`: events wait to be read in numbers."""
 
+    behind: bool = False
     mail: asyncio.Event = field(default_factory=asyncio.Event)
     relay: asyncio.Event = field(default_factory=asyncio.Event)
     probes: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
@@ -125,12 +127,15 @@ class Engine:
             changes.known |= await past.load_for_update(tx, imported, keys, changes.rules.configuration.merge.within)
             await past.keep_ids(tx, [event.id for event in imported])
         changes.known |= await store.load_where_joined(tx, changes.known)
+        candidates = Candidates(changes.known)
         opened: list[str] = []
         awaited = begun.awaited
         for event in fresh:
             if isinstance(event.data, EmergencyMailed):
                 continue
-            decision = changes.decide(_candidates(event, keys.get(event.id, ()), changes.known), event)
+            decision = changes.decide(candidates.of(event, keys.get(event.id, ()), changes.known), event)
+            if decision.incident is not None:
+                candidates.note(decision.incident)
             if decision.reason is Reason.HELD:
                 await store.hold(tx, event, changes.now)
                 awaited = True
@@ -289,9 +294,3 @@ async def _summarise(tx: AsyncConnection, changes: Changes, silence_id: str) -> 
         changes.known = await store.load_for_update(tx, [first]) | changes.known
         changes.decide([changes.known[first]], SilenceEnded(silence_id, tuple(map(held_back, everything))))
     return len(everything)
-
-
-def _candidates(event: Event, keys: Sequence[str], known: dict[str, Incident]) -> list[Incident]:
-    if isinstance(event.data, Reported):
-        return [incident for incident in known.values() if not set(keys).isdisjoint(incident.keys)]
-    return [store.living(known[event.subject], known)] if event.subject in known else []

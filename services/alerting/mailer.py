@@ -25,6 +25,12 @@ from services.common.smtp_session import WHOLE_CONVERSATION
 log = structlog.get_logger()
 
 CONNECTIONS = 8
+_WHILE_BEHIND = 2
+"""Of them while events wait to be read in numbers: the worst may be among those, and nobody knows it yet."""
+_TOGETHER = 4
+"""So many are claimed at once while more mails wait than connections are free: each claim is a commit."""
+_MOMENT = 0.02
+"""Seconds to wait for that."""
 SUSPECT = 2
 """So many processes ended with a mail in hand that it is tried with nothing else in hand from now on."""
 _COLLECT = 0.05
@@ -71,7 +77,8 @@ class Mailer:
 
     async def _claim(self) -> None:
         while True:
-            free = 0 if self._stopping else CONNECTIONS - self._busy
+            await self._gather_free()
+            free = self._free()
             claimed = await patiently(self._database, partial(self._take, free)) if free > 0 else []
             self._busy += len(claimed)
             suspects = [mail for mail in claimed if mail.crashes >= SUSPECT]
@@ -85,11 +92,25 @@ class Mailer:
             elif len(claimed) < max(free, 1):
                 await wait_for(self._engine.signals.mail, _LOOK_EVERY)
 
+    @property
+    def _most(self) -> int:
+        return _WHILE_BEHIND if self._engine.signals.behind else CONNECTIONS
+
+    def _free(self) -> int:
+        """Connections that may take a mail now."""
+        return 0 if self._stopping else max(0, self._most - self._busy)
+
+    async def _gather_free(self) -> None:
+        """While mails wait, until several connections are free, or for a moment where the others take long."""
+        until = time.monotonic() + _MOMENT
+        while self._backlog and self._free() < min(_TOGETHER, self._most) and (left := until - time.monotonic()) > 0:
+            await wait_for(self._engine.signals.mail, left)
+
     def reserve(self, wanted: int) -> int:
         """Connections for mails that are being decided; none while others wait, or no server is there."""
         if self._stopping or self._alone or self._backlog or not self._route.usable:
             return 0
-        reserved = min(wanted, CONNECTIONS - self._busy)
+        reserved = min(wanted, max(0, self._most - self._busy))
         self._busy += reserved
         return reserved
 

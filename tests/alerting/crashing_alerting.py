@@ -1,6 +1,7 @@
 """Alerting's loops in a process that ends right after its n-th effect (see `tests.support.crashing`).
 
-Job `reading`: consumer, leases and relay, until everything is applied and published. Job `firing`: timers.
+Job `reading`: consumer, leases and relay, until everything is applied and published; with a mail server the mail loop,
+too, until everything is mailed. Job `firing`: timers.
 """
 
 import asyncio
@@ -21,15 +22,21 @@ from services.alerting import timers
 from services.alerting.consumer import Consumer
 from services.alerting.core.policy import Rules
 from services.alerting.database import create_engine
+from services.alerting.desk.tokens import Tokens
 from services.alerting.engine import Engine
+from services.alerting.letters import Letters
+from services.alerting.mailer import Mailer
 from services.alerting.relay import LifecycleRelay
 from services.alerting.tables import metadata
 from services.alerting.timers import Timers
 from services.common.loops import Loop, run_together
+from services.common.mail_route import MailRoute
 from services.common.outage import Outage
 from services.common.settings import AlertingSettings
+from services.common.smtp import parse_smtp_url
+from tests.alerting.mailing import MAIL_FROM
 from tests.core.office import CONFIGURATION, MONDAY, rules
-from tests.support.crashing import Fuse, burning
+from tests.support.crashing import Fuse, burning, watch_smtp
 
 RULES: Rules = rules(
     policies={name: policy | {"acknowledged_for": "4m"} for name, policy in CONFIGURATION["policies"].items()}
@@ -37,6 +44,7 @@ RULES: Rules = rules(
 RULES.calendar.is_open("bernburg", MONDAY)  # it loads the holidays, which no child has to do again
 _TABLE = re.compile(rf"\b({'|'.join(metadata.tables)})\b")
 _WRITES = ("insert", "update", "delete", "with")
+_UNSENT = "select count(*) from outbox where state = 'due'"
 _POSITIONS = "select array_agg(next_offset order by partition) from partitions"
 
 
@@ -99,15 +107,23 @@ async def _read(fuse: Fuse, job: dict[str, Any]) -> None:
     _watch_database(fuse, database)
     _watch_kafka(fuse)
 
+    loops: dict[str, Loop] = {"consumer": consumer.run, "leases": consumer.keep_leases, "relay": relay.run}
+    if job["smtp_url"] is not None:
+        route = MailRoute(parse_smtp_url(job["smtp_url"]))
+        letters = Letters(engine, MAIL_FROM, "https://desk.example.org", Tokens(["k" * 16]))
+        loops |= {"mail servers": route.run, "mailer": Mailer(engine, route, letters, Outage("database")).run}
+        watch_smtp(fuse)
+
     async def done() -> None:
         looking = await asyncpg.connect(job["database_url"])
+        # Whatever is announced is announced by the commit that moves a position or records a mail.
         while (
             await looking.fetchval(_POSITIONS) != job["ends"]
+            or (job["smtp_url"] is not None and await looking.fetchval(_UNSENT) != 0)
             or await looking.fetchval("select count(*) from relay") != 0
         ):
             await asyncio.sleep(0.01)
 
-    loops = {"consumer": consumer.run, "leases": consumer.keep_leases, "relay": relay.run}
     await _run_until_done(loops, asyncio.create_task(done()))
 
 

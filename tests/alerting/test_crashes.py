@@ -6,15 +6,14 @@ What one process that nothing happens to makes of the same records is what has t
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
 
-from schemas import codec, topics
+from schemas import topics
 from schemas.events import (
     Acknowledged,
     Closed,
@@ -23,16 +22,15 @@ from schemas.events import (
     Heartbeat,
     Outcome,
 )
-from schemas.lifecycle import Change, Lifecycle
+from schemas.lifecycle import Change
 from services.alerting.database import create_engine
 from services.alerting.engine import Engine
-from services.common import kafka as clients
 from tests.alerting.conftest import Shell
-from tests.alerting.crashes import Said, World, a_world, by_replay, differences
+from tests.alerting.crashes import Records, World, a_world, a_world_with_topics, announced, by_replay, differences
 from tests.alerting.crashing_alerting import RULES
 from tests.core.office import MONDAY, minutes, report
 from tests.support.crashing import Ended, Moment, crash_after_each_effect
-from tests.support.servers import PostgresServer, client_settings, fresh_topics
+from tests.support.servers import PostgresServer
 
 AT_ONCE = 4
 
@@ -41,7 +39,7 @@ def follow(id_: str, data: Any, subject: str | None = None) -> Event:
     return Event(id=id_, source="bus", time=MONDAY, data=data, subject=subject)
 
 
-RECORDS: dict[int, Sequence[Event | bytes]] = {
+RECORDS: Records = {
     0: (
         report(id="a"),
         report(id="a2", source="forms", kind="form", danger_level=1),
@@ -64,52 +62,6 @@ RECORDS: dict[int, Sequence[Event | bytes]] = {
 ENDS = [len(RECORDS.get(number, ())) for number in range(6)]
 TRIED_ALONE = (2, 3)
 """Partitions with records that a dead process may have had in hand."""
-
-
-async def write_records(bootstrap_servers: str, prefix: str) -> None:
-    producer = clients.producer(client_settings(bootstrap_servers, prefix))
-    await producer.start()
-    try:
-        topic = topics.prefixed(topics.EVENTS, prefix)
-        for number, records in RECORDS.items():
-            for one in records:
-                written = codec.Record(b"key", one, ()) if isinstance(one, bytes) else codec.encode(one)
-                await producer.send_and_wait(
-                    topic, value=written.value, key=written.key, headers=list(written.headers), partition=number
-                )
-    finally:
-        await producer.stop()
-
-
-@asynccontextmanager
-async def a_world_with_topics(postgres: PostgresServer, kafka: str, directory: Path) -> AsyncIterator[World]:
-    prefix = await fresh_topics(kafka)
-    await write_records(kafka, prefix)
-    written = [topics.prefixed(name, prefix) for name in (topics.LIFECYCLE, topics.REJECTED)]
-    settings = client_settings(kafka, prefix)
-    numbers = {name: await clients.partitions_of(settings, name) for name in written}
-    partitions = [TopicPartition(name, number) for name in written for number in numbers[name]]
-    consumer = clients.consumer(settings)
-    await consumer.start()
-    try:
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        async with a_world(postgres, directory) as world:
-            world.kafka, world.prefix, world.said = kafka, prefix, Said(consumer, partitions)
-            yield world
-    finally:
-        await consumer.stop()
-
-
-def announced(records: Sequence[Any]) -> dict[str, list[tuple[str, Change, Lifecycle]]]:
-    """The changes of each incident, each once, in the order in which they were first said."""
-    found: dict[str, dict[str, tuple[str, Change, Lifecycle]]] = {}
-    for record in records:
-        if record.topic.endswith(topics.LIFECYCLE):
-            change, data = codec.decode_lifecycle(record.headers, record.value)
-            id_ = dict(record.headers)["ce_id"].decode()
-            found.setdefault(data.incident_id, {}).setdefault(id_, (id_, change, data))
-    return {incident_id: list(changes.values()) for incident_id, changes in found.items()}
 
 
 def set_aside(records: Sequence[Any]) -> set[tuple[str, str]]:
@@ -147,7 +99,7 @@ async def a_dead_owner(world: World) -> None:
 @pytest.fixture
 async def reading(postgres_server: PostgresServer, kafka: str, tmp_path: Path) -> AsyncIterator[list[World]]:
     async with AsyncExitStack() as stack:
-        made = (a_world_with_topics(postgres_server, kafka, tmp_path) for _ in range(AT_ONCE))
+        made = (a_world_with_topics(postgres_server, kafka, tmp_path, RECORDS) for _ in range(AT_ONCE))
         yield list(await asyncio.gather(*map(stack.enter_async_context, made)))
 
 

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-import aiosmtplib
 import httpx
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from pydantic import SecretStr
@@ -26,7 +25,7 @@ from services.ingest import app, entry, journal, journal_file, journal_rows
 from services.ingest.journal import Journal
 from services.ingest.ledger import Ledger
 from tests.support.chain import MAIL_FROM
-from tests.support.crashing import Fuse, burning
+from tests.support.crashing import Fuse, watch_smtp
 from tests.support.organisation import KEYS, organisation
 
 CONTACTS = ("erste@example.org", "zweite@example.org")
@@ -113,11 +112,6 @@ def _watch_journal(fuse: Fuse) -> None:
     journal_rows.write = written
 
 
-def _watch_smtp(fuse: Fuse) -> None:
-    for name in ("connect", "mail", "rcpt", "data", "quit"):
-        setattr(aiosmtplib.SMTP, name, burning(fuse, f"smtp {name}", getattr(aiosmtplib.SMTP, name)))
-
-
 class _Kept(Ledger):
     """The ledger of this process, to look into."""
 
@@ -183,7 +177,7 @@ async def _ingest(fuse: Fuse, job: dict[str, Any]) -> None:
     app.Ledger = _Kept  # type: ignore[attr-defined, assignment]
     _watch_kafka(fuse)
     _watch_journal(fuse)
-    _watch_smtp(fuse)
+    watch_smtp(fuse)
     service = app.app_for(settings, CONFIGURATION)
     async with service.router.lifespan_context(service):
         if job["what"] == "taking":

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import aiosmtplib
+
 World = TypeVar("World")
 CRASHED = 9
 Moment = tuple[str, int]
@@ -56,6 +58,12 @@ def burning(fuse: Fuse, effect: str, command: Callable[..., Awaitable[Any]]) -> 
         return answer
 
     return then_burn
+
+
+def watch_smtp(fuse: Fuse) -> None:
+    """Every command that a mail server has answered is an effect."""
+    for name in ("connect", "mail", "rcpt", "data", "quit"):
+        setattr(aiosmtplib.SMTP, name, burning(fuse, f"smtp {name}", getattr(aiosmtplib.SMTP, name)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,16 +78,20 @@ class Consumer:
         while True:
             beat()
             await asyncio.sleep(_SHOW_LAG_EVERY)
-            client = self._client
-            if client is None or not self._held:
-                continue
-            offsets = {TopicPartition(self._topic, number): p.next_offset for number, p in self._held.items()}
-            try:
-                async with asyncio.timeout(_SHOW_LAG_EVERY):
-                    with library_cancellation_as_error():
-                        await client.commit({tp: offset for tp, offset in offsets.items() if tp in client.assignment()})
-            except (KafkaError, OSError, TimeoutError) as error:
-                log.debug("lag.unshown", error=type(error).__name__)
+            if self._client is not None:
+                await self._show_lag(self._client)
+
+    async def _show_lag(self, client: AIOKafkaConsumer) -> None:
+        offsets = {TopicPartition(self._topic, number): p.next_offset for number, p in self._held.items()}
+        # What we just got is not assigned yet, and the client takes an empty commit for a mistake.
+        if not (known := {tp: offset for tp, offset in offsets.items() if tp in client.assignment()}):
+            return
+        try:
+            async with asyncio.timeout(_SHOW_LAG_EVERY):
+                with library_cancellation_as_error():
+                    await client.commit(known)
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.debug("lag.unshown", error=type(error).__name__)
 
     async def look_ahead(self) -> progress.Outlook:
         """Where every partition that we hold stands, and where it ends, asked over a connection of its own.
@@ -226,10 +230,13 @@ class Consumer:
             if fresh:
                 await self._applier.apply(position, fresh)
         except LeaseLostError:
-            log.warning("partition.lost", topic=self._topic, partition=number)
-            self._held.pop(number, None)
-            # What was fetched is gone: should the partition come back, it must be read from its stored position.
-            self._astray = True
+            self._lost(number)
+
+    def _lost(self, number: int) -> None:
+        log.warning("partition.lost", topic=self._topic, partition=number)
+        self._held.pop(number, None)
+        # What was fetched is gone: should the partition come back, it must be read from its stored position.
+        self._astray = True
 
     def _moved(self, position: Position) -> None:
         if position.partition in self._held:
@@ -239,14 +246,20 @@ class Consumer:
         """Kafka is not what we knew: read it from its beginning; event ids sort out what is known."""
         partition = TopicPartition(self._topic, number)
         beginning = (await client.beginning_offsets([partition]))[partition]
-        position = self._held[number]
+        position = self._held.get(number)
+        if position is None:
+            return
         log.error("log.diverged", topic=self._topic, partition=number, offset=position.next_offset, beginning=beginning)
-        await patiently(
-            self._database,
-            lambda: in_transaction(
-                self._engine.database, lambda tx: leases.rewind(tx, position, self._owner, beginning)
-            ),
-        )
+        try:
+            await patiently(
+                self._database,
+                lambda: in_transaction(
+                    self._engine.database, lambda tx: leases.rewind(tx, position, self._owner, beginning)
+                ),
+            )
+        except LeaseLostError:
+            self._lost(number)
+            return
         self._unchecked.pop(number, None)
         self._held[number] = Position(self._topic, number, beginning, None)
         client.seek(partition, beginning)

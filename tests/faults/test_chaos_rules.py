@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.events import Mode
+from schemas.lifecycle import Change
 from services.alerting.core.incident import Status
 from services.common.watchdog import EXIT_CODE
 from tests.faults.chaos import rules_mails, rules_reports, rules_state, rules_watch
@@ -115,6 +116,18 @@ def alerting_was_not_told(history: History) -> History:
     return state("Raum 00000000000d", reports=(report,))(history)
 
 
+def said_again(revision: int) -> Spoil:
+    """The first report was published again, and alerting said where it is, as of that revision."""
+
+    def spoil(history: History) -> History:
+        merged = next(told for told in history.lifecycle if told.change is Change.MERGED)
+        incident_id = merged.data.incident_id
+        data = merged.data.model_copy(update={"revision": revision, "event_ids": (incident_id,)})
+        return replace(history, lifecycle=[*history.lifecycle, replace(merged, data=data)])
+
+    return spoil
+
+
 def said_too_much(history: History) -> History:
     first = history.lifecycle[0]
     more = replace(first, data=first.data.model_copy(update={"revision": 9}))
@@ -203,7 +216,9 @@ ACCEPTED: list[tuple[Rule, Spoil]] = [
     (rules_watch.the_watch_is_silent_about_what_is_heard, both(
         hung(324, 330, "kill Kafka"), mails(is_emergency, at=340.0))),
     (rules_state.services_end_only_for_the_watchdog, lambda h: replace(h, ended=[("ingest 0", EXIT_CODE)])),
-    # A record that came twice.
+    # A record that came twice, and one that says again where a report is.
+    (rules_state.told_in_order, said_again(1)),
+    (rules_state.nothing_is_told_that_is_not_so, said_again(1)),
     (rules_state.told_in_order, lambda h: replace(h, lifecycle=[*h.lifecycle, *h.lifecycle])),
 ]  # fmt: skip
 

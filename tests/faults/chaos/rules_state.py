@@ -46,12 +46,16 @@ def nothing_is_told_that_is_not_so(history: History) -> Iterator[str]:
 
 
 def told_in_order(history: History) -> Iterator[str]:
-    """The lifecycle of each incident speaks of its revisions in their order, apart from records that came twice."""
+    """The lifecycle of each incident speaks of its revisions in their order.
+
+    Apart from records that came twice, and from what says again where a report is: that is no change.
+    """
+    decided = _decided(history)
     last: dict[str, int] = {}
     seen: set[tuple[object, ...]] = set()
     for told in history.lifecycle:
         data = told.data
-        if data.revision < last.get(data.incident_id, 0) and told.key not in seen:
+        if told.key in decided and told.key not in seen and data.revision < last.get(data.incident_id, 0):
             yield f"{told.change} of {data.incident_id} at revision {data.revision} came late"
         seen.add(told.key)
         last[data.incident_id] = max(data.revision, last.get(data.incident_id, 0))

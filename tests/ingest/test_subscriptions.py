@@ -55,9 +55,9 @@ async def send(broker: Broker, number: int, action: str = "single", *, retain: b
 
 
 async def pressed(around: Surroundings) -> list[str]:
-    """The rooms of which a press is on Kafka."""
+    """The rooms of which a press is on Kafka; each once, because all of it is at least once."""
     events: list[Event] = await events_on(around.kafka, around.topic_prefix)
-    return sorted(e.data.location or "" for e in events if isinstance(e.data, Reported))
+    return sorted({e.data.location or "" for e in events if isinstance(e.data, Reported)})
 
 
 async def rooms(around: Surroundings, *numbers: int) -> None:

@@ -2,7 +2,7 @@
 
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +20,9 @@ from services.alerting.core.incident import Incident
 from services.common import kafka as clients
 from tests.alerting.crashing_alerting import RULES
 from tests.support.crashing import Ended, Moment, Nursery, nursery
+from tests.support.mails import named
 from tests.support.servers import PostgresServer, client_settings, fresh_topics
+from tests.support.smtp_sink import Received, SmtpSink
 
 SNAPSHOT = {
     "incidents": "select id, status, revision, due_at, state::text from incidents order by id",
@@ -84,6 +86,11 @@ class World:
     async def fire(self, until: datetime, moment: Moment | None = None, *, late: bool) -> Ended:
         more = {"until": until.isoformat(), "late": late}
         return await self.nursery.run(moment, what="firing", database_url=self.database_url, **more)
+
+    async def mail(self, smtp_url: str, moment: Moment | None = None) -> Ended:
+        """Until nothing waits in the outbox."""
+        more = {"database_url": self.database_url, "smtp_url": smtp_url}
+        return await self.nursery.run(moment, what="mailing", **more)
 
     async def let_leases_run_out(self) -> None:
         """The seconds pass after which the others take a process for dead, and what it tried is tried again."""
@@ -187,3 +194,31 @@ def announced(records: Sequence[Any]) -> dict[str, list[tuple[str, Change, Lifec
             id_ = dict(record.headers)["ce_id"].decode()
             found.setdefault(data.incident_id, {}).setdefault(id_, (id_, change, data))
     return {incident_id: list(changes.values()) for incident_id, changes in found.items()}
+
+
+def received(sink: SmtpSink) -> list[tuple[str, str, str]]:
+    """Incident, step and recipient of each mail."""
+    return [(named(mail).incident_id, named(mail).step, mail.recipients[0]) for mail in sink.accepted]
+
+
+async def recorded(world: World) -> set[tuple[str, str]]:
+    """Incident and recipient of each mail whose answer is recorded."""
+    found = await world.looking.fetch("select incident_id, recipient from outbox where state = 'accepted'")
+    return {(row[0], row[1]) for row in found}
+
+
+async def open_attempts(world: World, sink: SmtpSink) -> set[tuple[str, str, str]]:
+    """Mails that a server took, and nobody recorded."""
+    known = await recorded(world)
+    return {one for one in received(sink) if (one[0], one[2]) not in known}
+
+
+def assert_copies(sink: SmtpSink, may_come_again: Collection[tuple[str, str, str]]) -> None:
+    """Each mail came once, or once more if its attempt was open: as the same mail."""
+    copies: dict[tuple[str, str, str], list[Received]] = {}
+    for mail, one in zip(sink.accepted, received(sink), strict=True):
+        copies.setdefault(one, []).append(mail)
+    for one, mails in copies.items():
+        assert len(mails) <= (2 if one in may_come_again else 1)
+        assert len({mail.message["Message-ID"] for mail in mails}) == 1
+        assert [mail.message["X-Rufkette-Attempt"] for mail in mails[1:]] in ([], ["2"])

@@ -1,7 +1,7 @@
 """Alerting's loops in a process that ends right after its n-th effect (see `tests.support.crashing`).
 
 Job `reading`: consumer, leases and relay, until everything is applied and published; with a mail server the mail loop,
-too, until everything is mailed. Job `firing`: timers.
+too, until everything is mailed. Job `mailing`: the mail loop alone. Job `firing`: timers.
 """
 
 import asyncio
@@ -94,6 +94,26 @@ async def _run_until_done(loops: Mapping[str, Loop], done: asyncio.Task[None]) -
     (running if running.done() else done).result()
 
 
+def _mail_loops(fuse: Fuse, engine: Engine, smtp_url: str) -> dict[str, Loop]:
+    watch_smtp(fuse)
+    route = MailRoute(parse_smtp_url(smtp_url))
+    letters = Letters(engine, MAIL_FROM, "https://desk.example.org", Tokens(["k" * 16]))
+    return {"mail servers": route.run, "mailer": Mailer(engine, route, letters, Outage("database")).run}
+
+
+async def _mail(fuse: Fuse, job: dict[str, Any]) -> None:
+    database = create_engine(job["database_url"])
+    engine = Engine(database, lambda: RULES, clock=lambda: MONDAY)
+    _watch_database(fuse, database)
+
+    async def done() -> None:
+        looking = await asyncpg.connect(job["database_url"])
+        while await looking.fetchval(_UNSENT) != 0:
+            await asyncio.sleep(0.01)
+
+    await _run_until_done(_mail_loops(fuse, engine, job["smtp_url"]), asyncio.create_task(done()))
+
+
 async def _read(fuse: Fuse, job: dict[str, Any]) -> None:
     settings = AlertingSettings(
         config=Path("unused"), kafka_bootstrap_servers=job["kafka"], topic_prefix=job["prefix"],
@@ -109,10 +129,7 @@ async def _read(fuse: Fuse, job: dict[str, Any]) -> None:
 
     loops: dict[str, Loop] = {"consumer": consumer.run, "leases": consumer.keep_leases, "relay": relay.run}
     if job["smtp_url"] is not None:
-        route = MailRoute(parse_smtp_url(job["smtp_url"]))
-        letters = Letters(engine, MAIL_FROM, "https://desk.example.org", Tokens(["k" * 16]))
-        loops |= {"mail servers": route.run, "mailer": Mailer(engine, route, letters, Outage("database")).run}
-        watch_smtp(fuse)
+        loops |= _mail_loops(fuse, engine, job["smtp_url"])
 
     async def done() -> None:
         looking = await asyncpg.connect(job["database_url"])
@@ -154,4 +171,4 @@ async def _fire(fuse: Fuse, job: dict[str, Any]) -> None:
 
 def main(fuse: Fuse, job: dict[str, Any]) -> None:
     """Do the job, or die trying."""
-    asyncio.run({"reading": _read, "firing": _fire}[job["what"]](fuse, job))
+    asyncio.run({"reading": _read, "firing": _fire, "mailing": _mail}[job["what"]](fuse, job))

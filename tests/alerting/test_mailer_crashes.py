@@ -1,60 +1,75 @@
 """The mail loop ends after every single effect, is started again, and loses nothing."""
 
-import asyncio
-import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
 
-from services.alerting.tables import outbox
+import pytest
+
+from services.alerting.database import create_engine
+from services.alerting.engine import Engine
 from tests.alerting.conftest import Shell
-from tests.alerting.crashing_mailer import CRASHED
-from tests.alerting.mailing import mailing
-from tests.alerting.test_mailer import at_night
-from tests.core.office import report
-from tests.support.database import end_mail_leases
+from tests.alerting.crashes import World, a_world, assert_copies, open_attempts, received
+from tests.alerting.crashing_alerting import RULES
+from tests.core.office import MONDAY, report
+from tests.support.crashing import Ended, Moment, crash_after_each_effect
+from tests.support.servers import PostgresServer
 from tests.support.smtp_sink import SmtpSink
 
-MOST_EFFECTS = 60
+AT_ONCE = 4
+MAILS = {("a", "wache@example.org"), ("a", "leitung@example.org"), ("k", "bereitschaft@example.org")}
+EFFECTS = {
+    "smtp connect", "smtp mail", "smtp rcpt", "smtp data", "update outbox", "with incidents",
+    "commit after with incidents",
+}  # fmt: skip
+BY_THE_CLOCK = {"smtp connect", "smtp quit", "update outbox", "with incidents", "commit after with incidents"}
+"""What comes in time for it shares a commit or a connection, so that a run can have some less of them."""
 
 
-async def run_until_effect(number: int, shell: Shell, database_url: str, sink: SmtpSink) -> tuple[int, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.alerting.crashing_mailer", database_url, sink.url, str(number),
-        shell.now.isoformat(), stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    output, _ = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, output.decode().rpartition("\n")[2]
+@pytest.fixture
+async def worlds(postgres_server: PostgresServer, tmp_path: Path) -> AsyncIterator[list[tuple[World, SmtpSink]]]:
+    async with AsyncExitStack() as stack:
+        entered = [await stack.enter_async_context(a_world(postgres_server, tmp_path)) for _ in range(AT_ONCE)]
+        sinks = [SmtpSink() for _ in entered]
+        for sink in sinks:
+            await sink.start()
+            stack.push_async_callback(sink.stop)
+        yield list(zip(entered, sinks, strict=True))
 
 
-async def everything_mailed(shell: Shell, database_url: str, sink: SmtpSink) -> None:
-    await end_mail_leases(database_url)
-    async with mailing(shell.engine, sink), asyncio.timeout(15):
-        while any(row.state == "due" for row in await shell.rows(outbox)):
-            await asyncio.sleep(0.02)
-    shell.engine.senders = None
+async def pressed(world: World) -> None:
+    """Two presses, whose mails wait."""
+    database = create_engine(world.database_url)
+    try:
+        shell = Shell(database)
+        shell.engine = Engine(database, lambda: RULES, clock=lambda: MONDAY)
+        await shell.lease()
+        await shell.apply(report(id="a", danger_level=2), report(id="k", site="kiosk", location=None))
+    finally:
+        await database.dispose()
 
 
-async def test_a_crash_after_every_single_effect(shell: Shell, database_url: str, smtp_sink: SmtpSink) -> None:
-    at_night(shell)
-    effects: list[str] = []
-    for number in range(1, MOST_EFFECTS):
-        pressed = [f"{number}-a", f"{number}-b"]
-        for room in pressed:
-            await shell.apply(report(shell.now, id=room, location=room))
-        code, effect = await run_until_effect(number, shell, database_url, smtp_sink)
-        if code == 0:
-            break
-        assert code == CRASHED
-        effects.append(effect)
-        open_attempts = {row.incident_id for row in await shell.rows(outbox) if row.lease is not None}
-        await everything_mailed(shell, database_url, smtp_sink)
-        for room in pressed:
-            mails = [mail.message for mail in smtp_sink.received if mail.message["X-Rufkette-Incident"] == room]
-            assert mails, f"lost after {effect}"
-            assert len({mail["Message-ID"] for mail in mails}) == 1
-            assert len(mails) == 1 or (room in open_attempts and len(mails) == 2), f"doubled after {effect}"
-            assert [mail["X-Rufkette-Attempt"] for mail in mails][1:] in ([], ["2"])
-    else:
-        raise AssertionError(f"it never came to its end: {effects}")
+async def test_a_crash_after_every_single_effect(worlds: list[tuple[World, SmtpSink]]) -> None:
+    world, sink = worlds[0]
+    await pressed(world)
+    undisturbed = await world.mail(sink.url)
+    assert {(incident_id, recipient) for incident_id, _, recipient in received(sink)} == MAILS
     # What is between a claim and its commit: none of it may have been left out.
-    assert {"connect", "mail", "rcpt", "data", "update", "commit"} <= set(effects)
-    assert len(effects) > 12
+    assert set(undisturbed.effects) >= EFFECTS
+    assert len(undisturbed.effects) > 12
+
+    async def attempt(around: tuple[World, SmtpSink], moment: Moment) -> Ended:
+        world, sink = around
+        await world.empty()
+        sink.received.clear()
+        await pressed(world)
+        ended = await world.mail(sink.url, moment)
+        may_come_again = await open_attempts(world, sink)
+        if ended.crashed:
+            await world.let_leases_run_out()
+            assert not (await world.mail(sink.url)).crashed
+        assert {(incident_id, recipient) for incident_id, _, recipient in received(sink)} == MAILS
+        assert_copies(sink, may_come_again)
+        return ended
+
+    await crash_after_each_effect(worlds, undisturbed, attempt, by_the_clock=BY_THE_CLOCK)

@@ -128,6 +128,7 @@ class Consumer:
                 await self._poll(client)
         finally:
             self._client = None
+            self._engine.signals.behind = False
             await kafka.close(client)
 
     async def _register(self) -> None:

@@ -10,6 +10,7 @@ from services.alerting import store
 from services.alerting.core.effects import Action, Click
 from services.alerting.core.incident import Incident
 from services.alerting.core.policy import Rules
+from services.alerting.mailer import CONNECTIONS
 from services.alerting.tables import incidents, outbox
 from services.common.mail_route import MailRoute
 from tests.alerting.conftest import Shell
@@ -61,6 +62,21 @@ async def test_a_mail_is_delivered_with_its_headers(shell: Shell, mailer: MailRo
     assert "https://desk.example.org/a/" in mail.text("html")
     await answered(shell, "accepted")
     assert (await state(shell)).notified
+
+
+async def test_while_many_events_wait_to_be_read_few_mails_are_sent_at_once(shell: Shell, mailer: MailRoute) -> None:
+    senders = shell.engine.senders
+    assert senders is not None
+    async with asyncio.timeout(10):
+        while not mailer.usable:
+            await asyncio.sleep(0.02)
+    shell.engine.signals.behind = True
+    few = senders.reserve(CONNECTIONS)
+    senders.send([], few)
+    shell.engine.signals.behind = False
+    all_of_them = senders.reserve(CONNECTIONS)
+    senders.send([], all_of_them)
+    assert 0 < few < all_of_them == CONNECTIONS
 
 
 async def test_one_bad_address_does_not_hold_back_the_others(

@@ -14,7 +14,7 @@ from schemas.configuration_callbacks import Callback
 from schemas.configuration_forms import Map, Mapping, Signature
 from schemas.configuration_mqtt import Broker, MqttTopic
 from schemas.configuration_patterns import DevicePatterns
-from schemas.configuration_values import Charge, Every, EveryOrNever, Level, Line, Model, Sha256
+from schemas.configuration_values import Address, Charge, Every, EveryOrNever, Level, Line, Model, Sha256
 from schemas.events import Category, Kind, PoliceWish
 
 
@@ -35,12 +35,26 @@ class Device(DevicePatterns):
 
 
 class _Source(Model):
+    """`learn`: what it sends alarms nobody but `test_address`, and the log says which fields came."""
+
     kind: Kind
     danger_level: Level | None = None
     devices: dict[str, Device] = {}
     expect_every: Every | None = None
     battery_low: Charge = 0.2
     callback: Callback | None = None
+    learn: bool = False
+    test_address: Address | None = None
+
+    @model_validator(mode="after")
+    def _learns_with_an_address(self) -> "_Source":
+        if self.learn and self.test_address is None:
+            raise ValueError("learns, and there is nobody to be mailed; write test_address: you@example.org")
+        if self.test_address is not None and not self.learn:
+            raise ValueError(
+                "has a test_address, but does not learn: everybody is alarmed; write learn: true, or no test_address"
+            )
+        return self
 
     @property
     def key(self) -> str | None:

@@ -90,7 +90,8 @@ class Reported(_Data):
     """Data of `rufkette.incident.reported.v1`: the report as ingest understood it.
 
     `site` is the key of a configured site, or None when ingest could not tell; `site_text` then keeps
-    what the sender wrote. `location` is a location id, alias or free text.
+    what the sender wrote. `location` is a location id, alias or free text. `learning`: it came from a source in
+    learning mode. Set by ingest alone, and believed only where the reader's own configuration says so too.
     """
 
     kind: Kind = Kind.MANUAL
@@ -108,6 +109,7 @@ class Reported(_Data):
     mode: Mode = Mode.ACTUAL
     occurred_at: AwareDatetime | None = None
     warnings: tuple[Short, ...] = ()
+    learning: bool = False
 
 
 class Acknowledged(_Data):
@@ -205,3 +207,8 @@ def event_id(source: str, external_id: str | None) -> str:
     if external_id is None:
         return str(uuid.uuid4())
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"rufkette:{source}:{external_id}"))
+
+
+def learning_id(event: str) -> str:
+    """The id that a report gets in learning mode: the same message is new when its source has learnt."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"rufkette-learning:{event}"))

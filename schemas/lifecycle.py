@@ -46,6 +46,8 @@ class Lifecycle(BaseModel):
     site: str | None = None
     danger_level: Annotated[int, Field(ge=0, le=3)] | None = None
     mode: Mode = Mode.ACTUAL
+    learning: bool = False
+    """Of a source in learning mode: only its test address is told, and there is nothing to be done about it."""
     revision: int
     step: int | None = None
     """`escalated`: the step now taken, from 1."""

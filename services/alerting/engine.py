@@ -18,8 +18,8 @@ from services.alerting.changes import Changes, Mail
 from services.alerting.core.devices import signs_in
 from services.alerting.core.effects import Action, Click, Deadline, Decision, DeliveryResult, Reason, SilenceEnded
 from services.alerting.core.incident import Incident
+from services.alerting.core.learning import keys_of
 from services.alerting.core.policy import Rules
-from services.alerting.core.reporting import merge_keys
 from services.alerting.core.summary import held_back
 from services.alerting.database import in_transaction
 from services.alerting.journeys import log_decision
@@ -29,7 +29,7 @@ from services.alerting.tables import incidents, partitions, suspects
 
 log = structlog.get_logger()
 
-OPENING = frozenset({Reason.OPENED, Reason.IMPORTED, Reason.SUPPRESSED})
+OPENING = frozenset({Reason.OPENED, Reason.IMPORTED, Reason.SUPPRESSED, Reason.LEARNING})
 """Reasons after which an incident may be new, so that follow-ups held for it are applied."""
 
 
@@ -109,7 +109,7 @@ class Engine:
 
     async def _apply_events(self, tx: AsyncConnection, changes: Changes, events: Sequence[Event], move: Move) -> None:
         digests = {event.id: digest(event) for event in reversed(events)}
-        keys = {e.id: merge_keys(e.data, changes.rules) for e in events if isinstance(e.data, Reported)}
+        keys = {e.id: keys_of(e, changes.rules) for e in events if isinstance(e.data, Reported)}
         wanted = {key for of_one in keys.values() for key in of_one}
         begun = await store.begin_batch(tx, move, digests, wanted, changes.now)
         fresh, repeated = await first_of_each(tx, events, begun.fresh)

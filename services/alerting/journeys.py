@@ -2,13 +2,13 @@
 
 import structlog
 
-from schemas.events import Event
+from schemas.events import Event, Reported
 from services.alerting.core.effects import Decision, Input, Notify, Reason
 from services.alerting.core.incident import Incident
 
 log = structlog.get_logger()
 
-_OPENED = frozenset({Reason.OPENED, Reason.IMPORTED, Reason.SPLIT_OFF})
+_OPENED = frozenset({Reason.OPENED, Reason.IMPORTED, Reason.SPLIT_OFF, Reason.LEARNING})
 _MERGED = frozenset({Reason.MERGED, Reason.MERGED_REALARMED, Reason.REOPENED, Reason.JOINED, Reason.JOINED_REALARMED})
 _ESCALATED = frozenset(
     {
@@ -33,6 +33,7 @@ def log_decision(cause: Input, decision: Decision) -> None:
     about = _about(incident) | ({"event_id": event_id} if event_id else {})
     told = sum(isinstance(effect, Notify) for effect in decision.effects)
     reason = decision.reason
+    _say_disbelieved(cause, incident)
     if reason in _OPENED:
         log.info("incident.opened", **about, rule=incident.rule, policy=incident.policy_name, mails=told)
     elif reason is Reason.SUPPRESSED and incident.hold is not None:
@@ -55,12 +56,17 @@ def log_decision(cause: Input, decision: Decision) -> None:
         log.error("nobody.present", **about, **_stage(incident), mails=told)
 
 
+def _say_disbelieved(cause: Input, incident: Incident) -> None:
+    if isinstance(cause, Event) and isinstance(cause.data, Reported) and cause.data.learning and not incident.learning:
+        log.warning("learning.ignored", event_id=cause.id, incident_id=incident.id, source=cause.source)
+
+
 def _about(incident: Incident) -> dict[str, object]:
     return {
         "incident_id": incident.id,
         "site": incident.site,
         "danger_level": incident.danger_level,
-        "mode": incident.mode.value,
+        "mode": "learning" if incident.learning else incident.mode.value,
         "source": incident.source,
     }
 

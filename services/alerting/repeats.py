@@ -80,5 +80,5 @@ def _where(holder: Incident, event: Event) -> Relay:
 
 def digest(event: Event) -> str:
     """What tells a repetition from a different event under the same id."""
-    # JSON of the data alone: the envelope's time differs when a sender repeats itself.
-    return hashlib.sha256(event.data.model_dump_json().encode()).hexdigest()
+    # JSON of the data alone: the envelope's time differs when a sender repeats itself. Ids of learning have their own.
+    return hashlib.sha256(event.data.model_dump_json(exclude={"learning"}).encode()).hexdigest()

@@ -254,7 +254,7 @@ def to_row(incident: Incident) -> dict[str, object]:
         "id": incident.id,
         "site": incident.site,
         "merge_keys": list(incident.keys),
-        "mode": incident.mode.value,
+        "mode": "learning" if incident.learning else incident.mode.value,
         "status": incident.status.value,
         "urgency": incident.urgency,
         "due_at": incident.due_at,

@@ -62,6 +62,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "report.accepted": Entry("info", ("status", "warnings", "duration_ms"), "The event is safe: `accepted`, on all replicas of Kafka; `queued`, on disk here."),
     "report.refused": Entry("warning", ("status", "problem", "fields"), "A report was answered with an error."),
     "report.ignored": Entry("info", ("reason",), "A message that is no press, such as a device's status."),
+    "fields.learned": Entry("info", ("content", "fields", "unnamed", "left_out"), "A message of a source in learning mode: names and types of its fields; `unnamed` have names that may be values."),
     "report.differs": Entry("warning", (), "A sender used an id again for another body; the first one counts."),
     "event.forwarded": Entry("info", ("waited_s",), "Kafka has an event that was queued."),
     "event.unconfirmed": Entry("warning", ("publications",), "Alerting did not confirm a report, so it was published again; that doubles nothing."),
@@ -91,6 +92,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "probe.unmailable": Entry("error", ("stage", "code"), "A probe came as far as the mail server, which would take no mail for the first emergency contact."),
     "lifesign.unheard": Entry("warning", ("code",), "The chain works, but the address of `LIFESIGN_URL` did not answer with success."),
     "source.limited": Entry("warning", (), "A source sends more than it may (never about presses): 429; said every half minute."),
+    "source.learning": Entry("warning", (), "The source is in learning mode: a real alarm of it is mailed to its test address alone. Said at the start, at each reload and every hour."),
     "mqtt.connected": Entry("info", ("topics",), "The source's MQTT broker took the subscriptions."),
     "mqtt.unreachable": Entry("error", ("error",), "The source's MQTT broker is away or refuses us; tried again without end, said every half minute."),
     "mqtt.failed": Entry("error", (), "A bug: a message of the source's broker was not understood and is lost; the next ones go on."),
@@ -120,6 +122,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "event.expired": Entry("warning", (), "The incident of a held event never came; the event is dropped."),
     # what happens to incidents
     "incident.opened": Entry("info", ("danger_level", "mode", "rule", "policy", "mails"), "A report opened an incident; `mails` are on their way."),
+    "learning.ignored": Entry("warning", (), "A report is marked as learning, but this configuration does not say so of its source: it is treated as real."),
     "incident.merged": Entry("info", ("danger_level", "mode", "reason", "mails"), "A report joined an open incident at its place."),
     "incident.joined": Entry("info", ("danger_level", "mode", "into", "mails"), "A person made the incident part of another one, where it goes on."),
     "incident.split": Entry("info", ("danger_level", "mode", "new_id"), "A person split reports off the incident; they opened `new_id`."),

@@ -33,6 +33,7 @@ def check(configuration: Configuration, document: Document, rule_numbers: Sequen
     check_devices(configuration, document)
     check_forms(configuration, document, _named(document, "sites"))
     check_callbacks(configuration, document)
+    hint_at_learning(configuration, document)
     _check_rules(configuration, document, numbers)
     held = _check_roles(configuration, document)
     _check_maintenance(configuration, document, held)
@@ -122,6 +123,14 @@ def _check_sources(configuration: Configuration, document: Document) -> None:
             if other != (source_key, device_id):
                 wrong = f"is the same device as `{other[1]}` of source `{other[0]}`"
                 document.mistake(path, wrong, "each device once, whatever its case and separators")
+
+
+def hint_at_learning(configuration: Configuration, document: Document) -> None:
+    """Sources that alarm nobody, which must not be forgotten."""
+    for key, source in configuration.sources.items():
+        if source.learn:
+            noticed = f"LEARNING: a real alarm of this source is mailed to {source.test_address} alone, to nobody else"
+            document.hint(("sources", key, "learn"), noticed, "no `learn` and no `test_address`, as soon as it works")
 
 
 def _named(document: Document, part: str) -> list[str]:

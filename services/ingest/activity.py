@@ -67,15 +67,14 @@ class Activity:
     def took(self, sender: Sender, outcome: str, event: Event | None = None) -> None:
         """A message was understood; `event` is what it became."""
         data = event.data if event is not None else None
-        source = self._count(sender, outcome, data.mode if isinstance(data, Reported) else "")
+        source = self._count(sender, outcome, _mode(data))
         now = source.last_seen_at = datetime.now(UTC)
         if isinstance(data, Reported | Heartbeat) and data.device_id is not None:
             _note(source, sender, data, now)
 
     def failed(self, sender: Sender, outcome: str, refusal: Refusal, event: Event | None = None) -> None:
         """A message was refused."""
-        mode = event.data.mode if event is not None and isinstance(event.data, Reported) else ""
-        source = self._count(sender, outcome, mode)
+        source = self._count(sender, outcome, _mode(event.data if event is not None else None))
         source.last_error_at, source.last_error = datetime.now(UTC), SLUGS[refusal.status]
 
     def _count(self, sender: Sender, outcome: str, mode: str) -> _Source:
@@ -95,6 +94,7 @@ class Activity:
         return {
             "type": sender.source.type,
             "kind": sender.source.kind,
+            "learning": sender.source.learn,
             "last_seen_at": _text(found.last_seen_at),
             "last_error": error,
             "messages": dict(sorted(found.messages.items())),
@@ -103,6 +103,13 @@ class Activity:
             "from_unknown_devices": found.from_unknown_devices,
             "devices": {key: _shown(found.devices.get(key, _Device())) for key in sender.source.devices},
         }
+
+
+def _mode(data: object) -> str:
+    """The label: of what is learnt it does not matter what it would be."""
+    if not isinstance(data, Reported):
+        return ""
+    return "learning" if data.learning else data.mode
 
 
 def _note(source: _Source, sender: Sender, data: Reported | Heartbeat, now: datetime) -> None:
@@ -114,7 +121,7 @@ def _note(source: _Source, sender: Sender, data: Reported | Heartbeat, now: date
     device.last_seen_at = now
     if isinstance(data, Heartbeat):
         device.battery = data.battery if data.battery is not None else device.battery
-    elif data.mode is Mode.EXERCISE:
+    elif data.mode is Mode.EXERCISE or data.learning:
         device.last_test_at = now
     else:
         device.last_press_at = now

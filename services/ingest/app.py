@@ -31,6 +31,7 @@ from services.ingest.http import Routes
 from services.ingest.intake import Intake
 from services.ingest.journal import Journal
 from services.ingest.kafka_writer import KafkaWriter
+from services.ingest.learning import Learning
 from services.ingest.ledger import Ledger
 from services.ingest.lifesign import Lifesign
 from services.ingest.limits import Limits
@@ -72,11 +73,13 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
     routes = Routes(publisher, statuses, intake, activity)
     routes.take(known_at_start, configuration.organisation.operator_key_sha256)
     subscriptions = Subscriptions(known_at_start, intake.receive)
+    learning = Learning(known_at_start)
 
     def take(reloaded: Configuration) -> None:
         known, answering = senders(reloaded, settings.config), called(reloaded, settings.config)
         routes.take(known, reloaded.organisation.operator_key_sha256)
         subscriptions.take(known)
+        learning.take(known)
         callbacks.take(answering)
         watch.take(reloaded)
 
@@ -92,15 +95,11 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
         callbacks.start(follower.caught_up)
         subscriptions.start()
         lifesign.start()
+        learning.start()
         log.info("service.started", host=settings.ingest_host, port=settings.ingest_port)
         yield
-        await lifesign.stop()
-        await subscriptions.stop()
-        await callbacks.stop()
-        await watch.stop()
-        await follower.stop()
-        await publisher.stop()
-        await ledger.stop()
+        for part in (learning, lifesign, subscriptions, callbacks, watch, follower, publisher, ledger):
+            await part.stop()
         log.info("service.stopped")
 
     app = FastAPI(
@@ -140,7 +139,7 @@ def _add_routes(app: FastAPI, routes: Routes) -> None:
     app.add_api_route(
         "/v1/events", routes.post_events, methods=["POST"], status_code=202, operation_id="events",
         summary="CloudEvents 1.0: structured, binary or a batch", openapi_extra=openapi.events(),
-        response_model=openapi.Accepted | list[openapi.Accepted],
+        response_model=openapi.Accepted | openapi.NoReport | list[openapi.Accepted | openapi.NoReport],
         responses=problems(400, 401, 403, 408, 413, 415, 422, 429, 503),
     )  # fmt: skip
     for path, method, name, said in (

@@ -108,7 +108,8 @@ class Entry:
     @property
     def is_watched(self) -> bool:
         """Whether somebody has to be told of it."""
-        return isinstance(self.event.data, Reported) and self.event.data.mode is Mode.ACTUAL
+        data = self.event.data
+        return isinstance(data, Reported) and data.mode is Mode.ACTUAL and not data.learning
 
     @property
     def is_done(self) -> bool:
@@ -126,7 +127,7 @@ def urgency_of(event: Event) -> int:
         case EmergencyMailed():
             # One a minute and site, and before the presses that it is about: so their first alarm can say so.
             return PRESS + 4
-        case Reported(mode=Mode.EXERCISE):
+        case Reported(mode=Mode.EXERCISE) | Reported(learning=True):
             return 1
         case Reported(kind=Kind.PANIC, danger_level=level):
             return PRESS + (_UNKNOWN_LEVEL if level is None else level)

@@ -56,7 +56,7 @@ class Routes:
         request.scope[SOURCE] = name
         sender = self._senders[name]
         said = await self._intake.receive_events(await self._read(request, sender), sender, started)
-        headers = {"Location": said["status_url"]} if isinstance(said, dict) else None
+        headers = {"Location": said["status_url"]} if isinstance(said, dict) and "status_url" in said else None
         return JSONResponse(said, status_code=202, headers=headers)
 
     async def hook(self, request: Request) -> Response:

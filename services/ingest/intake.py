@@ -9,6 +9,7 @@ from typing import Any, Final
 import structlog
 
 from schemas.events import Event, Heartbeat, Reported
+from services.ingest import learning
 from services.ingest.activity import Activity
 from services.ingest.limits import Limits
 from services.ingest.problems import SLUGS, Refusal
@@ -48,15 +49,14 @@ class Intake:
             if emitter.verify is not None:
                 emitter.verify(message, sender)
             self._admit_message(sender)
-            principal, *others = emitter.parse(message, sender)
+            learning.show(message, sender)
+            principal, *others = learning.marked(emitter.parse(message, sender), sender)
             self._admit_events(sender, [principal])
         except Refusal as refusal:
             self.refused(sender, refusal)
             raise
         if isinstance(principal, Ignored):
-            self._activity.took(sender, "ignored")
-            log.info("report.ignored", source=sender.name, reason=principal.reason)
-            answer: dict[str, Any] = {"status": "ignored", "reason": principal.reason, "warnings": []}
+            answer = self._ignored(principal, sender)
         else:
             answer = await self._accept(principal, sender, started)
         await self._publish_besides(others, sender)
@@ -72,14 +72,19 @@ class Intake:
         """
         try:
             self._admit_message(sender)
+            learning.show(message, sender)
             received = cloudevents.receive(message, sender)
             self._admit_events(sender, received.events)
         except Refusal as refusal:
             self.refused(sender, refusal)
             raise
-        events = [event for event in received.events if isinstance(event, Event)]
-        answers = await self._accept_all(events, sender, started)
+        answers = await self._accept_all(learning.marked(received.events, sender), sender, started)
         return answers if received.batched else answers[0]
+
+    def _ignored(self, what: Ignored, sender: Sender) -> dict[str, Any]:
+        self._activity.took(sender, "ignored")
+        log.info("report.ignored", source=sender.name, reason=what.reason)
+        return {"status": "ignored", "reason": what.reason, "warnings": []}
 
     def refused(self, sender: Sender, refusal: Refusal) -> None:
         """Count and say that a message of this source was not taken."""
@@ -116,18 +121,21 @@ class Intake:
                 with contextlib.suppress(Refusal):
                     await self._accept(other, sender, time.perf_counter())
 
-    async def _accept_all(self, events: Sequence[Event], sender: Sender, started: float) -> list[dict[str, Any]]:
+    async def _accept_all(self, made: Sequence[Made], sender: Sender, started: float) -> list[dict[str, Any]]:
         """Side by side, but one after the other where they are about one incident."""
-        answers: list[dict[str, Any]] = [{}] * len(events)
-        by_incident: dict[str, list[int]] = {}
-        for number, event in enumerate(events):
-            by_incident.setdefault(event.subject or event.id, []).append(number)
+        answers: list[dict[str, Any]] = [{}] * len(made)
+        by_incident: dict[str, list[tuple[int, Event]]] = {}
+        for number, one in enumerate(made):
+            if isinstance(one, Ignored):
+                answers[number] = self._ignored(one, sender)
+            else:
+                by_incident.setdefault(one.subject or one.id, []).append((number, one))
 
-        async def in_order(numbers: Sequence[int]) -> None:
-            for number in numbers:
-                answers[number] = await self._accept(events[number], sender, started)
+        async def in_order(numbered: Sequence[tuple[int, Event]]) -> None:
+            for number, event in numbered:
+                answers[number] = await self._accept(event, sender, started)
 
-        await asyncio.gather(*(in_order(numbers) for numbers in by_incident.values()))
+        await asyncio.gather(*(in_order(numbered) for numbered in by_incident.values()))
         return answers
 
     async def _accept(self, event: Event, sender: Sender, started: float) -> dict[str, Any]:

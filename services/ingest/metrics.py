@@ -15,6 +15,9 @@ PUBLISHING = Histogram(
     buckets=(0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2),
 )
 MQTT_CONNECTED = Gauge("rufkette_ingest_mqtt_connected", "1 while the source's broker is connected.", ["source"])
+LEARNING_SOURCES = Gauge(
+    "rufkette_ingest_learning_sources", "Sources in learning mode: their reports alarm nobody but a test address."
+)
 LIFESIGN = Gauge("rufkette_ingest_chain_works", "1 when the last probe came the whole way and back; 0 when it did not.")
 IN_FLIGHT = Gauge("rufkette_ingest_publishing", "Events that wait for Kafka's acknowledgement.")
 KAFKA_REACHABLE = Gauge("rufkette_ingest_kafka_reachable", "1 while Kafka can be written to.")

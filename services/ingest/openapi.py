@@ -61,7 +61,7 @@ class SourceDevice(BaseModel):
 
     last_seen_at: datetime | None
     last_press_at: datetime | None
-    last_test_at: datetime | None = Field(description="The last press marked as an exercise.")
+    last_test_at: datetime | None = Field(description="The last press marked as an exercise, or in learning mode.")
     battery: float | None = Field(description="From 0 to 1, as last reported.")
 
 
@@ -77,6 +77,7 @@ class SourceActivity(BaseModel):
 
     type: str
     kind: str
+    learning: bool = Field(description="In learning mode: nobody but the test address is told of its reports.")
     last_seen_at: datetime | None
     last_error: SourceError | None
     messages: dict[str, int] = Field(description="By what became of them, as in /metrics.")

@@ -90,7 +90,8 @@ class Statuses:
                 # A step is taken only while nobody has the incident: the time of whoever had it ran out.
                 incident.acknowledged = incident.closed = False
             case Change.CLOSED:
-                incident.closed = True
+                # What is of a learning source is over from the beginning; its sender asks whether the mail went out.
+                incident.closed = not data.learning
             case Change.MERGED if data.into is not None:
                 incident.joined_into = data.into
             case Change.OPENED:

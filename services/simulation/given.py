@@ -130,6 +130,14 @@ def described(description: Description, configuration: Configuration, now: datet
     return Event(id="described", source=source or "simulation", time=at, data=data)
 
 
+def as_ingest(event: Event, configuration: Configuration) -> Event:
+    """With the mark that ingest gives the reports of a learning source, and takes from those of all others."""
+    source = configuration.sources.get(event.source)
+    if not isinstance(event.data, Reported) or event.imported:
+        return event
+    return event.model_copy(update={"data": event.data.model_copy(update={"learning": bool(source and source.learn)})})
+
+
 def _origin(description: Description, configuration: Configuration) -> tuple[str | None, str | None, str | None]:
     """Source, site and location: from the register if it knows the device, else as described."""
     source = description.source

@@ -21,9 +21,9 @@ from services.alerting.core.effects import (
     Reason,
 )
 from services.alerting.core.incident import Incident, Status
+from services.alerting.core.learning import keys_of
 from services.alerting.core.messages import subject
 from services.alerting.core.policy import Rules
-from services.alerting.core.reporting import merge_keys
 from services.simulation.happenings import happenings
 from services.simulation.timeline import Entry, Happening, Mail, Plan, Timeline
 
@@ -152,7 +152,7 @@ class Replay:
             return [found] if found is not None else []
         oldest = now - self._rules.configuration.merge.within
         ids: dict[str, None] = {}
-        for key in merge_keys(event.data, self._rules):
+        for key in keys_of(event, self._rules):
             sharing = self._sharing.get(key, {})
             if not key.startswith(_REFERENCE):
                 for incident_id in [known for known in sharing if self._touched[known] < oldest]:

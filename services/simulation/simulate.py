@@ -15,7 +15,7 @@ from services.alerting.core.policy import Rules
 from services.common.configuration_file import ConfigurationError, load
 from services.simulation.as_json import timeline_data
 from services.simulation.compare import compare, comparison_data, comparison_table
-from services.simulation.given import Description, Mistaken, described, from_file, warnings
+from services.simulation.given import Description, Mistaken, as_ingest, described, from_file, warnings
 from services.simulation.replay import TooMuch, simulate
 from services.simulation.table import table
 from services.simulation.timeline import Plan, Timeline
@@ -55,7 +55,10 @@ def answer(request: Request, now: datetime) -> Answer:
     configurations = _load(request.config, request.other)
     events, doubts = _events(request, configurations[0], now)
     try:
-        timelines = [simulate(Rules(c, OfficeCalendar(c)), events, request.plan) for c in configurations]
+        timelines = [
+            simulate(Rules(c, OfficeCalendar(c)), [as_ingest(event, c) for event in events], request.plan)
+            for c in configurations
+        ]
     except TooMuch as error:
         raise Mistaken(str(error)) from None
     doubts += _doubts(timelines, request.plan)

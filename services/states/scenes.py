@@ -43,6 +43,7 @@ from services.alerting.core.splitting import leaving
 
 BEGIN: Final = datetime(2026, 1, 5, 8, 12, tzinfo=UTC)
 """A Monday, 09:12 in Bernburg; the office is open. The next day is a public holiday in Saxony-Anhalt."""
+_LEARNS: Final = {"learn": True, "test_address": "new@example.org"}
 OFFICE: Final[dict[str, Any]] = {
     "organisation": {"name": "Jobcenter Beispiel", "holidays": "DE-ST", "emergency": ["emergency@example.org"]},
     "sites": {
@@ -75,6 +76,7 @@ OFFICE: Final[dict[str, Any]] = {
         "notice": {"steps": [{"after": "0s", "tell": ["site_management"]}], "repeat": "next_opening"},
     },
     "merge": {"within": "10m"},
+    "sources": {"new": {"type": "native", "kind": "panic", "key_sha256": "0" * 64} | _LEARNS},
 }
 _SILENCE: Final = Silence("silence-1", "bernburg", None, BEGIN, BEGIN + timedelta(hours=2), "…", "…")
 _TEST: Final = AnnouncedTest("test-1", "bernburg", (), BEGIN, BEGIN + timedelta(minutes=30), "…")
@@ -106,6 +108,11 @@ def _report(now: datetime, event_id: str, **data: Any) -> Event:
     fields: dict[str, Any] = {"kind": Kind.PANIC, "site": "bernburg", "location": "Zimmer 112"} | data
     source = "buttons" if fields["kind"] is Kind.PANIC else "forms"
     return Event(id=event_id, source=source, time=now, data=Reported.model_validate(fields))
+
+
+def _learning(event: Event) -> Event:
+    """The same from the source in learning mode."""
+    return event.model_copy(update={"source": "new", "data": event.data.model_copy(update={"learning": True})})
 
 
 def _first(**data: Any) -> Event:
@@ -149,6 +156,7 @@ def states() -> dict[str, Scene]:
         "closed": closed.then(6),
         "closed long ago": closed.then(120),
         "exercise": nothing.then(0, _first(danger_level=2, mode=Mode.EXERCISE)).then(1),
+        "learning": nothing.then(0, _learning(_first(danger_level=2))).then(1),
         "announced test": tried.then(0, _first(danger_level=2)).then(1),
         "two reports": again.then(2, _DUE).then(3),
         "joined into another": pressed.then(2, JoinedInto("…", "…", target(_elsewhere(2)))).then(3),
@@ -249,6 +257,8 @@ INPUTS: Final[dict[str, Make]] = {
     "form, wants police": _reported(kind=Kind.FORM, danger_level=1, police=PoliceWish.WANTED),
     "form, police called": _reported(kind=Kind.FORM, danger_level=1, police=PoliceWish.CALLED, reported_by="…"),
     "press as exercise": _reported(danger_level=2, mode=Mode.EXERCISE),
+    "press, learning source": lambda scene: (_learning(_report(scene.now, "event-2", danger_level=3)), scene),
+    "press, marked as learning by another source": _reported(danger_level=2, learning=True),
     "same event again": _again,
     "heartbeat": lambda scene: (
         Event(id="event-2", source="buttons", time=scene.now, data=Heartbeat(device_id="btn-112")),

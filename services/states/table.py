@@ -9,7 +9,7 @@ from schemas.events import Event, Reported
 from services.alerting.core.decide import decide
 from services.alerting.core.effects import Effect, Input, Notify, Relay, Withdraw
 from services.alerting.core.incident import Incident, Status
-from services.alerting.core.reporting import merge_keys
+from services.alerting.core.learning import keys_of
 from services.states.scenes import INPUTS, Scene, states
 
 CANNOT_HAPPEN = "cannot happen"
@@ -51,7 +51,7 @@ def _candidates(cause: Input, scene: Scene) -> Sequence[Incident]:
         return ()
     if isinstance(cause, Event) and isinstance(cause.data, Reported):
         known = cause.id in scene.incident.event_ids
-        shared = set(merge_keys(cause.data, scene.rules)) & set(scene.incident.keys)
+        shared = set(keys_of(cause, scene.rules)) & set(scene.incident.keys)
         return (scene.incident,) if known or shared else ()
     return (scene.incident,)
 
@@ -72,6 +72,8 @@ def _after(before: Incident | None, after: Incident | None, now: datetime) -> st
 def _status(incident: Incident, now: datetime) -> str:
     match incident.status:
         case Status.CLOSED:
+            if incident.learning:
+                return "learning, over"
             return "closed" if incident.joined is None else "part of another"
         case Status.ACKNOWLEDGED:
             return f"taken over{_due(incident, now)}"
@@ -162,6 +164,7 @@ _STATES = {
     "closed": "closed five minutes ago",
     "closed long ago": "closed two hours ago",
     "exercise": "an exercise that began one minute ago",
+    "learning": "pressed one minute ago; the source is in learning mode, so its test address alone was told",
     "announced test": "pressed one minute ago during an announced test of the site's buttons",
     "two reports": "pressed three minutes ago and again two minutes ago; the deputy was told one minute ago",
     "joined into another": "a person made it part of the incident in room 113 one minute ago",

@@ -25,9 +25,9 @@ from services.alerting.core.effects import (
     Relay,
 )
 from services.alerting.core.incident import Incident
+from services.alerting.core.learning import keys_of
 from services.alerting.core.plans import AnnouncedTest, Plans, Silence
 from services.alerting.core.policy import Rules
-from services.alerting.core.reporting import merge_keys
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MONDAY = datetime(2026, 1, 5, 9, 12, tzinfo=BERLIN).astimezone(UTC)
@@ -59,6 +59,13 @@ CONFIGURATION: dict[str, Any] = {
     "sources": {
         "buttons": {"type": "native", "kind": "panic", "key_sha256": "0" * 64},
         "forms": {"type": "native", "kind": "form", "key_sha256": "1" * 64, "danger_level": 1},
+        "new": {
+            "type": "native",
+            "kind": "panic",
+            "key_sha256": "2" * 64,
+            "learn": True,
+            "test_address": "test@example.org",
+        },
     },
     "rules": [
         {"name": "after the event", "when": {"kind": "form", "acute": False}, "policy": "notice"},
@@ -125,7 +132,7 @@ class Desk:
     def give(self, cause: Input, about: Incident | None = None) -> Decision:
         """One input, decided now."""
         if isinstance(cause, Event) and isinstance(cause.data, Reported):
-            keys = set(merge_keys(cause.data, self.rules))
+            keys = set(keys_of(cause, self.rules))
             candidates = [i for i in self.incidents.values() if not keys.isdisjoint(i.keys)]
         else:
             candidates = [self.incidents[about.id]] if about else []

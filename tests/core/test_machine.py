@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from schemas.events import Event, Kind, Mode, Outcome, Reported
-from services.alerting.core import acting, emergency, joining, reporting, splitting
+from services.alerting.core import acting, emergency, joining, learning, reporting, splitting
 from services.alerting.core import decide as deciding
 from services.alerting.core.effects import (
     Action,
@@ -71,6 +71,31 @@ class Office(RuleBasedStateMachine):
         before = {i.id: i for i in self.desk.incidents.values() if i.mode is Mode.ACTUAL}
         self.desk.press(location=place, mode=Mode.EXERCISE)
         assert {i.id: i for i in self.desk.incidents.values() if i.mode is Mode.ACTUAL} == before
+
+    @rule(
+        place=PLACES,
+        level=st.sampled_from([None, 0, 1, 2, 3]),
+        kind=st.sampled_from(["panic", "form"]),
+        police=st.sampled_from(["none", "wanted", "called"]),
+        mode=st.sampled_from(list(Mode)),
+        device=st.sampled_from([None, "btn1", "btn2"]),
+    )
+    def a_learning_source_reports(
+        self, place: str | None, level: int | None, kind: str, police: str, mode: Mode, device: str | None
+    ) -> None:
+        before, mails = dict(self.desk.incidents), len(self.desk.mails)
+        found = self.desk.give(
+            report(
+                self.desk.now, source="new", learning=True, location=place, danger_level=level, kind=kind,
+                police=police, mode=mode, device_id=device,
+            )
+        )  # fmt: skip
+        assert found.reason is Reason.LEARNING
+        assert found.incident is not None
+        new = found.incident.id
+        assert {id_: one for id_, one in self.desk.incidents.items() if id_ != new} == before, "it changed a real one"
+        assert [n.recipient.email for _, id_, n in self.desk.mails[mails:] if id_ == new] == ["test@example.org"]
+        assert len(self.desk.mails) == mails + 1
 
     @rule(site=st.booleans(), minutes=st.integers(1, 30))
     def buttons_are_tried(self, site: bool, minutes: int) -> None:
@@ -177,7 +202,7 @@ class Office(RuleBasedStateMachine):
         assert (after.status, after.due_at, after.step, after.level) == (
             incident.status, incident.due_at, incident.step, incident.level,
         )  # fmt: skip
-        if incident.joined is not None:
+        if incident.joined is not None or incident.learning:
             assert after is incident
             return
         mailed = {r.event_id: r.emergency_mailed_at for r in after.reports}
@@ -244,6 +269,19 @@ class Office(RuleBasedStateMachine):
                 assert incident.under_test
 
     @invariant()
+    def what_learns_tells_nobody_but_its_test_address(self) -> None:
+        learning_ids = {i.id for i in self.desk.incidents.values() if i.learning}
+        for incident in self.desk.incidents.values():
+            told = {n.recipient.email for _, id_, n in self.desk.mails if id_ == incident.id}
+            if incident.learning:
+                assert told == {"test@example.org"}
+                assert (incident.status, incident.closing, incident.joined) == (Status.CLOSED, None, None)
+                assert len(incident.reports) == 1
+            else:
+                assert "test@example.org" not in told
+                assert not learning_ids & set(incident.event_ids), "a real one that absorbed it"
+
+    @invariant()
     def an_acute_alarm_is_never_left_alone_for_long(self) -> None:
         for incident in self.desk.incidents.values():
             if incident.held:
@@ -298,6 +336,6 @@ def test_a_year_of_escalation_costs_no_time() -> None:
 
 def test_every_reason_is_the_answer_to_something() -> None:
     source = "".join(
-        inspect.getsource(module) for module in (deciding, acting, emergency, reporting, joining, splitting)
+        inspect.getsource(module) for module in (deciding, acting, emergency, learning, reporting, joining, splitting)
     )
     assert [reason.name for reason in Reason if f"Reason.{reason.name}" not in source] == []

@@ -181,7 +181,7 @@ async def test_exclusions_merging_and_as_of(office: Office, tmp_path: Path) -> N
     found = await office.report(2024)
     assert found["ids"]["incidents"] == ["a", "f"]
     assert (found["police_requested"], found["police_calls"]) == (1, 2)
-    assert found["excluded"] == {"exercise": 1, "false_alarm": 1, "not_relevant": 1, "test": 1}
+    assert found["excluded"] == {"exercise": 1, "false_alarm": 1, "not_relevant": 1, "test": 1, "learning": 0}
     assert (found["handed_over"], found["handed_over_in_year"]) == (1, 0)
     assert found["by_site"]["unassigned"] == 1
     assert (await office.report(2025))["handed_over_in_year"] == 1

@@ -48,6 +48,8 @@ def acted(incident: Incident, click: Click, at: datetime, *, now: datetime, rule
     """One person's act, of one or two actions at once; `at` is when it happened, never later than `now`."""
     if incident.joined is not None:
         return Decision(incident, (), Reason.ALREADY_JOINED)
+    if incident.learning:
+        return Decision(incident, (), Reason.ALREADY_CLOSED)
     at = min(at, now)
     current = replace(incident, revision=incident.revision + 1)
     effects: list[Effect] = []

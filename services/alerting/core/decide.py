@@ -14,7 +14,7 @@ from schemas.events import (
     Reported,
 )
 from schemas.lifecycle import Change
-from services.alerting.core import joining, reporting, splitting
+from services.alerting.core import joining, learning, reporting, splitting
 from services.alerting.core.acting import acted, as_click, inform
 from services.alerting.core.effects import (
     Answer,
@@ -65,7 +65,8 @@ def decide(candidates: Sequence[Incident], input: Input, *, now: datetime, rules
     """
     match input:
         case Event(data=Reported() as data):
-            return reporting.decide_report(candidates, input, data, now, rules)
+            decided = learning.decide_learning if rules.learns(input) else reporting.decide_report
+            return decided(candidates, input, data, now, rules)
         case Event(data=Heartbeat() | Probe()):
             return Decision(None, (), Reason.NOT_ABOUT_AN_INCIDENT)
         case Event(data=EmergencyMailed() as data):

@@ -175,6 +175,7 @@ class Reason(StrEnum):
     REOPENED = "reopened"
     DUPLICATE = "duplicate"
     IMPORTED = "imported"
+    LEARNING = "learning"
     SUPPRESSED = "suppressed"
     SILENCE_ENDED = "silence_ended"
     STEP_DUE = "step_due"

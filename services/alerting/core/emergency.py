@@ -25,6 +25,8 @@ def emergency_mailed(
         return Decision(None, (), Reason.HELD)
     if incident.joined is not None:
         return Decision(incident, (), Reason.ALREADY_JOINED)
+    if incident.learning:
+        return Decision(incident, (), Reason.ALREADY_CLOSED)
     at = min(event.time, now)
     reports = tuple(
         _remember(report, at) if report.event_id in data.event_ids else report for report in incident.reports

@@ -32,6 +32,7 @@ def relay(incident: Incident, change: Change, *, event_ids: tuple[str, ...] | No
         "site": incident.site,
         "danger_level": incident.danger_level,
         "mode": incident.mode,
+        "learning": incident.learning,
         "revision": incident.revision,
         # Whoever answered has heard; the process that mailed them may have ended before it recorded that.
         "notified": incident.notified or incident.status is Status.ACKNOWLEDGED,

@@ -12,7 +12,9 @@ from zoneinfo import ZoneInfo
 
 from schemas.events import Mode
 
-EXCLUDED: Final = ("exercise", "false_alarm", "not_relevant", "test")
+LEARNING: Final = "learning"
+"""The mode of a case that a source in learning mode reported, whatever mode its messages had."""
+EXCLUDED: Final = ("exercise", "false_alarm", "not_relevant", "test", LEARNING)
 """Why an incident is not counted, in the order in which the report shows it."""
 FEWEST: Final = 5
 """Times to acknowledgement are shown over so many incidents at least: fewer would point at persons."""
@@ -230,6 +232,8 @@ def _take_apart(cells: Counter[_Cell], counted: Figures) -> None:
 
 
 def _excluded(case: Case, *, closed: bool) -> str | None:
+    if case.mode == LEARNING:
+        return LEARNING
     if case.mode != _ACTUAL:
         return "exercise"
     return case.outcome if closed and case.outcome in EXCLUDED else None

@@ -169,10 +169,7 @@ class HeldBack:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the people of an incident need to know of the one that it joined, as it was then.
-
-    `called_at` is its first confirmed call to the police, `taken_by` who had taken it over.
-    """
+    """The incident that another one joined, as it was then: `called_at` is its first confirmed call to the police."""
 
     id: str
     place: Place
@@ -239,6 +236,8 @@ class Incident:
     hand_overs: tuple[HandOver, ...] = ()
     closing: Closing | None = None
     imported: bool = False
+    learning: bool = False
+    """Of a source in learning mode: only its test address was told, and it was over at once."""
     keys: tuple[str, ...] = ()
     """What a later report may share with it: see `reporting.merge_keys`."""
     hold: Hold | None = None
@@ -258,9 +257,10 @@ class Incident:
     @property
     def ended_at(self) -> datetime | None:
         """When nothing more was to be done about it: closed, or made part of another one."""
-        if self.closing is not None:
-            return self.closing.at
-        return self.joined.at if self.joined is not None else None
+        if self.learning:
+            return self.reports[0].received_at
+        ending = self.closing or self.joined
+        return ending.at if ending is not None else None
 
     @property
     def place(self) -> Place:
@@ -294,7 +294,7 @@ class Incident:
 
     @property
     def urgency(self) -> int:
-        """Order of mails, lower first: acute by level, then what is not acute, then exercises."""
-        if self.mode is Mode.EXERCISE:
+        """Order of mails, lower first: acute by level, then what is not acute, then exercises and what is learning."""
+        if self.mode is Mode.EXERCISE or self.learning:
             return 9
         return 3 - self.level + (0 if self.acute else 4)

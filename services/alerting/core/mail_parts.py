@@ -55,6 +55,6 @@ def _indented(section: Section) -> str:
 
 def tone_of(incident: Incident) -> str:
     """The colour of what asks for something: by level, unless it is an exercise or is over."""
-    if incident.mode is Mode.EXERCISE:
+    if incident.mode is Mode.EXERCISE or incident.learning:
         return "exercise"
     return f"level{incident.level}" if incident.acute else "notice"

@@ -13,6 +13,7 @@ from services.alerting.core.effects import Notify, Purpose
 from services.alerting.core.emergency_mail import emergency_line
 from services.alerting.core.incident import Incident
 from services.alerting.core.joined_mail import joined
+from services.alerting.core.learning_mail import learning
 from services.alerting.core.mail_html import render
 from services.alerting.core.mail_parts import Letter, Section, tone_of
 from services.alerting.core.policy import Rules
@@ -53,7 +54,8 @@ def compose(incident: Incident, notify: Notify, rules: Rules, *, now: datetime, 
     full = rules.details(notify.recipient.role) == "full"
     match notify.purpose:
         case Purpose.ALARM:
-            letter = _alarm(telling, notify, link, full=full)
+            alarm = not incident.learning
+            letter = _alarm(telling, notify, link, full=full) if alarm else learning(telling, link, full=full)
         case Purpose.TAKEN_OVER:
             letter = _taken_over(telling, link, full=full)
         case Purpose.REMINDER:
@@ -72,7 +74,7 @@ def compose(incident: Incident, notify: Notify, rules: Rules, *, now: datetime, 
 
 
 def _high(incident: Incident) -> bool:
-    return incident.level >= 2
+    return incident.level >= 2 and not incident.learning
 
 
 def subject(incident: Incident, purpose: Purpose, rules: Rules, *, now: datetime) -> str:
@@ -81,7 +83,9 @@ def subject(incident: Incident, purpose: Purpose, rules: Rules, *, now: datetime
 
 
 def first_word(telling: Telling) -> str:
-    """The word that names how bad an alarm is: NOTFALL, ALARM, HILFERUF, HINWEIS or PROBEALARM."""
+    """The word that names how bad an alarm is: NOTFALL, ALARM, HILFERUF, HINWEIS, PROBEALARM or LERNMODUS."""
+    if telling.incident.learning:
+        return telling.words.subject_learning
     if telling.exercise:
         return telling.words.subject_exercise
     if not telling.incident.acute:

@@ -9,11 +9,12 @@ from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
 from schemas.configuration import Configuration, Language, Location, Policy, Rule, Site, When
-from schemas.events import Category, Kind, Mode, PoliceWish, Reported
+from schemas.events import Category, Event, Kind, Mode, PoliceWish, Reported
 from services.alerting.core.incident import UNKNOWN_LEVEL_COUNTS_AS, LevelFrom, Recipient
 from services.alerting.core.plans import Plans
 
 EMERGENCY_ROLE = "emergency"
+LEARNING_ROLE = "learning"
 _SEPARATORS = re.compile(r"(?<!\d)[\s._-]+|[\s._-]+(?!\d)")
 _ROOM_WORDS = re.compile(r"^(zimmer|zi|raum|rm|room|büro|office)\b\.?\s*", re.IGNORECASE)
 
@@ -78,6 +79,23 @@ class Rules:
         site = self.site(key)
         addresses = (site.emergency if site else ()) or self.configuration.organisation.emergency
         return tuple(Recipient(email=address, role=EMERGENCY_ROLE) for address in addresses)
+
+    def learns(self, event: Event) -> bool:
+        """Whether a report is one of a source in learning mode.
+
+        Both must say so: the event, and the configuration that is in force here. If either does not, it alarms; so a
+        forged mark hides nothing. What a file tells of the past alarms nobody anyway, so its word does.
+        """
+        if not isinstance(event.data, Reported) or not event.data.learning:
+            return False
+        return event.imported or self.test_recipient(event.source) is not None
+
+    def test_recipient(self, source: str) -> Recipient | None:
+        """Who alone is told of what a learning source reports; None: the source does not learn."""
+        found = self.configuration.sources.get(source)
+        if found is None or not found.learn or found.test_address is None:
+            return None
+        return Recipient(email=found.test_address, role=LEARNING_ROLE)
 
     def details(self, role: str) -> str:
         """`full` or `link`: whether mails to a role may carry description and names."""

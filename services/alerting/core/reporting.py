@@ -50,8 +50,7 @@ def decide_report(
     """Merge into the youngest matching incident, or open a new one."""
     if any(event.id in candidate.event_ids for candidate in candidates):
         return Decision(next(c for c in candidates if event.id in c.event_ids), (), Reason.DUPLICATE)
-    # With the id, so that it does not matter in which order they were looked up.
-    for candidate in sorted(candidates, key=lambda c: (c.opened_at, c.id), reverse=True):
+    for candidate in sorted(candidates, key=lambda c: (c.opened_at, c.id), reverse=True):  # in one order, as ever found
         if _joins(candidate, event, data, now, rules):
             return _merge(candidate, event, data, now, rules)
     return _open(event, data, now, rules)

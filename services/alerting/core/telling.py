@@ -133,13 +133,15 @@ class Telling:
         return (pattern.format(at=self.clock(hold.until)),)
 
     def test_line(self) -> tuple[str, ...]:
-        """That it belongs to an announced test, if it does."""
+        """That it belongs to an announced test, or to a source in learning mode, if it does."""
+        if self.incident.learning:
+            return (self.words.learning.format(source=one_line(self.incident.source, 60)),)
         return (f"{self.words.announced_test}.",) if self.incident.under_test else ()
 
     @property
     def exercise(self) -> bool:
-        """Whether it is a Probealarm."""
-        return self.incident.mode is Mode.EXERCISE
+        """Whether it is a Probealarm, or of a source in learning mode: nothing to act on."""
+        return self.incident.mode is Mode.EXERCISE or self.incident.learning
 
     @property
     def level(self) -> str:
@@ -211,7 +213,7 @@ class Telling:
         """The police state without names; until a call is confirmed it says that it is not."""
         words = self.words
         if self.exercise:
-            return words.exercise.format(phone=self.phone)
+            return (words.learning_alert if self.incident.learning else words.exercise).format(phone=self.phone)
         if self.incident.calls:
             return words.called.format(phone=self.phone, at=self.clock(self.incident.calls[0].at))
         by_flag = {"urgent": words.urgent, "advised": words.advised, "none": words.not_flagged}

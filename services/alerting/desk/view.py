@@ -205,7 +205,9 @@ def tone(telling: Telling) -> str:
 
 
 def state_of(incident: Incident) -> str:
-    """The status as pages name it: what became part of another incident was not closed by anybody."""
+    """The status as pages name it: what became part of another incident, or is learning, was closed by nobody."""
+    if incident.learning:
+        return "learning"
     return incident.status if incident.joined is None else "joined"
 
 

@@ -47,8 +47,8 @@ class Callbacks:
     def note(self, event: Event) -> None:
         """This process answers for the event: remember it, if its device is told of it. Waits for nothing."""
         called, data = self._called.get(event.source), event.data
-        if called is None or not isinstance(data, Reported) or data.device_id is None:
-            return
+        if called is None or not isinstance(data, Reported) or data.device_id is None or data.learning:
+            return  # of what is learnt nobody was told, so no device may say that help is coming
         # Only a device of the register: a message's word for who it is from is no address.
         device_id = called.answered.get(normalise_device_id(data.device_id))
         if device_id is not None:

@@ -20,6 +20,7 @@ class Words:
     subject_reminder: str
     subject_closed: str
     subject_joined: str
+    subject_learning: str
     exercise_short: str
     # announced tests and silences
     announced_test: str
@@ -89,6 +90,12 @@ class Words:
     take_over: str
     take_over_and_confirm: str
     take_over_exercise: str
+    # a source in learning mode
+    learning: str
+    learning_alert: str
+    learning_rule: str
+    learning_fields: str
+    to_learning: str
     to_incident: str
     add_facts: str
     # who, and what comes next

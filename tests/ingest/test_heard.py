@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.events import Outcome
 from schemas.lifecycle import Change, Lifecycle
-from services.alerting.core.effects import Answer, Decision, Input, Relay
-from services.alerting.core.incident import Incident
+from services.alerting.core.effects import Action, Answer, Decision, Input, Relay
+from services.alerting.core.incident import Incident, Status
 from services.ingest.heard import heard
 from tests.core.office import Desk
 
@@ -45,7 +46,7 @@ def test_each_change(change: Change, what: dict[str, Any], expected: str) -> Non
 
 @dataclass
 class Said(Desk):
-    """Keeps what the core wants to be announced, and which reports were ever in a notified incident."""
+    """Keeps what the core wants to be announced, and which reports were ever in an incident that somebody knew of."""
 
     relays: list[Relay] = field(default_factory=list)
     told_of: set[str] = field(default_factory=set)
@@ -53,12 +54,16 @@ class Said(Desk):
     def give(self, cause: Input, about: Incident | None = None) -> Decision:
         decision = super().give(cause, about)
         self.relays += [effect for effect in decision.effects if isinstance(effect, Relay)]
-        self.told_of |= {id_ for i in self.incidents.values() if i.notified for id_ in i.event_ids}
+        self.told_of |= {id_ for i in self.incidents.values() if _somebody_knows(i) for id_ in i.event_ids}
         return decision
 
 
+def _somebody_knows(incident: Incident) -> bool:
+    return incident.notified or incident.status is Status.ACKNOWLEDGED or incident.closing is not None
+
+
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 20), st.integers(0, 20)), max_size=25), st.randoms())
+@given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 20), st.integers(0, 20)), max_size=25), st.randoms())
 def test_in_any_order_it_is_what_people_were_told(acts: list[tuple[int, int, int]], order: Any) -> None:
     desk = Said()
     forms: set[str] = set()
@@ -76,8 +81,12 @@ def test_in_any_order_it_is_what_people_were_told(acts: list[tuple[int, int, int
         elif act == 4:
             incident = known[one % len(known)]
             desk.split(incident, incident.event_ids[other % len(incident.event_ids)])
-        else:
+        elif act == 5:
             desk.silence(minutes=30)
+        elif act == 6:
+            desk.click(known[one % len(known)], Action.ACKNOWLEDGE)
+        else:
+            desk.click(known[one % len(known)], Action.CLOSE, outcome=Outcome.RESOLVED)
     changes = [*desk.relays, *desk.relays]
     order.shuffle(changes)
     found = {e for relay in changes for e in heard(relay.change, relay.data, lambda id_: id_ not in forms)}

@@ -27,6 +27,7 @@ from tests.support.crashing import Ended, Moment, crash_after_each_effect
 from tests.support.servers import PostgresServer
 from tests.support.smtp_sink import SmtpSink
 
+pytestmark = pytest.mark.timeout(400)  # dozens of processes, of which each takes longer on a busy machine
 AT_ONCE = 4
 PRESSES: Records = {
     1: (report(id="m", danger_level=2), report(id="m2", source="forms", kind="form", danger_level=1)),

@@ -32,6 +32,7 @@ from tests.core.office import MONDAY, minutes, report
 from tests.support.crashing import Ended, Moment, crash_after_each_effect
 from tests.support.servers import PostgresServer
 
+pytestmark = pytest.mark.timeout(400)  # dozens of processes, of which each takes longer on a busy machine
 AT_ONCE = 4
 
 

@@ -16,6 +16,7 @@ from tests.support.crashing import Ended, Moment, crash_after_each_effect
 from tests.support.servers import PostgresServer
 from tests.support.smtp_sink import SmtpSink
 
+pytestmark = pytest.mark.timeout(400)  # dozens of processes, of which each takes longer on a busy machine
 AT_ONCE = 4
 MAILS = {("a", "wache@example.org"), ("a", "leitung@example.org"), ("k", "bereitschaft@example.org")}
 EFFECTS = {

@@ -29,6 +29,7 @@ from tests.support.servers import client_settings, fresh_topics
 from tests.support.smtp_sink import Received, SmtpSink
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.timeout(400)  # dozens of processes, of which each takes longer on a busy machine
 AT_ONCE = 8
 EFFECTS = {
     "journal opened", "journal rows", "journal deletion", "lifecycle read", "send reported", "send emergency_mailed",

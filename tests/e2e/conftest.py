@@ -1,5 +1,6 @@
 """One running chain for all scenarios: each takes rooms of its own, so that none can merge with another's."""
 
+import hashlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -18,6 +19,9 @@ SHELLY_SECRET = "what-only-the-button-knows"
 FLIC = ec.generate_private_key(ec.SECP256R1())
 """Instead of Flic's own key, which signs for Flic alone."""
 FLIC_PUBLIC = FLIC.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+NEW_KEY = "rk_test_new_form"
+INTEGRATOR = "integrator@example.org"
+"""The test address of `new-form`, a source in learning mode."""
 PANEL = "24E124535B316056"
 """A WS156 behind ChirpStack."""
 
@@ -55,6 +59,11 @@ def short_waits(content: dict[str, Any]) -> None:
     content["sources"]["flic"] = {
         "type": "flic", "kind": "panic", "secret_file": "shelly.secret", "public_key": FLIC_PUBLIC,
         "devices": {"BC44-B06243": {"site": "bernburg", "location": "Zimmer 506"}},
+    }  # fmt: skip
+    content["sources"]["new-form"] = {
+        "type": "form", "kind": "form", "key_sha256": hashlib.sha256(NEW_KEY.encode()).hexdigest(),
+        "map": {"site": {"field": "standort"}, "location": {"field": "raum"}, "danger_level": {"default": 3}},
+        "learn": True, "test_address": INTEGRATOR,
     }  # fmt: skip
     content["mail"] = {"details": "link", "roles": {"site_management": "full"}}
 

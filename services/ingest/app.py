@@ -36,8 +36,7 @@ from services.ingest.ledger import Ledger
 from services.ingest.lifesign import Lifesign
 from services.ingest.limits import Limits
 from services.ingest.loops import Crashes
-from services.ingest.middleware import RequestLog
-from services.ingest.plain_route import PlainRoute
+from services.ingest.plain_route import PlainApp, PlainRoute
 from services.ingest.problems import Refusal, respond
 from services.ingest.publisher import Publisher
 from services.ingest.report_body import EXPECTED
@@ -102,11 +101,10 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
             await part.stop()
         log.info("service.stopped")
 
-    app = FastAPI(
+    app = PlainApp(
         title="Rufkette ingest", version="1", description=openapi.DESCRIPTION, lifespan=lifespan,
         docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
     )  # fmt: skip
-    app.add_middleware(RequestLog)
     app.add_exception_handler(Refusal, _refuse)
     app.add_exception_handler(HTTPException, _refuse)
     app.router.route_class = PlainRoute

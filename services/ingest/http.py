@@ -14,7 +14,7 @@ from services.ingest.activity import Activity
 from services.ingest.auth import Keyring, as_bearer
 from services.ingest.intake import Intake
 from services.ingest.middleware import SOURCE
-from services.ingest.problems import Refusal, quoted
+from services.ingest.problems import Answer, Refusal, quoted
 from services.ingest.publisher import Publisher
 from services.ingest.sender import Sender
 from services.ingest.sources.registry import EMITTERS
@@ -57,7 +57,7 @@ class Routes:
         sender = self._senders[name]
         said = await self._intake.receive_events(await self._read(request, sender), sender, started)
         headers = {"Location": said["status_url"]} if isinstance(said, dict) and "status_url" in said else None
-        return JSONResponse(said, status_code=202, headers=headers)
+        return Answer(said, status_code=202, headers=headers)
 
     async def hook(self, request: Request) -> Response:
         """A third party's message as it sends it."""
@@ -124,7 +124,7 @@ class Routes:
         started = time.perf_counter()
         said = await self._intake.receive(await self._read(request, sender), sender, started)
         headers = {"Location": said["status_url"]} if "status_url" in said else None
-        return JSONResponse(said, status_code=EMITTERS[sender.source.type].status, headers=headers)
+        return Answer(said, status_code=EMITTERS[sender.source.type].status, headers=headers)
 
 
 def _header(request: Request, name: bytes) -> bytes | None:
@@ -149,8 +149,8 @@ async def _message(request: Request) -> Message:
         body=await body.read(request),
         received_at=datetime.now(UTC),
         method=request.method,
-        headers=_first(request.headers.items()),
-        query=_first(request.query_params.multi_items()),
+        headers=_first((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.scope["headers"]),
+        query=_first(request.query_params.multi_items()) if request.scope["query_string"] else {},
         rest=request.path_params.get("device", ""),
     )
 

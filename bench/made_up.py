@@ -15,12 +15,11 @@ SITES: Final = tuple(f"amt-{number:02}" for number in range(24))
 """Enough of them for every partition of the topic to get some."""
 
 
-def configuration(*, after: str = "0s") -> dict[str, Any]:
-    """As for the other benchmarks, with many sites; the mail of an incident is due `after` its opening."""
+def configuration() -> dict[str, Any]:
+    """As for the other benchmarks, with many sites."""
     one = rufkette_configuration()
     (site,) = one["sites"].values()
     one["sites"] = dict.fromkeys(("bernburg", *SITES), site)
-    one["policies"]["once"]["steps"][0]["after"] = after
     return one
 
 

@@ -45,7 +45,7 @@ def _incident(timeline: Timeline, incident: Incident) -> dict[str, Any]:
         "code": incident.code,
         "site": incident.site,
         "danger_level": incident.danger_level,
-        "mode": incident.mode.value,
+        "mode": "learning" if incident.learning else incident.mode.value,
         "rule": incident.rule,
         "policy": incident.policy_name,
         "police": incident.police,

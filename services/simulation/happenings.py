@@ -56,6 +56,8 @@ def happenings(
         return
     if reason is Reason.OPENED:
         yield Happening(now, after.id, reason.value, f"opened: {_judged(after)}")
+    elif reason is Reason.LEARNING:
+        yield Happening(now, after.id, reason.value, f"source in learning mode, nobody else is told: {_judged(after)}")
     elif reason not in _SEEN_IN_MAILS:
         text = _WORDS.get(reason, reason.value.replace("_", " "))
         if before is not None and (before.rule, before.policy_name) != (after.rule, after.policy_name):
@@ -78,7 +80,7 @@ def _judged(incident: Incident) -> str:
 def _absent(before: Incident | None, after: Incident, decision: Decision, now: datetime, rules: Rules) -> list[str]:
     """Roles that were to be told now and that nobody fills at this moment, step by step."""
     told = {n.recipient.role for n in decision.effects if isinstance(n, Notify) and n.purpose is Purpose.ALARM}
-    if not told or (after.repetition and not after.emergency):
+    if not told or after.learning or (after.repetition and not after.emergency):
         return []  # a repeat goes to the same step: its absences have been said
     if before is None or before.cycle != after.cycle:
         first = 0

@@ -52,6 +52,14 @@ async def test_a_mail_whose_content_is_refused(night: Shell, smtp_sink: SmtpSink
     assert b"delivery_failed" in b"".join(row.headers.encode() + row.value for row in await night.rows(relay))
 
 
+async def test_nobody_else_hears_of_a_test_mail_that_is_refused(night: Shell, smtp_sink: SmtpSink) -> None:
+    smtp_sink.answer_data(REFUSED)
+    async with mailing(night.engine, smtp_sink):
+        await night.apply(report(night.now, id="e", source="new", learning=True))
+        await answered(night, "set_aside")
+    assert await by_recipient(night) == {("test@example.org", "alarm"): "set_aside"}
+
+
 async def test_when_every_content_is_refused_the_steps_go_on_and_nothing_runs_in_circles(
     night: Shell, smtp_sink: SmtpSink
 ) -> None:

@@ -248,3 +248,28 @@ def test_doubts_are_told_beside_the_result(events: Path) -> None:
         "warning: event 'e9' is about an incident that no report before it (or within 24 h after it) opened",
         "warning: --undeliverable nobody@example.org: nothing is sent there",
     ]
+
+
+def test_a_source_in_learning_mode_tells_its_test_address_alone(tmp_path: Path) -> None:
+    """Whatever the file says: ingest would mark it, and alerting believe the configuration."""
+    learns = "    learn: true\n    test_address: integrator@example.org\n"
+    text = EXAMPLE.read_text()
+    assert text.count("    type: native\n    kind: panic\n") == 1
+    config = tmp_path / "learning.yaml"
+    config.write_text(
+        text.replace("    type: native\n    kind: panic\n", f"    type: native\n    kind: panic\n{learns}")
+    )
+    event = Event(
+        id="press", source="buttons", time=MONDAY,
+        data=Reported(kind=Kind.PANIC, site="bernburg", location="Zimmer 112", danger_level=2),
+    )  # fmt: skip
+    file = tmp_path / "events.jsonl"
+    file.write_text(to_line(event) + "\n")
+    found = data(file, config=config)
+    assert [one["address"] for one in found["timeline"] if one["what"] == "mail"] == ["integrator@example.org"]
+    assert (found["incidents"][0]["mode"], found["incidents"][0]["status"]) == ("learning", "closed")
+    assert "nobody else is told" in found["timeline"][0]["text"]
+    forged = event.model_copy(update={"data": event.data.model_copy(update={"learning": True})})
+    file.write_text(to_line(forged) + "\n")
+    addresses = {one["address"] for one in data(file)["timeline"] if one["what"] == "mail"}
+    assert len(addresses) > 1, "the mark alone hides nothing"

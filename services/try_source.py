@@ -11,6 +11,7 @@ from schemas.configuration import Configuration
 from schemas.configuration_sources import Source
 from services.common import configuration_file
 from services.ingest import body
+from services.ingest.learning import marked
 from services.ingest.problems import Refusal
 from services.ingest.sender import Sender, secret_of, sites_of
 from services.ingest.sources import form, standard_webhooks
@@ -97,7 +98,7 @@ def try_source(name: str, config: Path, message: Message, *, skip_signature: boo
         return Tried(
             *about, signature, refusal=refusal, applied=refusal.applied if isinstance(refusal, FormRefusal) else None
         )
-    return Tried(*about, signature, tuple(made), applied=applied)
+    return Tried(*about, signature, tuple(marked(made, sender)), applied=applied)
 
 
 def _found(configuration: Configuration, name: str) -> tuple[Source, Emitter]:

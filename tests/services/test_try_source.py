@@ -117,3 +117,12 @@ def test_limits_and_methods_are_those_of_the_service(config: Path) -> None:
     assert "REFUSED with 413" in tried(config, "intranet", b"x" * 70_000).stdout
     assert "REFUSED with 405" in tried(config, "intranet", BODY, "--method", "GET").stdout
     assert CliRunner().invoke(app, ["try-source", "intranet", "nowhere", "--config", str(config)]).exit_code == 2
+
+
+def test_a_learning_source_is_shown_as_one(config: Path) -> None:
+    learns = config.read_text().replace(
+        "  intranet:\n", "  intranet:\n    learn: true\n    test_address: a@example.org\n"
+    )
+    assert "learn: true" in learns
+    config.write_text(learns)
+    assert "  learning = True" in tried(config, "intranet", BODY).stdout.splitlines()

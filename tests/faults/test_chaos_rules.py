@@ -12,7 +12,7 @@ from services.alerting.core.incident import Status
 from services.common.watchdog import EXIT_CODE
 from tests.faults.chaos import rules_mails, rules_reports, rules_state, rules_watch
 from tests.faults.chaos.checker import RULES, Rule, check
-from tests.faults.chaos.history import History, Mail, Queued, Stored, watch_sender
+from tests.faults.chaos.history import Attempt, History, Mail, Queued, Stored, watch_sender
 from tests.faults.chaos.made_up import FAULT, a_good_run
 from tests.faults.chaos.schedule import Fault, Span
 
@@ -92,6 +92,16 @@ def late_alarm(at: float) -> Spoil:
     return lambda h: first_mail(lambda m: of_incident(h, "Raum 00000000000b")(m) and m.purpose == "alarm", at=at)(h)
 
 
+def begun(at: float, cycle: int = 0) -> Spoil:
+    """An attempt at an alarm mail about an incident that is closed at 210."""
+
+    def spoil(history: History) -> History:
+        attempt = Attempt(holder(history, "Raum 00000000000b").state.id, cycle, at)
+        return replace(history, attempts=[attempt])
+
+    return spoil
+
+
 def hung(began_at: float, ended_at: float, what: Any = "hang alerting") -> Spoil:
     return lambda h: replace(h, spans=[*h.spans, Span(Fault(0, what, 0, 0), began_at, ended_at)])
 
@@ -168,6 +178,7 @@ REFUSED: list[tuple[Rule, Spoil]] = [
     (rules_mails.one_name_one_mail, first_mail(message_id="<another@example.org>")),
     (rules_mails.one_name_one_mail, first_mail(step="alarm-0-2-0")),
     (rules_mails.nobody_is_called_after_a_take_over, late_alarm(240.0)),
+    (rules_mails.no_alarm_is_begun_after_a_take_over, begun(216.0)),
     (rules_mails.every_click_is_kept, inputs("Raum 00000000000b", 2)),
     (rules_mails.every_click_is_kept, lambda h: replace(h, acts=[replace(h.acts[0], action="close")])),
     (rules_mails.every_decided_mail_is_in_the_outbox, lambda h: replace(h, outbox=h.outbox[-2:])),
@@ -208,6 +219,9 @@ ACCEPTED: list[tuple[Rule, Spoil]] = [
     # What was in hand may arrive; and what was held by a stopped process, when that wakes up.
     (rules_mails.nobody_is_called_after_a_take_over, late_alarm(225.0)),
     (rules_mails.nobody_is_called_after_a_take_over, both(hung(205, 240), late_alarm(241.0))),
+    (rules_mails.no_alarm_is_begun_after_a_take_over, begun(214.0)),
+    (rules_mails.no_alarm_is_begun_after_a_take_over, both(hung(205, 240), begun(241.0))),
+    (rules_mails.no_alarm_is_begun_after_a_take_over, begun(240.0, cycle=1)),
     (rules_mails.every_click_is_kept, lambda h: replace(
         h, acts=[replace(h.acts[0], action="close", answered_at=None)])),
     (rules_watch.the_watch_mails_once_a_minute, emergency_after(61)),

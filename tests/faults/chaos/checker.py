@@ -19,6 +19,7 @@ RULES: Final[tuple[Rule, ...]] = (
     rules_reports.nothing_is_left_in_a_journal,
     rules_mails.one_name_one_mail,
     rules_mails.nobody_is_called_after_a_take_over,
+    rules_mails.no_alarm_is_begun_after_a_take_over,
     rules_mails.every_click_is_kept,
     rules_mails.every_decided_mail_is_in_the_outbox,
     rules_mails.what_is_recorded_as_accepted_was_accepted,

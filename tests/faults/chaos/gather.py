@@ -3,7 +3,8 @@
 import json
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from services.alerting import store
 from services.alerting.core.calendar import OfficeCalendar
 from services.alerting.core.policy import Rules
 from services.common.configuration_file import load as load_configuration
-from tests.faults.chaos.history import History, Input, Mail, Queued, Report, Stored, Told
+from tests.faults.chaos.history import Attempt, History, Input, Mail, Queued, Report, Stored, Told
 from tests.faults.chaos.load import Load
 from tests.faults.chaos.people import People
 from tests.faults.chaos.schedule import Fault, Span
@@ -25,6 +26,7 @@ from tests.support.organisation import KEYS
 from tests.support.records import records_on
 from tests.support.smtp_sink import Received
 
+_ATTEMPTED = ("mail.accepted", "mail.deferred", "mail.refused", "mail.set_aside")
 _TIMELINES = """
     select incidents.id, incidents.state::text as state, inputs.revision, inputs.at,
            inputs.body::text as body, inputs.plans::text as plans
@@ -51,6 +53,7 @@ async def gather(world: World, load: Load, people: People, spans: Sequence[Span]
         spans=(*spans, *(Span(Fault(0, "ended by itself", 0, name), at, at) for name, _, at in world.ended)),
         incidents=await _incidents(world, wall_clock),
         outbox=tuple(Queued(row["id"], row["recipient"], row["state"], row["age"]) for row in outbox),
+        attempts=tuple(attempts_in(world, wall_clock)),
         lifecycle=(*await _lifecycle(world, wall_clock), *await _untold(world)),
         statuses=statuses,
         journals=unconfirmed,
@@ -79,6 +82,15 @@ def read(received: Received) -> Mail:
         step=header("X-Rufkette-Step"),
         emergency_id=header("X-Rufkette-Emergency"),
     )
+
+
+def attempts_in(world: World, wall_clock: float) -> Iterator[Attempt]:
+    """The attempts at alarm mails that the logs of alerting tell of."""
+    for service in world.alertings:
+        for line in service.logs:
+            if line["event"] in _ATTEMPTED and line.get("purpose") == "alarm":
+                ended_at = datetime.fromisoformat(line["timestamp"]).timestamp() - wall_clock
+                yield Attempt(line["incident_id"], line["cycle"], ended_at - line["duration_ms"] / 1000)
 
 
 async def statuses_of(world: World, reports: Sequence[Report]) -> dict[str, str]:

@@ -131,6 +131,15 @@ class Queued:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt at an alarm mail, as alerting's log tells it; those that a process did not survive are not there."""
+
+    incident_id: str
+    cycle: int
+    began_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """A record of `incidents.lifecycle`, in the topic's order; `at` is when it was published."""
 
@@ -157,6 +166,7 @@ class History:
     spans: Sequence[Span] = ()
     incidents: Mapping[str, Stored] = field(default_factory=dict)
     outbox: Sequence[Queued] = ()
+    attempts: Sequence[Attempt] = ()
     lifecycle: Sequence[Told] = ()
     statuses: Mapping[str, str] = field(default_factory=dict)
     journals: Mapping[str, int] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from typing import Final
 
 from services.alerting.changes import outbox_id
 from services.alerting.core.effects import Notify, Purpose, Withdraw
-from tests.faults.chaos.history import History, Mail
+from tests.faults.chaos.history import Attempt, History, Mail
 from tests.faults.chaos.timing import COMMIT, CONVERSATION, RECORDED, WATCH_ATTEMPT
 
 _STOPPED: Final = ("hang", "stalls", "slow")
@@ -34,27 +34,46 @@ def one_name_one_mail(history: History) -> Iterator[str]:
                 yield f"{name} was sent again after {later.at - earlier.at:.1f} s though nothing had failed"
 
 
-def nobody_is_called_after_a_take_over(history: History) -> Iterator[str]:
-    """No alarm mail is begun once the database says that somebody has the incident, or that it is closed.
+def _answers(history: History) -> Iterator[tuple[str, int, float]]:
+    """Each commit that says that somebody has an incident, or that it is closed: its id, the cycle, and when.
 
-    Whether the person got an answer does not matter: what counts is the commit.
+    Whether the person got an answer does not matter.
     """
     for incident_id, decisions in history.decisions.items():
         for one, decision in zip(history.incidents[incident_id].inputs, decisions, strict=True):
-            if decision.incident is None or not any(isinstance(effect, Withdraw) for effect in decision.effects):
-                continue
-            for mail in history.alarms(incident_id):
-                # A process that was stopped in the middle of a conversation ends it when it wakes up.
-                held = sum(
-                    span.ended_at - span.began_at
-                    for span in history.spans
-                    if any(word in span.fault.what for word in _STOPPED)
-                    and span.began_at <= mail.at
-                    and span.ended_at >= one.at
-                )
-                late = mail.at - one.at
-                if mail.cycle <= decision.incident.cycle and late > COMMIT + CONVERSATION + held:
-                    yield f"{mail.step} of {incident_id} came {late:.1f} s after it was answered"
+            if decision.incident is not None and Withdraw() in decision.effects:
+                yield incident_id, decision.incident.cycle, one.at
+
+
+def _held(history: History, began_at: float, ended_at: float) -> float:
+    """Seconds for which a process may have been stopped, or its words on their way, in between."""
+    return sum(
+        span.ended_at - span.began_at
+        for span in history.spans
+        if any(word in span.fault.what for word in _STOPPED) and span.began_at <= ended_at and span.ended_at >= began_at
+    )
+
+
+def nobody_is_called_after_a_take_over(history: History) -> Iterator[str]:
+    """No alarm mail arrives later after an answer than one may take that was in hand then."""
+    for incident_id, cycle, answered_at in _answers(history):
+        for mail in history.alarms(incident_id):
+            late = mail.at - answered_at
+            longest = COMMIT + CONVERSATION + _held(history, answered_at, mail.at)
+            if mail.cycle <= cycle and late > longest:
+                yield f"{mail.step} of {incident_id} came {late:.1f} s after it was answered"
+
+
+def no_alarm_is_begun_after_a_take_over(history: History) -> Iterator[str]:
+    """No process begins an attempt at an alarm mail once an answer is committed."""
+    attempts: dict[str, list[Attempt]] = defaultdict(list)
+    for attempt in history.attempts:
+        attempts[attempt.incident_id].append(attempt)
+    for incident_id, cycle, answered_at in _answers(history):
+        for attempt in attempts[incident_id]:
+            late = attempt.began_at - answered_at
+            if attempt.cycle <= cycle and late > COMMIT + _held(history, answered_at, attempt.began_at):
+                yield f"an alarm mail of {incident_id} was begun {late:.1f} s after it was answered"
 
 
 def every_click_is_kept(history: History) -> Iterator[str]:

@@ -104,6 +104,9 @@ DETAILS: Final[Mapping[str, tuple[str, str]]] = {
     "unknown": ("is unknown", "ist unbekannt"),
     "future": ("is in the future", "liegt in der Zukunft"),
     "old": ("is too long ago", "liegt zu lange zurück"),
+    "most": ("should be less than or equal to {number}", "darf höchstens {number} sein"),
+    "least": ("should be greater than or equal to {number}", "muss mindestens {number} sein"),
+    "one_of": ("should be {choices} or {last}", "muss {choices} oder {last} sein"),
     "no_string": ("is not a string", "ist kein Text"),
     "no_time": ("is no RFC 3339 time with offset", "ist keine Zeit nach RFC 3339 mit Zeitverschiebung"),
     "unstorable": ("holds characters that cannot be stored", "enthält Zeichen, die nicht gespeichert werden können"),
@@ -111,7 +114,9 @@ DETAILS: Final[Mapping[str, tuple[str, str]]] = {
     "unfit": ("{value} does not fit {field}", "{value} passt nicht zu {field}"),
     "other_kind": ("this source reports {field}, not {detail}", "diese Quelle meldet {field}, nicht {detail}"),
 }
-"""Why something is left out; what a validator says besides stays as it is."""
+"""Why something is left out."""
+_OTHERWISE: Final = "der Wert passt nicht"
+"""For what a validator says besides: why, in its own words, means nothing to those who read an alarm."""
 
 
 def warning(code: str, **values: object) -> str:
@@ -129,18 +134,20 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 def said(sentence: str, language: str) -> str:
     """A warning as it came over the wire, in the language of the site; a sentence that is not known stays."""
-    return _in_german(sentence, WARNINGS) if language == "de" else sentence
+    return _in_german(sentence, WARNINGS) or sentence if language == "de" else sentence
 
 
-def _in_german(sentence: str, table: Mapping[str, tuple[str, str]]) -> str:
+def _in_german(sentence: str, table: Mapping[str, tuple[str, str]]) -> str | None:
     for english, german in table.values():
         found = _pattern(english).fullmatch(sentence)
         if found:
-            return german.format(**{name: _value(text) for name, text in found.groupdict().items()})
-    return sentence
+            return german.format(**{name: _value(name, text, table) for name, text in found.groupdict().items()})
+    return None
 
 
-def _value(text: str) -> str:
+def _value(name: str, text: str, table: Mapping[str, tuple[str, str]]) -> str:
     if text[0] == "“" and text[-1] == "”":
         return f"„{text[1:-1]}“"
-    return _in_german(text, DETAILS)
+    if name == "detail" and table is WARNINGS:
+        return _in_german(text, DETAILS) or _OTHERWISE
+    return text

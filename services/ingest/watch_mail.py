@@ -61,7 +61,8 @@ def write(events: Sequence[Event], site_id: str | None, configuration: Configura
     if len(reports) > 1:
         listed = [f"• {line}\n  {detail}" for line, detail in zip(lines, details, strict=True)]
         paragraphs.append("\n".join([words.reports.format(count=len(reports)), *listed]))
-    what = ", ".join(filter(None, [organisation.name, site.address if site else None, _place(gravest, site, words)]))
+    places = dict.fromkeys(_place(report, site, words) for _, report in reports)
+    what = ", ".join(filter(None, [organisation.name, site.address if site else None, "; ".join(places)]))
     paragraphs.append((words.urgent if urgent else words.act).format(police=police))
     if any(report.police is PoliceWish.CALLED for _, report in reports):
         paragraphs.append(words.called.format(police=police))

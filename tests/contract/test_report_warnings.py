@@ -31,7 +31,12 @@ def test_each_warning_has_both_languages(code: str) -> None:
     [
         ("“stufe” left out: “5” does not fit danger_level", "„stufe“ weggelassen: „5“ passt nicht zu danger_level"),
         ("occurred_at left out: is in the future", "occurred_at weggelassen: liegt in der Zukunft"),
-        ("danger_level left out: should be a valid integer", "danger_level weggelassen: should be a valid integer"),
+        ("danger_level left out: should be a valid integer", "danger_level weggelassen: der Wert passt nicht"),
+        ("danger_level left out: should be less than or equal to 3", "danger_level weggelassen: darf höchstens 3 sein"),
+        (
+            "police left out: should be 'none', 'wanted' or 'called'",
+            "police weggelassen: muss 'none', 'wanted' oder 'called' sein",
+        ),
         ("site “a” is unknown” is unknown", "Standort „a” is unknown“ ist unbekannt"),
     ],
 )

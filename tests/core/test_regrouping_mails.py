@@ -60,6 +60,10 @@ def test_every_place_is_named_where_it_goes_on(purpose: Purpose) -> None:
     assert "Auch gemeldet: Zimmer 112, 1. OG links, Bernburg (Parkstraße)." in mail(joined()[1], purpose).text
 
 
+def test_whoever_calls_reads_every_place_aloud() -> None:
+    assert ", außerdem Zimmer 112“" in mail(joined()[1], Purpose.ALARM).text
+
+
 def test_those_of_the_other_one_hear_what_happens_now() -> None:
     assert "Ein weiterer Vorgang gehört jetzt dazu." in mail(joined()[1], Purpose.JOINED).text
     assert "Ohne Übernahme: 09:14 Vertretung" in mail(joined()[1], Purpose.JOINED).text

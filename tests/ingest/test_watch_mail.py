@@ -60,6 +60,8 @@ def test_all_reports_the_gravest_first() -> None:
     assert written.subject == "NOTFALL Flur <3> Bernburg +1 · Bedrohung · 110 · Notbetrieb"
     assert "2 Meldungen" in written.text
     assert "• Zimmer 112" in written.text
+    said = next(line for line in written.text.splitlines() if line.startswith("110 braucht"))
+    assert "Flur <3>; Zimmer 112" in said
     assert "Flur &lt;3&gt;" in written.html
     assert "<3>" not in written.html
 

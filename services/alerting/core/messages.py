@@ -17,6 +17,7 @@ from services.alerting.core.learning_mail import learning
 from services.alerting.core.mail_html import render
 from services.alerting.core.mail_parts import Letter, Section, tone_of
 from services.alerting.core.policy import Rules
+from services.alerting.core.spoken import sentence
 from services.alerting.core.summary import silence_ended
 from services.alerting.core.telling import Telling, many_lines, one_line
 from services.alerting.core.unsendable import unsendable
@@ -163,7 +164,7 @@ def _advice(telling: Telling) -> Iterator[str]:
     words, incident = telling.words, telling.incident
     if not telling.exercise and not incident.calls and incident.acute:
         pattern = words.dial if incident.police != "none" else words.dial_if_needed
-        yield pattern.format(phone=telling.phone, sentence=telling.sentence)
+        yield pattern.format(phone=telling.phone, sentence=sentence(telling))
     if telling.site is not None and telling.site.hint and incident.acute:
         yield telling.site.hint
 

@@ -1,6 +1,5 @@
 """An incident in words, for mails and pages alike: where, when, how bad, police, and who comes next."""
 
-import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from services.alerting.core.texts.english import ENGLISH
 from services.alerting.core.texts.german import GERMAN
 
 LANGUAGES: Final = {"de": GERMAN, "en": ENGLISH}
-_POSTCODE = re.compile(r"\b\d{5}\s+")
 _POLICE: Final = "110"
 
 
@@ -107,9 +105,14 @@ class Telling:
 
     def elsewhere_line(self) -> tuple[str, ...]:
         """Other places that reports of the same incident name: help may be needed there, too."""
-        named = dict.fromkeys(r.place for r in self.incident.reports if r.place is not None and r.place.location)
-        places = [self.place_of(place) for place in named if place != self.incident.place]
+        places = [self.place_of(place) for place in self.other_places]
         return (self.words.elsewhere.format(places="; ".join(places)),) if places else ()
+
+    @property
+    def other_places(self) -> list[Place]:
+        """Where its reports are from, beside its own place."""
+        named = dict.fromkeys(r.place for r in self.incident.reports if r.place is not None and r.place.location)
+        return [place for place in named if place != self.incident.place]
 
     def place_of(self, place: Place) -> str:
         """Another place in full."""
@@ -232,16 +235,6 @@ class Telling:
     def call_wanted(self) -> bool:
         """Whether somebody should call now."""
         return not self.exercise and not self.incident.calls and self.incident.police != "none"
-
-    @property
-    def sentence(self) -> str:
-        """What to say on the phone: organisation, street, town, room, entrance."""
-        street, _, entrance = ((self.site.address or "") if self.site else "").partition(";")
-        where = _POSTCODE.sub("", street) or (self.site.name if self.site else self.incident.site_text or "")
-        room = self.room.name if self.room else self.incident.location or ""
-        parts = (self.rules.configuration.organisation.name, where, room, entrance)
-        opening, closing = self.words.quotes
-        return f"{opening}{', '.join(one_line(part) for part in parts if part.strip())}{closing}"
 
     # who
 

@@ -10,6 +10,7 @@ from services.alerting.core.emergency_mail import emergency_line
 from services.alerting.core.incident import Incident, LevelFrom, Recipient, Status
 from services.alerting.core.messages import first_word
 from services.alerting.core.policy import Rules
+from services.alerting.core.spoken import sentence
 from services.alerting.core.telling import Telling, many_lines, one_line
 from services.alerting.desk import regrouping
 from services.alerting.desk.form import NAME_LIMIT, NOTE_LIMIT, OUTCOMES, Filled
@@ -235,7 +236,7 @@ def _say(telling: Telling) -> str | None:
     incident = telling.incident
     if telling.exercise or incident.calls or incident.status is Status.CLOSED:
         return None
-    return telling.sentence
+    return sentence(telling)
 
 
 def _told(timeline: Sequence[TimelineEntry], words: PageWords) -> Iterator[tuple[TimelineEntry, str]]:

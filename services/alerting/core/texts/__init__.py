@@ -64,6 +64,8 @@ class Words:
     reported_by: str
     # joined and split
     elsewhere: str
+    also: str
+    """Where else, within the sentence for the phone."""
     split_from: str
     joined_with: str
     joined_by: str

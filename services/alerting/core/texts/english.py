@@ -70,6 +70,7 @@ ENGLISH: Final = Words(
     shortened="… (shortened, the link shows everything)",
     reported_by="Reported by: {names}",
     elsewhere="Also reported: {places}.",
+    also="also {places}",
     split_from="Split off from incident {code}: a matter of its own.",
     joined_with="Joined with: {place} (incident {code}).",
     joined_by="Joined by {by}, {at}.",

@@ -70,6 +70,7 @@ GERMAN: Final = Words(
     shortened="… (gekürzt, alles steht hinter dem Link)",
     reported_by="Gemeldet von: {names}",
     elsewhere="Auch gemeldet: {places}.",
+    also="außerdem {places}",
     split_from="Abgetrennt von Vorgang {code}: eine eigene Sache.",
     joined_with="Zusammengelegt mit: {place} (Vorgang {code}).",
     joined_by="Zusammengelegt von {by}, {at}.",

@@ -12,6 +12,8 @@ _TEXTS: Final = {
     "de": {
         "taken": "Ihre Meldung ist angekommen.",
         "close": "Sie können dieses Fenster schließen.",
+        "learning": "Nur ein Test: Dieses Formular wird gerade eingerichtet.",
+        "nobody": "Außer einer Testadresse erfährt niemand von Ihrer Meldung. Melden Sie sich auf anderem Weg.",
         "refused": "Ihre Meldung ist nicht angekommen.",
         "check": "Bitte prüfen Sie diese Angaben und senden Sie sie noch einmal:",
         "again": "Bitte senden Sie sie noch einmal, oder melden Sie sich auf anderem Weg.",
@@ -20,6 +22,8 @@ _TEXTS: Final = {
     "en": {
         "taken": "Your report has arrived.",
         "close": "You may close this window.",
+        "learning": "Only a test: this form is being set up.",
+        "nobody": "Nobody but a test address is told of your report. Please report it some other way.",
         "refused": "Your report has not arrived.",
         "check": "Please look at these entries and send them again:",
         "again": "Please send it again, or report it some other way.",
@@ -38,8 +42,11 @@ def wanted(accept: str | None) -> bool:
     return ranked.get("text/html", 0.0) > ranked.get("application/json", 0.0)
 
 
-async def shown(answer: Awaitable[Response], language: str) -> Response:
-    """The answer as a page, with the same status; what is wrong is named by the form's own fields."""
+async def shown(answer: Awaitable[Response], language: str, *, learning: bool) -> Response:
+    """The answer as a page, with the same status; what is wrong is named by the form's own fields.
+
+    `learning`: the source alarms nobody, so whoever filled the form in must not rely on it.
+    """
     texts = _TEXTS[language]
     try:
         response = await answer
@@ -49,6 +56,9 @@ async def shown(answer: Awaitable[Response], language: str) -> Response:
         parts += [f"<ul>{''.join(f'<li>{escape(field)}</li>' for field in fields)}</ul>"] if fields else []
         page = _page(language, texts["refused"], "".join([*parts, f"<p>{texts['danger']}</p>"]))
         return HTMLResponse(page, status_code=refusal.status, headers=refusal.headers)
+    if learning:
+        page = _page(language, texts["learning"], f"<p>{texts['nobody']}</p><p>{texts['danger']}</p>")
+        return HTMLResponse(page, response.status_code)
     return HTMLResponse(_page(language, texts["taken"], f"<p>{texts['close']}</p>"), response.status_code)
 
 

@@ -77,7 +77,8 @@ class Routes:
         # A page could be seen by whoever stands beside a person who presses.
         by_a_person = isinstance(sender.source, FormSource) and not sender.lenient
         if by_a_person and form_page.wanted(request.headers.get("accept")):
-            return await form_page.shown(self._take(request, sender), sender.sites.language)
+            learning = sender.source.learn
+            return await form_page.shown(self._take(request, sender), sender.sites.language, learning=learning)
         return await self._take(request, sender)
 
     async def get_sources(self, request: Request) -> Response:

@@ -28,7 +28,7 @@ class Accepted(BaseModel):
 
 
 class NoReport(BaseModel):
-    """A hook's message that is no report, and why."""
+    """A message that becomes no event, and why: a device's status, or `learning`: a follow-up of a learning source."""
 
     status: Literal["ignored"]
     reason: str

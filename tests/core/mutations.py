@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 CORE = Path("services/alerting/core")
-MODULES = ("decide", "acting", "emergency", "escalation", "joining", "reporting", "splitting", "policy")
+MODULES = ("decide", "acting", "emergency", "escalation", "joining", "learning", "reporting", "splitting", "policy")
 # Those that notice most first, the slow one last; all others of tests/core between them.
 FIRST, LAST = ("test_states", "test_decide", "test_rules"), ("test_machine",)
 _SWAPPED: dict[type[ast.AST], type[ast.AST]] = {

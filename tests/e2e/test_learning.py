@@ -68,6 +68,18 @@ async def test_a_form_that_learns_and_a_real_press_in_the_same_room(office: Chai
     assert all(data.learning for _, data in changes)
 
 
+async def test_whoever_fills_the_form_in_is_told_that_it_is_a_test(office: Chain) -> None:
+    async with httpx.AsyncClient(base_url=office.ingest.url, timeout=10) as client:
+        headers = {"Authorization": f"Bearer {NEW_KEY}", "Accept": "text/html"}
+        fields = {"standort": "bernburg", "raum": "Zimmer 615"}
+        page = await client.post("/v1/hooks/new-form", data=fields, headers=headers)
+    assert page.status_code == 202
+    assert "Nur ein Test" in page.text
+    assert "niemand von Ihrer Meldung" in page.text
+    assert "110" in page.text
+    assert "angekommen" not in page.text
+
+
 async def test_a_message_that_is_refused_shows_its_fields_too(office: Chain) -> None:
     count = len(shown(office))
     answer = await post(office, {"standort": "mars", "Was ist passiert?": SECRET})

@@ -39,7 +39,7 @@ async def apply(tx: AsyncConnection, changes: Changes, fresh: Sequence[Event], *
     if not mailed:
         return
     wanted = {id_ for event in mailed if isinstance(event.data, EmergencyMailed) for id_ in event.data.event_ids}
-    holders = await _holders(tx, changes, wanted)
+    holders = await look_up(tx, changes, wanted)
     for event in sorted(mailed, key=lambda event: event.time):
         assert isinstance(event.data, EmergencyMailed)
         ids = event.data.event_ids
@@ -62,7 +62,7 @@ async def _hold(tx: AsyncConnection, changes: Changes, event: Event, report_id: 
     await store.hold(tx, about, changes.now)
 
 
-async def _holders(tx: AsyncConnection, changes: Changes, wanted: Collection[str]) -> dict[str, str]:
+async def look_up(tx: AsyncConnection, changes: Changes, wanted: Collection[str]) -> dict[str, str]:
     """The incident that each report belongs to now, as far as alerting has them; all of them are in `known`."""
     holders = _among(changes, wanted)
     if left := wanted - holders.keys():

@@ -29,9 +29,6 @@ from services.alerting.tables import incidents, partitions, suspects
 
 log = structlog.get_logger()
 
-OPENING = frozenset({Reason.OPENED, Reason.IMPORTED, Reason.SUPPRESSED, Reason.LEARNING})
-"""Reasons after which an incident may be new, so that follow-ups held for it are applied."""
-
 
 @dataclass(slots=True)
 class Signals:
@@ -127,8 +124,11 @@ class Engine:
             changes.known |= await past.load_for_update(tx, imported, keys, changes.rules.configuration.merge.within)
             await past.keep_ids(tx, [event.id for event in imported])
         changes.known |= await store.load_where_joined(tx, changes.known)
+        follow_ups = [e for e in fresh if not isinstance(e.data, Reported | EmergencyMailed)]
+        if strange := {e.subject for e in follow_ups if e.subject} - changes.known.keys():
+            await emergencies.look_up(tx, changes, strange)
         candidates = Candidates(changes.known)
-        opened: list[str] = []
+        taken: list[str] = []
         awaited = begun.awaited
         for event in fresh:
             if isinstance(event.data, EmergencyMailed):
@@ -139,11 +139,11 @@ class Engine:
             if decision.reason is Reason.HELD:
                 await store.hold(tx, event, changes.now)
                 awaited = True
-            elif decision.incident is not None and decision.reason in OPENING:
-                opened.append(decision.incident.id)
+            elif decision.incident is not None and isinstance(event.data, Reported):
+                taken.append(event.id)
         await plan_store.record_tests(tx, changes.journeys)
-        for event in await store.release_held(tx, opened) if awaited else ():
-            changes.decide([changes.known[event.subject or ""]], event)
+        for event in await store.release_held(tx, taken) if awaited else ():
+            changes.decide(candidates.of(event, (), changes.known), event)
         await emergencies.apply(tx, changes, fresh, awaited=awaited)
 
     async def fire(self, limit: int = 50, *, grace: bool = True, alone: str | None = None) -> int:

@@ -55,10 +55,7 @@ async def split(engine: Engine, incident_id: str, event_ids: Sequence[str], *, b
         opens = to_the_new_one(before, what, changes.decide([before], what))
         if opens is None:
             return
-        new = changes.decide(formers, opens).incident
-        assert new is not None
-        for event in await store.release_held(tx, [new.id]):
-            changes.decide([changes.known[new.id]], event)
+        changes.decide(formers, opens)
 
     journeys = (await engine.commit(work)).journeys
     return journeys[min(1, len(journeys) - 1)][1]

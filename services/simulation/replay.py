@@ -67,6 +67,7 @@ class Replay:
         self._touched: dict[str, datetime] = {}
         self._heard: dict[str, datetime] = {}
         self._held: defaultdict[str, list[tuple[datetime, Event]]] = defaultdict(list)
+        self._holders: dict[str, str] = {}
         self._mailed_early: defaultdict[str, list[tuple[datetime, Event]]] = defaultdict(list)
         self._entries: list[Entry] = []
         self._until: dict[str, datetime] = {}
@@ -115,6 +116,9 @@ class Replay:
             self._held[event.subject or ""].append((now, event))
         elif decision.incident is not None:
             self._heard[decision.incident.id] = now
+            if isinstance(event.data, Reported):
+                self._holders[event.id] = decision.incident.id
+                self._release(event.id, now)
             if decision.reason is Reason.OPENED:
                 self._opened(decision.incident.id, now)
             for since, mailed in self._mailed_early.pop(event.id, ()):
@@ -131,10 +135,12 @@ class Replay:
             if id_ not in holders:
                 self._mailed_early[id_].append((now, event))
 
-    def _opened(self, incident_id: str, now: datetime) -> None:
-        for since, event in self._held.pop(incident_id, ()):
+    def _release(self, report_id: str, now: datetime) -> None:
+        for since, event in self._held.pop(report_id, ()):
             if now - since <= _HELD_FOR:
                 self._take(event, now)
+
+    def _opened(self, incident_id: str, now: datetime) -> None:
         for after, actions, outcome in (
             (self._plan.acknowledge_after, (Action.ACKNOWLEDGE,), None),
             (self._plan.close_after, (Action.CLOSE,), Outcome.RESOLVED),
@@ -148,7 +154,7 @@ class Replay:
         Only a reference joins after `merge.within`; leaving the others out changes nothing but the time it takes.
         """
         if not isinstance(event.data, Reported):
-            found = self._incidents.get(event.subject or "")
+            found = self._incidents.get(self._holders.get(event.subject or "", ""))
             return [found] if found is not None else []
         oldest = now - self._rules.configuration.merge.within
         ids: dict[str, None] = {}

@@ -57,12 +57,14 @@ async def test_about_a_report_that_joined_an_older_incident(shell: Shell) -> Non
     assert await mailed(shell) == {"a": None, "b": shell.now}
 
 
-async def test_what_other_follow_ups_wait_for_stays_held(shell: Shell) -> None:
+async def test_all_that_waited_for_a_report_counts_when_it_joins(shell: Shell) -> None:
     follow_up = Event(id="x", source="bus", time=shell.now, data=Acknowledged(by="A"), subject="b")
     await shell.apply(follow_up, press(shell, "a"), emergency_mail(shell.now, "b"))
     await shell.apply(press(shell, "b"))
     assert await mailed(shell) == {"a": None, "b": shell.now}
-    assert [row.event_id for row in await shell.rows(held)] == ["x"]
+    (row,) = await shell.rows(incidents)
+    assert row.status == "acknowledged"
+    assert await shell.rows(held) == []
 
 
 async def test_a_follow_up_that_overtook_its_report_within_a_batch_counts(shell: Shell) -> None:

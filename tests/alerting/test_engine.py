@@ -91,6 +91,20 @@ async def test_a_follow_up_waits_for_its_report(shell: Shell) -> None:
     assert await shell.rows(held) == []
 
 
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("order", [("first", "second", "ack"), ("first", "ack", "second"), ("ack", "first", "second")])
+async def test_a_follow_up_may_name_a_report_that_joined(shell: Shell, order: tuple[str, ...], together: bool) -> None:
+    """A sender knows the event that it sent, not the incident that it became part of."""
+    about = {name: report(shell.now, id=name) for name in ("first", "second")}
+    about["ack"] = Event(id="ack", source="bus", time=shell.now, data=Acknowledged(by="A"), subject="second")
+    given = [about[name] for name in order]
+    for batch in [given] if together else [[event] for event in given]:
+        await shell.apply(*batch)
+    incident = await only(shell)
+    assert (incident.id, len(incident.reports), incident.status) == ("first", 2, Status.ACKNOWLEDGED)
+    assert await shell.rows(held) == []
+
+
 async def test_a_deadline_takes_the_next_step(shell: Shell) -> None:
     await shell.apply(report(shell.now))
     assert await shell.engine.fire(grace=False) == 0

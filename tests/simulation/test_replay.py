@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from schemas.events import Acknowledged, Category, Closed, Event, Heartbeat, Kind, Mode, Outcome, PoliceWish
 from services.alerting.core.decide import decide
 from services.alerting.core.effects import Answer, Notify
+from services.alerting.core.incident import Status
 from services.alerting.core.messages import compose
 from services.simulation.replay import simulate
 from services.simulation.timeline import Happening, Plan, Timeline
@@ -265,6 +266,16 @@ def mails(timeline: Timeline, horizon: datetime) -> list[tuple[Any, ...]]:
 def answer(desk: Desk, about: Any) -> None:
     if about is not None:
         desk.deliver(desk.incidents[about.id], Answer.ACCEPTED)
+
+
+@pytest.mark.parametrize("taken_at", [0.25, 2])
+def test_a_follow_up_may_name_a_report_that_joined(taken_at: float) -> None:
+    presses = [report(MONDAY, id="a"), report(MONDAY + minutes(0.5), id="b")]
+    data = Acknowledged(by="A")
+    taken = Event(id="x", source="bus", time=MONDAY + minutes(taken_at), data=data, subject="b")
+    timeline = simulate(RULES, [*presses, taken], Plan(until=minutes(5)))
+    assert [incident.status for incident in timeline.incidents.values()] == [Status.ACKNOWLEDGED]
+    assert timeline.unheard == ()
 
 
 @pytest.mark.parametrize("mailed_at", [-1, 1])

@@ -73,12 +73,12 @@ def decide(candidates: Sequence[Incident], input: Input, *, now: datetime, rules
             holder = next((c for c in candidates if not set(data.event_ids).isdisjoint(c.event_ids)), None)
             return emergency_mailed(holder, input, data, now, rules)
         case Event(subject=subject):
-            incident = next((c for c in candidates if subject == c.id or subject in c.absorbed), None)
+            incident = next((c for c in candidates if subject in (c.id, *c.absorbed, *c.event_ids)), None)
             if incident is None or (input.imported and not incident.imported):
                 # What a file says about the past changes nothing that people are dealing with.
                 return Decision(None, (), Reason.HELD)
-            if subject != incident.id and isinstance(input.data, Closed):
-                # Whoever ends an incident by its old id does not know what else it is part of.
+            if subject != incident.id and incident.absorbed and isinstance(input.data, Closed):
+                # Whoever ends an incident by an old id does not know what else it is part of.
                 return Decision(incident, (), Reason.ALREADY_JOINED)
             return acted(incident, *as_click(input), now=now, rules=rules)
         case Click():

@@ -218,6 +218,38 @@ async def test_a_broker_that_says_nothing_is_given_up_in_time(monkeypatch: pytes
         assert await by_publishing("buttons", called(url))(answer()) == Failure("timeout", None, is_the_receivers=True)
 
 
+async def test_each_connection_of_a_source_has_the_same_name_so_that_a_later_answer_ends_an_earlier_one() -> None:
+    hellos: list[bytes] = []
+
+    async def conversation(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        hellos.append(await reader.read(1000))
+
+    async with strange(conversation) as url:
+        for source in ("buttons", "buttons", "others"):
+            await by_publishing(source, called(url))(answer())
+    first, again, other = hellos
+    assert first == again != other
+
+
+async def test_a_broker_that_hangs_holds_up_no_stop(tmp_path: Path) -> None:
+    connected = asyncio.Event()
+
+    async def conversation(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        connected.set()
+        await reader.read()
+        await reader.read()
+
+    async with strange(conversation) as url:
+        office = Office(tmp_path, way(url), "btn-113")
+        office.start()
+        office.press("a")
+        await office.say("a", 1, Change.NOTIFIED)
+        async with asyncio.timeout(10):
+            await connected.wait()
+        async with asyncio.timeout(2):
+            await office.callbacks.stop()
+
+
 async def test_an_address_that_is_none_is_a_failure_and_no_bug() -> None:
     tell = by_publishing("buttons", called("mqtt://" + "x" * 70 + ".invalid"))
     failed = await tell(answer())
@@ -299,9 +331,8 @@ def test_a_password_that_cannot_be_one_is_named(tmp_path: Path, content: str | N
     assert refused.value.mistakes[0].path.startswith("sources.buttons.callback.mqtt")
 
 
-async def test_the_broker_of_a_source_is_used_with_its_password(tmp_path: Path) -> None:
-    broker = with_password(tmp_path, "rufkette", "geheim")
-    (tmp_path / "password").write_text("geheim\n")
+def sharing(broker: Broker) -> Configuration:
+    """A button that is answered over the broker of another source."""
     content = organisation()
     content["sources"]["zigbee"] = {
         "type": "mqtt", "kind": "panic", "url": f"mqtt://rufkette@127.0.0.1:{broker.port}", "password_file": "password",
@@ -309,8 +340,25 @@ async def test_the_broker_of_a_source_is_used_with_its_password(tmp_path: Path) 
     }  # fmt: skip
     mqtt = {"broker": "zigbee", "messages": EVERY}
     content["sources"]["buttons"]["callback"] = {"on": list(EVERY), "devices": ["btn-112"], "mqtt": mqtt}
-    known = calls(Configuration.model_validate(content), tmp_path / "config.yaml")
+    return Configuration.model_validate(content)
+
+
+async def test_the_broker_of_a_source_is_used_with_its_password_and_followed_when_it_moves(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("geheim\n")
+    (tmp_path / "other").mkdir()
+    first, second = with_password(tmp_path, "rufkette", "geheim"), started(tmp_path / "other")
+    office = Office(tmp_path, way("mqtt://127.0.0.1:9"), "btn-113")
+    office.callbacks.take(calls(sharing(first), office.file))
+    office.start()
     try:
-        assert await by_publishing("buttons", known["buttons"])(answer()) is None
+        assert await by_publishing("buttons", calls(sharing(first), office.file)["buttons"])(answer()) is None
+        first.stop()
+        office.press("a")
+        await office.say("a", 1, Change.NOTIFIED)
+        async with lamp_at(second, "#") as lamp:
+            office.callbacks.take(calls(sharing(second), office.file))
+            assert await lamp.wait_for(1) == [Heard("zigbee2mqtt/btn-112/set", ON, 1)]
     finally:
-        broker.stop()
+        await office.callbacks.stop()
+        first.stop()
+        second.stop()

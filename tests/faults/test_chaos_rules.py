@@ -178,7 +178,7 @@ REFUSED: list[tuple[Rule, Spoil]] = [
     (rules_mails.one_name_one_mail, first_mail(message_id="<another@example.org>")),
     (rules_mails.one_name_one_mail, first_mail(step="alarm-0-2-0")),
     (rules_mails.nobody_is_called_after_a_take_over, late_alarm(240.0)),
-    (rules_mails.no_alarm_is_begun_after_a_take_over, begun(216.0)),
+    (rules_mails.no_alarm_is_begun_after_a_take_over, begun(213.0)),
     (rules_mails.every_click_is_kept, inputs("Raum 00000000000b", 2)),
     (rules_mails.every_click_is_kept, lambda h: replace(h, acts=[replace(h.acts[0], action="close")])),
     (rules_mails.every_decided_mail_is_in_the_outbox, lambda h: replace(h, outbox=h.outbox[-2:])),
@@ -219,8 +219,9 @@ ACCEPTED: list[tuple[Rule, Spoil]] = [
     # What was in hand may arrive; and what was held by a stopped process, when that wakes up.
     (rules_mails.nobody_is_called_after_a_take_over, late_alarm(225.0)),
     (rules_mails.nobody_is_called_after_a_take_over, both(hung(205, 240), late_alarm(241.0))),
-    (rules_mails.no_alarm_is_begun_after_a_take_over, begun(214.0)),
+    (rules_mails.no_alarm_is_begun_after_a_take_over, begun(211.0)),
     (rules_mails.no_alarm_is_begun_after_a_take_over, both(hung(205, 240), begun(241.0))),
+    (rules_mails.no_alarm_is_begun_after_a_take_over, both(hung(209, 211, "kill PostgreSQL"), begun(214.0))),
     (rules_mails.no_alarm_is_begun_after_a_take_over, begun(240.0, cycle=1)),
     (rules_mails.every_click_is_kept, lambda h: replace(
         h, acts=[replace(h.acts[0], action="close", answered_at=None)])),

@@ -55,11 +55,11 @@ class Fault:
 
     @property
     def victim(self) -> str:
-        """What cannot have two faults at once. Of the two mail servers one is always there."""
-        for kind in ("Kafka", "PostgreSQL", "mail server"):
+        """What cannot have two faults at once."""
+        for kind in ("Kafka", "PostgreSQL"):
             if kind in self.what:
                 return kind
-        kind = next((kind for kind in ("ingest", "alerting") if kind in self.what), "link")
+        kind = next((kind for kind in ("mail server", "ingest", "alerting") if kind in self.what), "link")
         return f"{kind} {self.which}"
 
     def __str__(self) -> str:

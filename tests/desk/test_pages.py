@@ -131,6 +131,17 @@ async def test_the_board_shows_the_worst_first(client: httpx.AsyncClient) -> Non
     taken = visit_to(client, event_id="taken", danger_level=3, location="Raum 4")
     await taken.send(action="acknowledge", name="A")
     board = (await client.get("/")).text
+    # Somebody has it, so it does not look like an alarm; nor like one that is over.
+    assert [word for word in ("NOTFALL", "HILFERUF", "PROBEALARM", "ÜBERNOMMEN") if board.count(f">{word}<") == 1] == [
+        "NOTFALL", "HILFERUF", "PROBEALARM", "ÜBERNOMMEN",
+    ]  # fmt: skip
+    assert 'class="row calm done"' in board
+    await taken.send(action="close", name="A", outcome="resolved", note="Alles gut")
+    over = (await client.get("/")).text
+    assert (over.count(">BEENDET<"), over.count(">ÜBERNOMMEN<")) == (1, 0)
+    assert 'class="row over done"' in over
+    assert 'href="devices"' in over
+    assert 'href="reports/20' in over
     order = [board.index(f"Raum {number} Bernburg") for number in (2, 1, 3, 4)]
     assert order == sorted(order)
     assert "POLIZEI DRINGEND – Anruf bei 110 noch nicht bestätigt." in board

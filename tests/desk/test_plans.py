@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from schemas.events import Outcome
+from services.alerting.core.incident import code_of
 from services.alerting.core.plans import AnnouncedTest, Plans, Silence
 from services.alerting.desk.planning import Planned
 from services.alerting.desk.plans import plans_router
@@ -102,7 +103,7 @@ async def test_a_silence(office: Office, where: str) -> None:
     office.planning.known = replace(office.planning.known, held_back={silence.id: ("one", "two/3")})
     page = (await office.client.get("/plans")).text
     assert "Zurückgehaltene Vorgänge: 2" in page
-    assert 'href="incidents/two%2F3"' in page
+    assert f'href="incidents/two%2F3">Vorgang {code_of("two/3")}</a>' in page
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from services.alerting.core.devices import look_up
+from services.alerting.core.incident import code_of
 from services.alerting.core.plans import AnnouncedTest, Plans, Silence
 from services.alerting.core.policy import Rules
 from services.alerting.core.telling import LANGUAGES, one_line
 from services.alerting.desk.planning import Planned
 from services.alerting.desk.plans_form import Wish
 from services.alerting.desk.texts.plans import PLAN_WORDS, PlanWords
+from services.alerting.desk.view import PAGE_WORDS
 
 
 def plans_page(
@@ -52,6 +54,7 @@ def board_lines(plans: Plans, rules: Rules, now: datetime) -> list[str]:
 def _row(
     plan: AnnouncedTest | Silence, words: PlanWords, rules: Rules, now: datetime, held_back: Sequence[str]
 ) -> dict[str, Any]:
+    incident = PAGE_WORDS[rules.language(plan.site)].incident
     start, end = (_clock(at, rules, plan.site, now) for at in (plan.starts_at, plan.ends_at))
     return {
         "id": plan.id,
@@ -59,7 +62,7 @@ def _row(
         "period": words.period.format(start=start, end=end),
         "by": words.by.format(by=one_line(plan.by, 120)),
         "reason": one_line(plan.reason, 120) if isinstance(plan, Silence) else None,
-        "held_back": held_back,
+        "held_back": [(id_, incident.format(code=code_of(id_))) for id_ in held_back],
         "running": plan.in_force(now),
     }
 

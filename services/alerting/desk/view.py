@@ -172,7 +172,7 @@ def board(incidents: Sequence[Incident], rules: Rules, now: datetime) -> dict[st
             {
                 "id": incident.id,
                 "tone": tone(told),
-                "word": first_word(told),
+                "word": _word(told),
                 "place": told.short_place,
                 "level": told.level,
                 "notes": (*told.test_line(), *told.hold_line(), *told.elsewhere_line()),
@@ -192,7 +192,16 @@ def board(incidents: Sequence[Incident], rules: Rules, now: datetime) -> dict[st
         "organisation": organisation.name,
         "rows": rows,
         "as_of": words.board_as_of.format(at=f"{local:%H:%M:%S}"),
+        "year": local.year,
     }
+
+
+def _word(telling: Telling) -> str:
+    """What is most of interest: how bad it is, or that somebody has it, or that it is over."""
+    if telling.incident.learning or telling.incident.status is Status.OPEN:
+        return first_word(telling)
+    taken = telling.incident.status is Status.ACKNOWLEDGED
+    return telling.words.subject_taken_over if taken else telling.words.subject_closed
 
 
 def tone(telling: Telling) -> str:
@@ -200,7 +209,9 @@ def tone(telling: Telling) -> str:
     incident = telling.incident
     if telling.exercise:
         return "exercise"
-    if incident.status is not Status.OPEN:
+    if incident.status is Status.CLOSED:
+        return "over"
+    if incident.status is Status.ACKNOWLEDGED:
         return "calm"
     return f"level{incident.level}" if incident.acute else "notice"
 

@@ -69,6 +69,8 @@ class PageWords:
     board_empty: str
     board_as_of: str
     to_board: str
+    to_devices: str
+    to_report: str
     notices: Mapping[str, tuple[str, str]]
     in_danger: str
     newest_mail: str

@@ -121,6 +121,8 @@ ENGLISH: Final = PageWords(
     board_empty="No open incident, and none was closed in the last 24 hours.",
     board_as_of="As of {at}, renewed every 15 seconds.",
     to_board="All incidents",
+    to_devices="Buttons and batteries",
+    to_report="Figures of {year}",
     notices={
         "forged": (
             "This link is not valid",

@@ -121,6 +121,8 @@ GERMAN: Final = PageWords(
     board_empty="Kein offener Vorgang. In den letzten 24 Stunden wurde auch keiner beendet.",
     board_as_of="Stand {at}, erneuert sich alle 15 Sekunden.",
     to_board="Alle Vorgänge",
+    to_devices="Knöpfe und Batterien",
+    to_report="Zahlen des Jahres {year}",
     notices={
         "forged": (
             "Dieser Link ist nicht gültig",

@@ -1,6 +1,7 @@
 """Reports that stream in, of every kind, at both ingests; each is sent again until it is answered."""
 
 import asyncio
+import itertools
 import random
 import time
 import uuid
@@ -23,6 +24,8 @@ _WEIGHTS: Final[dict[What, int]] = {"press": 5, "press again": 3, "weapon": 1, "
 _RECENT: Final = 12
 """So many rooms are remembered for presses that come again."""
 _GIVE_UP_AFTER = 90.0
+_AGAIN: Final = 0.1
+"""Of the reports that are sent once more although they were answered."""
 
 
 @dataclass(slots=True)
@@ -60,7 +63,8 @@ class Load:
                 source, body = self._made_up(what)
                 ingests = [0, 1]
                 self.chance.shuffle(ingests)
-                reporting.create_task(self._send(client, source, body, ingests))
+                again = self.chance.uniform(0, 3) if self.chance.random() < _AGAIN else None
+                reporting.create_task(self._send(client, source, body, ingests, again))
                 await asyncio.sleep(self.chance.uniform(0, 2 * apart))
 
     def _made_up(self, what: What) -> tuple[str, dict[str, Any]]:
@@ -85,22 +89,35 @@ class Load:
         self._rooms = [room for room in self._rooms if room.spelt < len(SPELLINGS)][-_RECENT:]
         return "forms" if what == "form" else "buttons", {k: v for k, v in body.items() if v is not None}
 
-    async def _send(self, client: httpx.AsyncClient, source: str, body: dict[str, Any], ingests: list[int]) -> None:
+    async def _send(
+        self, client: httpx.AsyncClient, source: str, body: dict[str, Any], ingests: list[int], again: float | None
+    ) -> None:
+        """One report; `again`: so many seconds after its answer it is sent once more, to the other ingest."""
         began_at = time.monotonic()
+        said = await self._until_answered(client, source, body, ingests)
+        self.reports.append(_answered(source, body, said, began_at))
+        if again is not None:
+            await asyncio.sleep(again)
+            repeated = await self._until_answered(client, source, body, ingests[::-1])
+            assert repeated["event_id"] == said["event_id"]
+
+    async def _until_answered(
+        self, client: httpx.AsyncClient, source: str, body: dict[str, Any], ingests: list[int]
+    ) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {KEYS[source]}"}
         async with asyncio.timeout(_GIVE_UP_AFTER):
-            for attempt in range(10_000):
+            for attempt in itertools.count():
                 url = f"{self.world.ingests[ingests[attempt % 2]].url}/v1/incidents"
                 try:
                     answer = await client.post(url, json=body, headers=headers)
                 except httpx.TransportError:
                     answer = None
                 if answer is not None and answer.status_code == 202:
-                    self.reports.append(_answered(source, body, answer.json(), began_at))
-                    return
+                    return dict(answer.json())
                 assert answer is None or answer.status_code == 503, answer.text
                 self.repeated += 1
                 await asyncio.sleep(0.1)  # as a gateway between two tries
+        raise AssertionError("answered, or the time is over")
 
 
 def _answered(source: str, body: dict[str, Any], said: dict[str, Any], began_at: float) -> Report:

@@ -183,6 +183,11 @@ def load(model: type[S]) -> S:
 
 def unknown_variables(*models: type[Settings]) -> list[str]:
     """`RUFKETTE_…` variables that no model knows: most likely misspelt."""
-    known = {PREFIX + name.upper() for model in models for name in model.model_fields}
-    known |= {f"{name}_FILE" for name in known}
+    known = known_variables(*models)
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+
+
+def known_variables(*models: type[Settings]) -> set[str]:
+    """The variables that these models read, those that name a file included."""
+    known = {PREFIX + name.upper() for model in models for name in model.model_fields}
+    return known | {f"{name}_FILE" for name in known}

@@ -43,6 +43,11 @@ class DataDirectory:
         """Where the running stack can be reached, as JSON; absent while none runs."""
         return self.root / "addresses.json"
 
+    @property
+    def processes(self) -> Path:
+        """The process ids of the running stack's parts, as JSON; absent while none runs."""
+        return self.root / "processes.json"
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the directory. The lock ends with the process, however it ends.
@@ -99,6 +104,10 @@ class DataDirectory:
     def write_addresses(self, addresses: dict[str, str]) -> None:
         """Tell other commands, such as `rufkette press`, where the stack listens."""
         _write(self.addresses, json.dumps(addresses), 0o644)
+
+    def write_processes(self, processes: dict[str, int]) -> None:
+        """Tell a person who tries an outage which process is which."""
+        _write(self.processes, json.dumps(processes, indent=1) + "\n", 0o644)
 
     def read_addresses(self) -> dict[str, str]:
         """Where the stack listens; empty when none runs."""

@@ -76,6 +76,7 @@ class Mailbox:
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o700)  # the mails hold links that work
         self._directory = directory
         self._ids = sorted(path.stem for path in directory.glob("*.eml"))
 
@@ -111,7 +112,7 @@ class Mailbox:
         mail_id = f"{time.time_ns():020d}-{len(self._ids):06d}"
         envelope = f"{_ENVELOPE}: {', '.join(recipients)}\r\n".encode(errors="replace")
         making = self._directory / f".{mail_id}"
-        with making.open("wb") as file:
+        with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(envelope + content)
             file.flush()
             os.fsync(file.fileno())

@@ -3,13 +3,24 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
-from services.common.settings import PREFIX, AlertingSettings, IngestSettings, Settings, SettingsError
+from services.common.settings import (
+    PREFIX,
+    AlertingSettings,
+    IngestSettings,
+    Settings,
+    SettingsError,
+    known_variables,
+)
 from services.embedded.data import DataDirectory, InUse
 from services.embedded.process import free_port, is_free
 
 _SETTINGS: tuple[type[Settings], type[Settings]] = (IngestSettings, AlertingSettings)
+_OWN_PORTS = {"KAFKA_PORT": 9092, "POSTGRES_PORT": 5432, "MAIL_CATCHER_PORT": 8025, "MAIL_CATCHER_SMTP_PORT": 1025}
+"""Settings of `rufkette run` itself: where its own servers listen, and the port that each prefers."""
+_OWN = {PREFIX + name for name in (*_OWN_PORTS, "API_KEY")}
 _ANYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 – recognised here, not bound
 
 
@@ -101,8 +112,8 @@ class Plan:
         if not _given(inherited, "SECRET_KEY"):
             ours["SECRET_KEY"] = self.data.secret_key()
         own, other = _SETTINGS if service == "ingest" else reversed(_SETTINGS)
-        foreign = set(other.model_fields) - set(own.model_fields) | {"api_key"}
-        names = {f"{PREFIX}{name.upper()}{suffix}" for name in foreign for suffix in ("", "_FILE")}
+        foreign = set(other.model_fields) - set(own.model_fields)
+        names = _OWN | {f"{PREFIX}{name.upper()}{suffix}" for name in foreign for suffix in ("", "_FILE")}
         merged = {**inherited, **{PREFIX + name: value for name, value in ours.items()}}
         return {name: value for name, value in merged.items() if name not in names}
 
@@ -115,6 +126,10 @@ def decide(data: DataDirectory, configuration: Path, *, terminal: bool) -> Plan:
         SettingsError: a setting is wrong.
     """
     environment = os.environ
+
+    def own_port(name: str) -> int:
+        return _service_port(environment, name, _OWN_PORTS[name])
+
     ingest_port = _service_port(environment, "INGEST_PORT", 8080)
     alerting_port = _service_port(environment, "ALERTING_PORT", 8081)
     catch = not _given(environment, "SMTP_URL")
@@ -123,11 +138,22 @@ def decide(data: DataDirectory, configuration: Path, *, terminal: bool) -> Plan:
         configuration=configuration,
         ingest_port=ingest_port,
         alerting_port=alerting_port,
-        kafka_port=None if _given(environment, "KAFKA_BOOTSTRAP_SERVERS") else _preferred(9092),
-        postgres_port=None if _given(environment, "DATABASE_URL") else _preferred(5432),
-        smtp_port=_preferred(1025) if catch else None,
-        mail_port=_preferred(8025) if catch else None,
+        kafka_port=None if _given(environment, "KAFKA_BOOTSTRAP_SERVERS") else own_port("KAFKA_PORT"),
+        postgres_port=None if _given(environment, "DATABASE_URL") else own_port("POSTGRES_PORT"),
+        smtp_port=own_port("MAIL_CATCHER_SMTP_PORT") if catch else None,
+        mail_port=own_port("MAIL_CATCHER_PORT") if catch else None,
         ingest_url=f"http://{_reachable(environment, 'INGEST_HOST')}:{ingest_port}",
         alerting_url=f"http://{_reachable(environment, 'ALERTING_HOST')}:{alerting_port}",
         log_format=environment.get(f"{PREFIX}LOG_FORMAT") or ("console" if terminal else "json"),
     )
+
+
+def misspelt(environment: Mapping[str, str]) -> list[str]:
+    """A line for each variable `RUFKETTE_…` that no part reads: most likely it is misspelt, and does nothing."""
+    known = known_variables(*_SETTINGS) | _OWN
+    lines = []
+    for name in sorted(name for name in environment if name.startswith(PREFIX) and name not in known):
+        close = get_close_matches(name, known, n=1, cutoff=0.8)
+        hint = f"; did you mean {close[0]}?" if close else "; the runbook lists all settings"
+        lines.append(f"warning: there is no setting {name}, it has no effect{hint}")
+    return lines

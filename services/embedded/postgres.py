@@ -45,6 +45,11 @@ class Postgres:
             self._create()
         _wait_for_predecessor(self._cluster)
 
+    @property
+    def was_killed(self) -> bool:
+        """Whether the last server of this cluster had no time to end properly: the next one recovers from its log."""
+        return (self._cluster / "postmaster.pid").exists()
+
     def start(self) -> Part:
         """Start the prepared server. Stopped by SIGINT (PostgreSQL's fast shutdown)."""
         settings = {"timezone": "UTC", "log_timezone": "UTC", "max_connections": "200", **self.options}

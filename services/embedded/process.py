@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -102,6 +103,9 @@ class Part:
     def ended(self) -> EmbeddedError:
         """What to say when it is no longer running."""
         code = self.process.returncode
+        if code == -signal.SIGKILL:  # nothing in its log is about it
+            where = f" (by somebody, or by the system when memory ran out; its log: {self.log})" if self.log else ""
+            return EmbeddedError(f"{self.name} was killed by SIGKILL{where}")
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         where = f"; the end of {self.log}:\n{self.tail()}" if self.log is not None else ""
         return EmbeddedError(f"{self.name} {how}{where}")
@@ -126,12 +130,21 @@ class Part:
     def stop(self, timeout: float = 10.0) -> None:
         """Ask it to end, and kill it after `timeout` seconds; does nothing when it has ended."""
         if self.running:
+            self._go_on()
             self.process.send_signal(self.stop_signal)
             try:
                 self.process.wait(timeout)
             except subprocess.TimeoutExpired:
                 self.kill()
         self.process.wait()
+
+    def _go_on(self) -> None:
+        """Wake it and its children: who tried an outage may have stopped them, and what is stopped cannot end."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        with suppress(OSError):
+            for child in children.read_text().split():
+                os.kill(int(child), signal.SIGCONT)
+        self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it at once, with what it started in its session."""

@@ -19,7 +19,7 @@ from services.embedded.jars import ensure_jars
 from services.embedded.jobs import Job, in_sequence
 from services.embedded.kafka import Kafka
 from services.embedded.output import Output
-from services.embedded.plan import Plan, decide
+from services.embedded.plan import Plan, decide, misspelt
 from services.embedded.postgres import Postgres
 from services.embedded.process import EmbeddedError, Part
 from services.embedded.restarts import Restarts
@@ -28,7 +28,12 @@ from services.embedded.topics import set_up_topics, topic_settings
 _POLL = 0.05  # seconds between two looks at the parts
 _STOP = 10.0  # seconds that each part gets to end by itself
 _READY = 60.0  # seconds until a part must answer
+_RECOVERED = 600.0  # the same for a PostgreSQL that was killed
 _SERVICES = ("ingest", "alerting")
+_WHAT_NOW = (
+    "So everything was stopped: nothing takes alarms now. All data is kept; start it again the same way.\n"
+    "To try an outage while it runs, stop a process for a while with kill -STOP (docs/runbook.md, “Try an outage”)."
+)
 
 
 class _Stopped(Exception):
@@ -66,7 +71,7 @@ class Stack:
             self._start_servers()
             self._start_services()
             self._plan.data.write_addresses(self._plan.addresses())
-            print(banner(self._plan, self._configuration), flush=True)
+            print(banner(self._plan, self._configuration, self._show_processes()), flush=True)
             self._output.release()
             self._up = True
             self._wait(lambda: False, timeout=None)
@@ -135,13 +140,20 @@ class Stack:
                 print(f"rufkette: {part.ended()}; starting it again", file=sys.stderr, flush=True)
             if self._restarts.due(part, now):
                 self._parts[index] = self._start_service(part.name)
+                self._show_processes()
+
+    def _show_processes(self) -> dict[str, int]:
+        processes = {part.name: part.process.pid for part in self._parts}
+        self._plan.data.write_processes(processes)
+        return processes
 
     def _crashed(self, part: Part) -> EmbeddedError:
         self._output.release()
-        if part.log is not None:
-            return part.ended()
         part.process.wait()
-        return EmbeddedError(f"{part.ended()}; its last lines:\n{self._output.tail(part.name)}")
+        why = str(part.ended())
+        if part.log is None:
+            why += f"; its last lines:\n{self._output.tail(part.name)}"
+        return EmbeddedError(f"{why}\n{_WHAT_NOW if self._up else ''}".rstrip())
 
     def _job(self, work: Callable[[], None]) -> Job:
         job = Job(work)
@@ -150,14 +162,18 @@ class Stack:
 
     def _start_servers(self) -> None:
         """Kafka, PostgreSQL and the mail catcher side by side, each as soon as it is prepared."""
-        plan, root = self._plan, self._plan.data.root
+        plan, root, within = self._plan, self._plan.data.root, _READY
         waiting = [self._kafka()]
         if plan.mail_port is not None:
             self._parts.append(_start_mail(plan))
             waiting.append(lambda: _answers(f"{plan.mail_url}/healthz"))
         if plan.postgres_port is not None:
-            waiting.append(self._postgres(Postgres(root / "postgres", plan.postgres_port)))
-        self._wait(lambda: all([ready() for ready in waiting]), timeout=_READY, what="Kafka or PostgreSQL")  # noqa: C419 – each is to be asked, so that each goes on
+            postgres = Postgres(root / "postgres", plan.postgres_port)
+            if postgres.was_killed:
+                _say(["PostgreSQL did not end properly last time; it recovers from its log, which can take a minute …"])
+                within = _RECOVERED
+            waiting.append(self._postgres(postgres))
+        self._wait(lambda: all([ready() for ready in waiting]), timeout=within, what="Kafka or PostgreSQL")  # noqa: C419 – each is to be asked, so that each goes on
 
     def _postgres(self, postgres: Postgres) -> Callable[[], bool]:
         def set_up() -> None:
@@ -208,6 +224,7 @@ class Stack:
     def _stop(self) -> None:
         self._output.release()
         self._plan.data.addresses.unlink(missing_ok=True)
+        self._plan.data.processes.unlink(missing_ok=True)
         for part in reversed(self._parts):
             part.stop(_STOP)
         self._output.finish()
@@ -247,6 +264,7 @@ def run(data_dir: Path, config: Path | None) -> int:
         data = DataDirectory(data_dir.resolve())
         with data.locked():
             path = config.resolve() if config is not None else data.ensure_configuration()
+            _say(misspelt(os.environ))
             plan = decide(data, path, terminal=sys.stdout.isatty())
             stack = Stack(plan, load(path))
             stack.run()

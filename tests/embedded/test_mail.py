@@ -1,7 +1,10 @@
 """The mail catcher, spoken to by SMTP and HTTP as its own process."""
 
+import re
 import smtplib
+import stat
 import sys
+import time
 from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -60,6 +63,20 @@ def test_mails_are_listed_newest_first_and_survive_a_restart(catcher: Catcher) -
     assert listed["messages"][0]["to"] == ["wache@example.org"]
     page = catcher.page.get("/").text
     assert page.index("ÜBERNOMMEN") < page.index("Bedrohung")
+
+
+def test_others_on_this_machine_cannot_read_the_links(catcher: Catcher) -> None:
+    mail_id = catcher.send("ALARM")
+    assert stat.S_IMODE(catcher.directory.stat().st_mode) == 0o700
+    assert stat.S_IMODE((catcher.directory / f"{mail_id}.eml").stat().st_mode) == 0o600
+
+
+def test_times_say_their_zone(catcher: Catcher) -> None:
+    mail_id = catcher.send("ALARM")
+    for address in ("/", f"/messages/{mail_id}"):
+        shown = re.search(r"\d\d:\d\d:\d\d (\S+)</time>", catcher.page.get(address).text)
+        assert shown is not None
+        assert shown[1] == time.strftime("%Z")
 
 
 def test_one_mail_has_text_html_and_headers(catcher: Catcher) -> None:

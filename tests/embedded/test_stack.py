@@ -176,7 +176,11 @@ def test_a_crash_of_a_server_ends_all(start: Callable[..., Run], needle: str, na
     run.ready()
     os.kill(run.child(needle), signal.SIGKILL)
     assert run.wait() == 1
-    assert f"{name} was killed by SIGKILL" in run.err.read_text()
+    said = run.err.read_text()
+    assert f"{name} was killed by SIGKILL" in said
+    assert "So everything was stopped" in said
+    assert "start it again" in said
+    assert "WARN" not in said
     assert "Traceback" not in run.err.read_text()
     until(lambda: not run.left(), f"no process left, but {run.left()}")
 
@@ -237,6 +241,48 @@ def test_kill_9_while_it_starts_leaves_no_process(start: Callable[..., Run]) -> 
     run.process.kill()
     run.wait()
     until(lambda: not run.left(), f"no process left, but {run.left()}")
+
+
+def _with_children(pid: int) -> list[int]:
+    listing = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [pid, *map(int, listing.stdout.split())]
+
+
+def test_an_outage_can_be_tried_on_a_running_stack(start: Callable[..., Run]) -> None:
+    run = start(RUFKETTE_WATCH_AFTER="2")
+    text = run.ready()
+    processes = json.loads((run.data / "processes.json").read_text())
+    assert set(processes) == {"Kafka", "PostgreSQL", "mail catcher", "ingest", "alerting"}
+    assert f"(process {processes['Kafka']})" in text
+    curl = next(line.strip() for line in text.splitlines() if line.strip().startswith("curl "))
+    os.kill(processes["Kafka"], signal.SIGSTOP)
+    answer = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, check=True)
+    assert json.loads(answer.stdout)["status"] == "queued", answer.stdout
+    until(lambda: any("Notbetrieb" in subject for subject in incidents(run)), "the emergency mail")
+    os.kill(processes["Kafka"], signal.SIGCONT)
+    until(lambda: any("Notbetrieb" not in subject for subject in incidents(run)), "the normal alarm")
+    for pid in _with_children(processes["PostgreSQL"]):
+        os.kill(pid, signal.SIGSTOP)
+    run.process.send_signal(signal.SIGINT)
+    assert run.wait() == 0
+    until(lambda: not run.left(), f"no process left, but {run.left()}")
+    assert not (run.data / "processes.json").exists()
+
+
+def test_ports_are_kept_and_a_misspelt_setting_is_named_at_once(start: Callable[..., Run]) -> None:
+    ports = {name: str(free_port()) for name in ("MAIL_CATCHER", "MAIL_CATCHER_SMTP", "KAFKA", "POSTGRES")}
+    settings = {f"RUFKETTE_{name}_PORT": port for name, port in ports.items()}
+    run = start(**settings, RUFKETTE_INGEST_PROT="8090")
+    until(lambda: "RUFKETTE_INGEST_PROT, it has no effect" in run.err.read_text(), "a warning")
+    assert "did you mean RUFKETTE_INGEST_PORT?" in run.err.read_text()
+    assert READY not in run.out.read_text()
+    text = run.ready()
+    assert run.row("mails") == f"http://127.0.0.1:{ports['MAIL_CATCHER']}"
+    assert run.row("Kafka") == f"127.0.0.1:{ports['KAFKA']}"
+    assert f":{ports['POSTGRES']}/" in run.row("PostgreSQL")
+    socket.create_connection(("127.0.0.1", int(ports["MAIL_CATCHER_SMTP"])), timeout=5).close()
+    assert "setting.unknown" in text or "setting.unknown" in run.out.read_text()
+    assert all(f"RUFKETTE_{name}_PORT" not in run.out.read_text() for name in ports)
 
 
 def test_a_second_run_on_the_same_data_is_refused(start: Callable[..., Run]) -> None:

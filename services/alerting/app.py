@@ -124,13 +124,15 @@ class Alerting:
     async def readiness(self) -> Readiness:
         """Ready when everything that an alarm needs is there; degraded while one of two mail servers is not."""
         dependencies = (self.database_outage, self.consumer.outage)
-        problems: dict[str, str] = {outage.what: outage.down for outage in dependencies if outage.down is not None}
+        problems: dict[str, str] = {
+            outage.what: outage.problem for outage in dependencies if outage.problem is not None
+        }
         if self.consumer.breaker.tripped:
             problems["events"] = "most records are unreadable: see breaker.tripped in the runbook"
         mail = self.route.state
         ready = mail.usable and not problems
         problems |= mail.problems
-        status = "ok" if not problems else "degraded" if ready else "waiting"
+        status = "ok" if not problems else "degraded" if ready else "unavailable"
         return Readiness(ready=ready, status=status, problems=problems)
 
     async def work(self) -> None:

@@ -62,10 +62,10 @@ class MailRoute:
     def state(self) -> RouteState:
         """For readiness."""
         problems: dict[str, str] = {
-            lane.outage.what: lane.outage.down for lane in self._lanes if lane.outage.down is not None
+            lane.outage.what: lane.outage.problem for lane in self._lanes if lane.outage.problem is not None
         }
         if self.usable and self._switch.engaged:
-            problems.setdefault(self._normal.outage.what, "in trouble")
+            problems.setdefault(self._normal.outage.what, "the mail server failed lately; mails go over the second one")
         return RouteState(self.usable, problems)
 
     async def run(self) -> None:

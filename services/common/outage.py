@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from typing import Literal
+from typing import Final, Literal
 
 import structlog
 
@@ -13,6 +13,12 @@ log = structlog.get_logger()
 
 Dependency = Literal["kafka", "database", "mail_server", "mail_fallback"]
 SAY_EVERY = 30.0
+_AWAY: Final[dict[Dependency, str]] = {
+    "kafka": "Kafka does not answer",
+    "database": "PostgreSQL does not answer",
+    "mail_server": "the mail server takes no mail from us",
+    "mail_fallback": "the second mail server takes no mail from us",
+}
 
 
 class Outage:
@@ -23,6 +29,14 @@ class Outage:
         self.down: str | None = "not yet reached"
         self._since: float | None = None
         self._said = 0.0
+
+    @property
+    def problem(self) -> str | None:
+        """A sentence for `/readyz` about what is away; None while it works."""
+        if self.down is None:
+            return None
+        since = "" if self._since is None else f" (for {round(time.monotonic() - self._since)} s)"
+        return f"{_AWAY[self.what]}{since}; tried again without end"
 
     def noticed(self, error: BaseException) -> None:
         """It failed just now; only the kind of failure is logged, never its text."""

@@ -10,7 +10,6 @@ import logging
 import os
 import re
 import sys
-import time
 import traceback
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
@@ -21,6 +20,7 @@ from pydantic_core import to_json
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from services.common.catalogue import BOUND, CATALOGUE, STANDARD
+from services.common.library_noise import NoAbandonedCommit, OnceInAWhile
 
 LogFormat = Literal["json", "console"]
 
@@ -40,7 +40,6 @@ _QUIET: Final = {
     "uvicorn.access": logging.CRITICAL,
 }
 _SPEAKING_MODULES = ("services.", "schemas.", "aiokafka.")
-_REPEAT_AFTER = 30.0
 _MESSAGE_LIMIT = 500
 _FRAME_LIMIT = 40
 
@@ -165,27 +164,6 @@ def _listed(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
     return event_dict
 
 
-class _OnceInAWhile(logging.Filter):
-    """Lets the Kafka client's same complaint through once in 30 s: it repeats it ten times a second."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if not record.name.startswith("aiokafka"):
-            return True
-        key = (record.name, str(record.msg))
-        last, held_back = self._seen.get(key, (float("-inf"), 0))
-        now = time.monotonic()
-        if now - last < _REPEAT_AFTER:
-            self._seen[key] = (last, held_back + 1)
-            return False
-        self._seen[key] = (now, 0)
-        record.repeated = held_back
-        return True
-
-
 def _json(_: WrappedLogger, __: str, event_dict: EventDict) -> str:
     first = {key: event_dict.pop(key) for key in ("timestamp", "level", "event")}
     line = {**first, **event_dict}
@@ -254,7 +232,8 @@ def configure(*, service: str, log_format: LogFormat | None, log_level: str, str
         cache_logger_on_first_use=not strict,
     )
     handler = logging.StreamHandler(sys.stdout)
-    handler.addFilter(_OnceInAWhile())
+    handler.addFilter(OnceInAWhile())
+    handler.addFilter(NoAbandonedCommit())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.contextvars.merge_contextvars, _foreign, *common],

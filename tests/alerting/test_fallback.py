@@ -171,7 +171,7 @@ async def test_after_some_failures_all_goes_over_the_fallback_and_back(
     await until(route, engaged=True)
     await second.wait_for(FAILURES)
     assert route.state.usable
-    assert route.state.problems == {"mail_server": "in trouble"}
+    assert route.state.problems == {"mail_server": "the mail server failed lately; mails go over the second one"}
     smtp_sink.behave()
     rooms = 0
     async with asyncio.timeout(20):

@@ -1,13 +1,17 @@
 """What a log line looks like, and what it may never hold."""
 
+import asyncio
+import gc
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
 import structlog
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from services.common import telemetry
 
@@ -74,6 +78,34 @@ def test_a_library_record_is_a_value_under_a_static_name(out: Written) -> None:
     (line,) = lines()
     assert (line["event"], line["logger"], line["level"]) == ("library.logged", "sqlalchemy.pool", "error")
     assert line["message"] == "lost it"
+
+
+async def _abandon(work: Coroutine[Any, Any, None]) -> None:
+    """As the Kafka client's commit does when nobody waits for it any longer."""
+    task = asyncio.create_task(work)
+    while not task.done():
+        await asyncio.sleep(0)
+    del task
+    gc.collect()
+
+
+async def _bug() -> None:
+    await asyncio.sleep(0)
+    raise KeyError("x")
+
+
+async def test_a_commit_that_nobody_waits_for_is_no_error_but_another_task_is(out: Written) -> None:
+    lines = started(out)
+    coordinator = object.__new__(GroupCoordinator)
+    coordinator.group_id, coordinator.generation, coordinator.member_id = "rufkette-alerting", 1, "m"
+    coordinator.coordinator_id = None  # Kafka is away
+    offsets = {TopicPartition("incidents.events", 0): OffsetAndMetadata(1, "")}
+    await _abandon(coordinator._do_commit_offsets(None, offsets))
+    assert lines() == []
+    await _abandon(_bug())
+    (line,) = lines()
+    assert (line["event"], line["logger"], line["level"]) == ("library.logged", "asyncio", "error")
+    assert line["exception"][0]["type"] == "KeyError"
 
 
 def test_noisy_libraries_are_quiet(out: Written) -> None:

@@ -78,10 +78,10 @@ def test_requests_are_logged_and_timed_by_route_template(start: Start, port: int
 
 
 def test_readiness_names_what_is_away(start: Start, port: int) -> None:
-    up(start("waiting"))
+    up(start("unavailable"))
     answer = get(port, "/readyz")
     assert answer.status_code == 503
-    assert answer.json() == {"status": "waiting", "problems": {"kafka": "unreachable"}}
+    assert answer.json() == {"status": "unavailable", "problems": {"kafka": "unreachable"}}
 
 
 def test_a_bug_is_logged_without_its_message(start: Start, port: int) -> None:

@@ -26,8 +26,8 @@ def main(port: int, mood: str) -> None:
     app = FastAPI(lifespan=lifespan)
 
     async def readiness() -> web.Readiness:
-        if mood == "waiting":
-            return web.Readiness(ready=False, status="waiting", problems={"kafka": "unreachable"})
+        if mood == "unavailable":
+            return web.Readiness(ready=False, status="unavailable", problems={"kafka": "unreachable"})
         return web.Readiness(ready=True)
 
     web.add_operations_routes(app, readiness)

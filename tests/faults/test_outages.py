@@ -54,6 +54,9 @@ async def test_nothing_is_there_at_the_start(
     assert (answer.status_code, answer.json()["status"]) == (202, "queued")
     for what in ("database", "kafka", "mail_server"):
         await waits_for(frail.alerting, what)
+    said = await frail.alerting.wait_for_readiness("unavailable")
+    assert "PostgreSQL does not answer" in said["database"]
+    assert "Error" not in "".join(said.values())
     gateway = Gateway(frail)
     stream = asyncio.create_task(gateway.stream(5, CHANCE, apart=0.01))
 

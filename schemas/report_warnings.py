@@ -137,6 +137,11 @@ def said(sentence: str, language: str) -> str:
     return _in_german(sentence, WARNINGS) or sentence if language == "de" else sentence
 
 
+def why(detail: str, language: str) -> str:
+    """The detail of a fault in this language."""
+    return _in_german(detail, DETAILS) or _OTHERWISE if language == "de" else detail
+
+
 def _in_german(sentence: str, table: Mapping[str, tuple[str, str]]) -> str | None:
     for english, german in table.values():
         found = _pattern(english).fullmatch(sentence)

@@ -6,7 +6,8 @@ from typing import Final
 
 from starlette.responses import HTMLResponse, Response
 
-from services.ingest.problems import Refusal
+from schemas.report_warnings import why
+from services.ingest.problems import Fault, Refusal
 
 _TEXTS: Final = {
     "de": {
@@ -17,6 +18,7 @@ _TEXTS: Final = {
         "refused": "Ihre Meldung ist nicht angekommen.",
         "check": "Bitte prüfen Sie diese Angaben und senden Sie sie noch einmal:",
         "again": "Bitte senden Sie sie noch einmal, oder melden Sie sich auf anderem Weg.",
+        "fits": "Passend wäre",
         "danger": "Ist jemand in Gefahr, rufen Sie 110 an.",
     },
     "en": {
@@ -27,6 +29,7 @@ _TEXTS: Final = {
         "refused": "Your report has not arrived.",
         "check": "Please look at these entries and send them again:",
         "again": "Please send it again, or report it some other way.",
+        "fits": "Expected",
         "danger": "If anyone is in danger, call the police.",
     },
 }
@@ -51,15 +54,22 @@ async def shown(answer: Awaitable[Response], language: str, *, learning: bool) -
     try:
         response = await answer
     except Refusal as refusal:
-        fields = [fault.pointer.removeprefix("/").replace("~1", "/").replace("~0", "~") for fault in refusal.errors]
-        parts = [f"<p>{texts['check' if fields else 'again']}</p>"]
-        parts += [f"<ul>{''.join(f'<li>{escape(field)}</li>' for field in fields)}</ul>"] if fields else []
+        parts = [f"<p>{texts['check' if refusal.errors else 'again']}</p>"]
+        if refusal.errors:
+            parts.append(f"<ul>{''.join(_entry(fault, language) for fault in refusal.errors)}</ul>")
         page = _page(language, texts["refused"], "".join([*parts, f"<p>{texts['danger']}</p>"]))
         return HTMLResponse(page, status_code=refusal.status, headers=refusal.headers)
     if learning:
         page = _page(language, texts["learning"], f"<p>{texts['nobody']}</p><p>{texts['danger']}</p>")
         return HTMLResponse(page, response.status_code)
     return HTMLResponse(_page(language, texts["taken"], f"<p>{texts['close']}</p>"), response.status_code)
+
+
+def _entry(fault: Fault, language: str) -> str:
+    """The same as the JSON answer has: field, what is wrong, what fits (in English: it names values and formats)."""
+    field = fault.pointer.removeprefix("/").replace("~1", "/").replace("~0", "~")
+    expected = f'{_TEXTS[language]["fits"]}: <span lang="en">{escape(fault.expected)}</span>'
+    return f"<li><strong>{escape(field)}</strong> {escape(why(fault.detail, language))}<br>{expected}</li>"
 
 
 def _page(language: str, title: str, content: str) -> str:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import html
 import json
 import time
 from collections.abc import AsyncIterator
@@ -151,7 +152,13 @@ async def test_a_browser_gets_a_page(api: Api) -> None:
     refused = await api.post(f"open?key={KEY}", b"standort=<script>&stufe=9", **sent)
     assert (refused.status_code, refused.headers["content-type"]) == (422, "text/html; charset=utf-8")
     assert "nicht angekommen" in refused.text
-    assert "<li>standort</li><li>stufe</li>" in refused.text
+    json_answer = await api.post(f"open?key={KEY}", b"standort=<script>&stufe=9", content_type=URLENCODED)
+    shown = html.unescape(refused.text)
+    for fault in json_answer.json()["errors"]:
+        name, expected = fault["pointer"].removeprefix("/"), fault["expected"]
+        assert f"<li><strong>{name}</strong> " in shown
+        assert f'Passend wäre: <span lang="en">{expected}</span>' in shown
+    assert "„<script>“ passt nicht zu site" in shown
     assert "<script>" not in refused.text
     assert "110" in refused.text
 

@@ -213,6 +213,8 @@ async def test_the_documents_need_no_key_and_no_internet(api: Api) -> None:
     page = (await api.client.get("/docs")).text
     assert "danger_level" in page
     assert "src=" not in page
+    assert "`" not in re.sub(r"<pre>.*?</pre>", "", page, flags=re.DOTALL), "backticks are shown as code"
+    assert "&lt;code" not in page
 
 
 async def test_metrics_count_and_name_nobody(api: Api) -> None:

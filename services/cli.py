@@ -223,9 +223,12 @@ def report(
     compare: Annotated[
         Path | None, typer.Option(metavar="FILE", help="List what changed since the figures in this file were frozen.")
     ] = None,
+    ids: Annotated[
+        bool, typer.Option("--ids", help="List the incidents behind each figure in the text, too (csv, json: always).")
+    ] = False,
     data_dir: DataDir = Path("var"),
 ) -> None:
-    """Print the yearly report, with its definitions and the incidents behind each figure.
+    """Print the yearly report, with its definitions and – in csv and json always – the incidents behind each figure.
 
     Uses RUFKETTE_CONFIG and RUFKETTE_DATABASE_URL, or the stack that runs in the data directory.
     """
@@ -239,7 +242,7 @@ def report(
 
     use_stack(data_dir)
     try:
-        print(answer(Wish(year, as_of, format, freeze, compare), load(ReportSettings)))
+        print(answer(Wish(year, as_of, format, freeze, compare, ids), load(ReportSettings)))
     except ConfigurationError as error:
         _fail("\n".join(map(str, error.mistakes)), 1)
     except ReportFailed as error:

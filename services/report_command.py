@@ -36,6 +36,7 @@ class Wish:
     format: str
     freeze: Path | None
     compare: Path | None
+    ids: bool
 
 
 class ReportSettings(DatabaseSettings):
@@ -70,7 +71,8 @@ def run(wish: Wish, settings: ReportSettings) -> str:
         return json.dumps(report, ensure_ascii=False, indent=2)
     if wish.format == "csv":
         return as_csv(report).replace("\r\n", "\n").rstrip("\n")
-    return as_text(report, WORDS[organisation.language], organisation.name, site_names).rstrip("\n")
+    words = WORDS[organisation.language]
+    return as_text(report, words, organisation.name, site_names, ids=wish.ids).rstrip("\n")
 
 
 def _frozen(file: Path | None, year: int) -> Frozen | None:

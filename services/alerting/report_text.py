@@ -88,8 +88,13 @@ def title(report: Document, words: ReportWords, organisation: str) -> str:
     return f"{words.title.format(year=report['year'])} – {one_line(organisation, 80)}"
 
 
-def as_text(report: Document, words: ReportWords, organisation: str, site_names: Mapping[str, str]) -> str:
-    """The whole report, with the changes since a frozen one if there are `changes`."""
+def as_text(
+    report: Document, words: ReportWords, organisation: str, site_names: Mapping[str, str], *, ids: bool
+) -> str:
+    """The whole report, with the changes since a frozen one if there are `changes`.
+
+    `ids`: with the list of incidents behind each figure, which is long; else it says how to get it.
+    """
     heading = title(report, words, organisation)
     lines = [heading, "=" * len(heading), ""]
     if report["as_of"]:
@@ -104,10 +109,14 @@ def as_text(report: Document, words: ReportWords, organisation: str, site_names:
     lines += [line for definition in report["definitions"].values() for line in _paragraph(definition)]
     if "changes" in report:
         lines += ["", words.changes, *_changes(report, words)]
-    lines += ["", words.ids]
-    for name, ids in flat_ids(report).items():
-        lines += [f"  {name} ({len(ids)})", *(f"    {one_line(id_, 200)}" for id_ in ids)]
+    lines += ["", words.ids, *(_listed(report) if ids else [f"  {words.ids_left_out}"])]
     return "\n".join(lines) + "\n"
+
+
+def _listed(report: Document) -> Iterator[str]:
+    for name, ids in flat_ids(report).items():
+        yield f"  {name} ({len(ids)})"
+        yield from (f"    {one_line(id_, 200)}" for id_ in ids)
 
 
 def _line(label: str, count: int) -> str:

@@ -41,6 +41,7 @@ class ReportWords:
     no_hand_over_known: str
     no_call_known: str
     ids: str
+    ids_left_out: str
     changes: str
     unchanged: str
     changed: str
@@ -132,6 +133,7 @@ GERMAN: Final = ReportWords(
     no_call_known="* Die übernommenen Daten enthalten keinen Anruf bei der Polizei. Das heißt „nicht bekannt oder "
     "nicht veröffentlicht“, nicht „keiner“.",
     ids="Vorgänge hinter den Zahlen",
+    ids_left_out="mit --ids hier aufgelistet; mit --format json oder csv immer",
     changes="Änderungen seit dem festgehaltenen Stand",
     unchanged="Seit dem festgehaltenen Stand hat sich nichts geändert. Die Prüfsumme stimmt.",
     changed="{figure}: {before} → {after}",
@@ -223,6 +225,7 @@ ENGLISH: Final = ReportWords(
     no_call_known="* The imported data contain no call to the police. That means “not known or not published”, not "
     "“none”.",
     ids="Incidents behind the figures",
+    ids_left_out="listed here with --ids; always with --format json or csv",
     changes="Changes since the frozen figures",
     unchanged="Nothing has changed since the figures were frozen. The checksum is right.",
     changed="{figure}: {before} → {after}",

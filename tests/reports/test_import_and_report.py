@@ -135,7 +135,10 @@ async def test_the_report_in_all_its_forms(office: Office) -> None:
     for line in ("Vorfälle 29", "Polizei angefordert (Vorfälle) 14", "nicht zugeordnet 0", "So ist gezählt"):
         assert line in " ".join(text.split())
     found = await office.report(2018)
-    assert all(id_ in text for id_ in found["ids"]["incidents"])
+    assert not any(id_ in text for id_ in found["ids"]["incidents"])
+    assert "mit --ids" in text
+    listed = await office.rufkette("report", 2018, "--ids")
+    assert all(id_ in listed for id_ in found["ids"]["incidents"])
     table = list(csv.reader(io.StringIO(await office.rufkette("report", 2018, "--format", "csv"))))
     assert table[0] == ["figure", "of", "value"]
     assert ["police_requested", "", "14"] in table

@@ -1,5 +1,8 @@
 # Everything that a person or a build machine calls. `make help` lists it.
 PYTHON ?= python3
+ifeq ($(strip $(PYTHON)),)
+$(error PYTHON is empty; leave it out, or name one: make PYTHON=/path/to/python3 …)
+endif
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.complete
@@ -18,6 +21,7 @@ setup: $(STAMP) ## create .venv with everything in it; does nothing when nothing
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "make setup: $(PYTHON) is not there; install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3 …" >&2; exit 1; }
+	@test "$$($(PYTHON) -c 'print(6 * 7)' 2>/dev/null)" = 42 || { echo "make setup: $(PYTHON) is no Python that runs; name another one: make PYTHON=/path/to/python3 …" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make setup: $$($(PYTHON) --version) is too old; Rufkette needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "make setup: $(PYTHON) cannot create virtual environments; install its venv package (Debian: apt-get install python3-venv)" >&2; exit 1; }
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -66,6 +70,7 @@ chaos: setup ## kill, hang and cut everything under load, seed after seed, and c
 	$(PY) -m tests.faults.chaos $(ARGS)
 
 docker-config: ## validate docker-compose.yml, where the docker client is present
+	@docker compose version >/dev/null 2>&1 || { echo "make docker-config: docker with its compose plugin is not there (Debian: apt-get install docker-compose-v2, or Docker's own docker-compose-plugin)" >&2; exit 1; }
 	docker compose config --quiet
 
 clean: ## remove .venv, caches and the data of `make run`

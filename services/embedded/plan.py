@@ -20,7 +20,8 @@ from services.embedded.process import free_port, is_free
 _SETTINGS: tuple[type[Settings], type[Settings]] = (IngestSettings, AlertingSettings)
 _OWN_PORTS = {"KAFKA_PORT": 9092, "POSTGRES_PORT": 5432, "MAIL_CATCHER_PORT": 8025, "MAIL_CATCHER_SMTP_PORT": 1025}
 """Settings of `rufkette run` itself: where its own servers listen, and the port that each prefers."""
-_OWN = {PREFIX + name for name in (*_OWN_PORTS, "API_KEY")}
+OWN_SETTINGS = {*_OWN_PORTS, "API_KEY"}
+"""What the command line reads from the environment and no service does."""
 _ANYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 – recognised here, not bound
 
 
@@ -113,7 +114,8 @@ class Plan:
             ours["SECRET_KEY"] = self.data.secret_key()
         own, other = _SETTINGS if service == "ingest" else reversed(_SETTINGS)
         foreign = set(other.model_fields) - set(own.model_fields)
-        names = _OWN | {f"{PREFIX}{name.upper()}{suffix}" for name in foreign for suffix in ("", "_FILE")}
+        names = {PREFIX + name for name in OWN_SETTINGS}
+        names |= {f"{PREFIX}{name.upper()}{suffix}" for name in foreign for suffix in ("", "_FILE")}
         merged = {**inherited, **{PREFIX + name: value for name, value in ours.items()}}
         return {name: value for name, value in merged.items() if name not in names}
 
@@ -150,7 +152,7 @@ def decide(data: DataDirectory, configuration: Path, *, terminal: bool) -> Plan:
 
 def misspelt(environment: Mapping[str, str]) -> list[str]:
     """A line for each variable `RUFKETTE_…` that no part reads: most likely it is misspelt, and does nothing."""
-    known = known_variables(*_SETTINGS) | _OWN
+    known = known_variables(*_SETTINGS) | {PREFIX + name for name in OWN_SETTINGS}
     lines = []
     for name in sorted(name for name in environment if name.startswith(PREFIX) and name not in known):
         close = get_close_matches(name, known, n=1, cutoff=0.8)

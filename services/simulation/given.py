@@ -133,9 +133,10 @@ def described(description: Description, configuration: Configuration, now: datet
 def as_ingest(event: Event, configuration: Configuration) -> Event:
     """With the mark that ingest gives the reports of a learning source, and takes from those of all others."""
     source = configuration.sources.get(event.source)
-    if not isinstance(event.data, Reported) or event.imported:
+    learning = bool(source and source.learn)
+    if not isinstance(event.data, Reported) or event.imported or event.data.learning == learning:
         return event
-    return event.model_copy(update={"data": event.data.model_copy(update={"learning": bool(source and source.learn)})})
+    return event.model_copy(update={"data": event.data.model_copy(update={"learning": learning})})
 
 
 def _origin(description: Description, configuration: Configuration) -> tuple[str | None, str | None, str | None]:

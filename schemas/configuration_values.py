@@ -63,7 +63,7 @@ def _charge(value: float) -> float:
 class Model(BaseModel):
     """A part of the configuration: unknown keys are mistakes, and nothing changes it once it is read."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", populate_by_name=True)
 
 
 Duration = Annotated[

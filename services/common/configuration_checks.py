@@ -30,6 +30,7 @@ def check(configuration: Configuration, document: Document, rule_numbers: Sequen
     numbers = range(len(configuration.rules)) if rule_numbers is None else rule_numbers
     _check_sites(configuration, document)
     _check_sources(configuration, document)
+    _check_keys(configuration, document)
     check_devices(configuration, document)
     check_forms(configuration, document, _named(document, "sites"))
     check_callbacks(configuration, document)
@@ -123,6 +124,21 @@ def _check_sources(configuration: Configuration, document: Document) -> None:
             if other != (source_key, device_id):
                 wrong = f"is the same device as `{other[1]}` of source `{other[0]}`"
                 document.mistake(path, wrong, "each device once, whatever its case and separators")
+
+
+def _check_keys(configuration: Configuration, document: Document) -> None:
+    """Who holds a key may do all that it is good for: a button's key must not end alarms."""
+    expected = "a key of its own, from `rufkette new-key`"
+    holders: dict[str, str] = {}
+    for name, source in configuration.sources.items():
+        if source.key is not None:
+            other = holders.setdefault(source.key, name)
+            if other != name:
+                document.mistake(("sources", name, "key_sha256"), f"is the key of source `{other}`, too", expected)
+    operator = configuration.organisation.operator_key_sha256
+    if operator is not None and (same := holders.get(operator)) is not None:
+        place: Path_ = ("organisation", "operator_key_sha256")
+        document.mistake(place, f"is the key of source `{same}`, too", f"{expected}: it can report nothing")
 
 
 def hint_at_learning(configuration: Configuration, document: Document) -> None:

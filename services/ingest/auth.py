@@ -32,7 +32,7 @@ class Keyring:
         if not found:
             raise _unauthorised(
                 "No source has this key. Enter its SHA-256 as key_sha256 in the configuration (rufkette new-key "
-                "makes a pair), and restart ingest.",
+                "makes a pair), and send SIGHUP to ingest.",
                 ' error="invalid_token"',
             )
         return found

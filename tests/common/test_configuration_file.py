@@ -76,6 +76,30 @@ def test_a_good_file_loads(write: Write) -> None:
     assert configuration.sites["bernburg"].people["deputy"].people[0].email == "vertretung@example.org"
 
 
+KEY = "000000000000000000000000000000000000000000000000000000000000000f"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path", "says"),
+    [
+        (
+            "rules:\n", f'  bus:\n    type: cloudevents\n    key_sha256: "{KEY}"\nrules:\n',
+            "sources.bus.key_sha256", "source `buttons`",
+        ),
+        (
+            "  holidays", f'  operator_key_sha256: "{KEY.upper()}"\n  holidays',
+            "organisation.operator_key_sha256", "source `buttons`",
+        ),
+    ],
+)  # fmt: skip
+def test_a_key_opens_one_door(write: Write, old: str, new: str, path: str, says: str) -> None:
+    (mistake,) = mistakes(write(GOOD.replace(old, new, 1)))
+    assert path in str(mistake)
+    assert says in str(mistake)
+    assert "key of its own" in str(mistake)
+    load(write(GOOD.replace(old, new.replace('f"', 'e"').replace('F"', 'E"'), 1)))
+
+
 def test_the_example_is_good() -> None:
     load(Path(__file__).parents[2] / "config/example.yaml")
 

@@ -83,11 +83,11 @@ KEY = "000000000000000000000000000000000000000000000000000000000000000f"
     ("old", "new", "path", "says"),
     [
         (
-            "rules:\n", f'  bus:\n    type: cloudevents\n    key_sha256: "{KEY}"\nrules:\n',
+            "rules:\n", f'  bus:\n    type: cloudevents\n    kind: manual\n    key_sha256: "{KEY}"\nrules:\n',
             "sources.bus.key_sha256", "source `buttons`",
         ),
         (
-            "  holidays", f'  operator_key_sha256: "{KEY.upper()}"\n  holidays',
+            "  holidays", f'  operator_key_sha256: "{KEY}"\n  holidays',
             "organisation.operator_key_sha256", "source `buttons`",
         ),
     ],
@@ -97,7 +97,7 @@ def test_a_key_opens_one_door(write: Write, old: str, new: str, path: str, says:
     assert path in str(mistake)
     assert says in str(mistake)
     assert "key of its own" in str(mistake)
-    load(write(GOOD.replace(old, new.replace('f"', 'e"').replace('F"', 'E"'), 1)))
+    load(write(GOOD.replace(old, new.replace('f"', 'e"'), 1)))
 
 
 def test_the_example_is_good() -> None:

@@ -11,8 +11,8 @@ from bench import made_up
 from services.alerting.database import create_engine
 from services.alerting.desk.tokens import Tokens
 from services.alerting.engine import Engine
-from services.alerting.letters import Letters
 from services.alerting.mailer import CONNECTIONS
+from services.alerting.mailing.letters import Letters
 
 _SENDER = "rufkette@example.org"
 

@@ -19,7 +19,7 @@ from services.alerting.core.incident import Incident
 from services.alerting.core.policy import Rules
 from services.alerting.migrations.apply import migrate
 from services.alerting.store import to_json
-from services.common import configuration_file
+from services.common.configuration import file as configuration_file
 from services.embedded.data import EXAMPLE
 from services.embedded.postgres import Postgres
 from services.embedded.process import free_port

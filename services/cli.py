@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from services import deliveries_cli, plan_cli, simulate_cli, try_source_cli
+from services.commands import deliveries_cli, plan_cli, simulate_cli, try_source_cli
 
 app = typer.Typer(
     name="rufkette",
@@ -152,8 +152,8 @@ def check_config(
     file: Annotated[Path | None, typer.Argument(envvar="RUFKETTE_CONFIG", help="The YAML file.")] = None,
 ) -> None:
     """Check a configuration: every mistake with file and line, and what to write instead."""
-    from services.common.configuration_file import ConfigurationError, examine
-    from services.common.secret_checks import unreadable_secrets
+    from services.common.configuration.file import ConfigurationError, examine
+    from services.common.configuration.secret_checks import unreadable_secrets
 
     if file is None:
         _fail("name a file, or set RUFKETTE_CONFIG", 2)
@@ -183,8 +183,8 @@ def import_events(
     from aiokafka.errors import KafkaError
     from sqlalchemy.exc import SQLAlchemyError
 
-    from services.alerting.importing import ImportSettings, Refused, Stalled
-    from services.alerting.importing import run as take_in
+    from services.alerting.upkeep.importing import ImportSettings, Refused, Stalled
+    from services.alerting.upkeep.importing import run as take_in
     from services.common.settings import load
     from services.embedded.neighbour import use_stack
 
@@ -234,11 +234,11 @@ def report(
     """
     # The command reads once and ends: looking for garbage among 100,000 incidents would be a third of its time.
     gc.disable()
-    from services.common.configuration_file import ConfigurationError
+    from services.commands.report_command import ReportFailed, ReportSettings, Wish
+    from services.commands.report_command import run as answer
+    from services.common.configuration.file import ConfigurationError
     from services.common.settings import load
     from services.embedded.neighbour import use_stack
-    from services.report_command import ReportFailed, ReportSettings, Wish
-    from services.report_command import run as answer
 
     use_stack(data_dir)
     try:

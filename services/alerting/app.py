@@ -12,37 +12,39 @@ from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from schemas.configuration import Configuration
-from services.alerting import housekeeping, planning
-from services.alerting.attendance import Attendance
-from services.alerting.audit import Audit
-from services.alerting.board import Board
 from services.alerting.consumer import Consumer
 from services.alerting.core.calendar import OfficeCalendar
 from services.alerting.core.policy import Rules
 from services.alerting.database import create_engine, patiently
+from services.alerting.desk.board import Board
 from services.alerting.desk.plans import plans_router
 from services.alerting.desk.report_page import report_router
 from services.alerting.desk.router import router_for
 from services.alerting.desk.tokens import Tokens
+from services.alerting.devices.attendance import Attendance
+from services.alerting.devices.notices import NoticeMailer
 from services.alerting.engine import Engine, system_clock
-from services.alerting.letters import Letters
 from services.alerting.mailer import Mailer
+from services.alerting.mailing.letters import Letters
+from services.alerting.mailing.troubles import TroubleMailer
 from services.alerting.migrations.apply import migrate_async
-from services.alerting.notices import NoticeMailer
-from services.alerting.planning import Planning
-from services.alerting.probing import ProbeAnswerer
-from services.alerting.progress import Progress
+from services.alerting.plans import planning
+from services.alerting.plans.planning import Planning
+from services.alerting.reading.probing import ProbeAnswerer
+from services.alerting.reading.progress import Progress
 from services.alerting.relay import LifecycleRelay
-from services.alerting.reports import Reporting
+from services.alerting.reporting.reports import Reporting
 from services.alerting.timers import Timers
-from services.alerting.troubles import TroubleMailer
-from services.common import configuration_file, telemetry
+from services.alerting.upkeep import housekeeping
+from services.alerting.upkeep.audit import Audit
+from services.common import telemetry
+from services.common.configuration import file as configuration_file
 from services.common.loops import Loop, cancel, run_together
-from services.common.mail_route import MailRoute
+from services.common.mail.route import MailRoute
+from services.common.mail.smtp import parse_smtp_url
 from services.common.outage import Outage
 from services.common.reload import Reloading, counts, hold_sighup
 from services.common.settings import AlertingSettings, unknown_variables
-from services.common.smtp import parse_smtp_url
 from services.common.watchdog import Watchdog
 from services.common.web import Readiness, add_operations_routes, serve
 

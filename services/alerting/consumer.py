@@ -10,13 +10,13 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas import topics
-from services.alerting import leases, progress
-from services.alerting.applying import MAX_RECORDS, Applier
-from services.alerting.breaker import Breaker, TrippedError
 from services.alerting.database import LIGHTLY, in_transaction, patiently
 from services.alerting.engine import Engine
-from services.alerting.leases import LeaseLostError, Position
-from services.alerting.records import ConsumerRecord, mark
+from services.alerting.reading import leases, progress
+from services.alerting.reading.applying import MAX_RECORDS, Applier
+from services.alerting.reading.breaker import Breaker, TrippedError
+from services.alerting.reading.leases import LeaseLostError, Position
+from services.alerting.reading.records import ConsumerRecord, mark
 from services.common import kafka
 from services.common.loops import beat, library_cancellation_as_error
 from services.common.outage import Outage, pause

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from schemas import codec, topics
 from schemas.events import EmergencyMailed, Event, Probe, Reported
-from services.alerting import emergencies, past, plan_store, store
+from services.alerting import emergencies, store
 from services.alerting.candidates import Candidates
 from services.alerting.changes import Changes, Mail
 from services.alerting.core.devices import signs_in
@@ -23,9 +23,11 @@ from services.alerting.core.policy import Rules
 from services.alerting.core.summary import held_back
 from services.alerting.database import in_transaction
 from services.alerting.journeys import log_decision
-from services.alerting.leases import Move, Position
-from services.alerting.repeats import digest, first_of_each, tell_again
+from services.alerting.plans import plan_store
+from services.alerting.reading.leases import Move, Position
+from services.alerting.reading.repeats import digest, first_of_each, tell_again
 from services.alerting.tables import incidents, partitions, suspects
+from services.alerting.upkeep import past
 
 log = structlog.get_logger()
 

@@ -10,17 +10,17 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.alerting import outbox
 from services.alerting.changes import Mail
 from services.alerting.core.effects import Purpose
 from services.alerting.database import in_transaction, patiently
 from services.alerting.engine import Engine
-from services.alerting.letters import Letters
-from services.alerting.outcomes import Outcome, State, after_a_bug, judge, without_trying
+from services.alerting.mailing import outbox
+from services.alerting.mailing.letters import Letters
+from services.alerting.mailing.outcomes import Outcome, State, after_a_bug, judge, without_trying
 from services.common.loops import run_together
-from services.common.mail_route import PATIENCE, MailRoute, Try
+from services.common.mail.route import PATIENCE, MailRoute, Try
+from services.common.mail.session import WHOLE_CONVERSATION
 from services.common.outage import Outage, wait_for
-from services.common.smtp_session import WHOLE_CONVERSATION
 
 log = structlog.get_logger()
 

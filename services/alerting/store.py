@@ -18,7 +18,7 @@ from services.alerting.core.effects import Decision, Purpose
 from services.alerting.core.incident import Incident, Status
 from services.alerting.core.plans import Plans
 from services.alerting.core.policy import Rules
-from services.alerting.leases import LeaseLostError, Move
+from services.alerting.reading.leases import LeaseLostError, Move
 from services.alerting.tables import device_signs, events, held, incidents, inputs, outbox, relay
 
 _INCIDENT: TypeAdapter[Incident] = TypeAdapter(Incident)

@@ -6,12 +6,13 @@ import time
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.alerting import suspects, troubles
 from services.alerting.core.incident import code_of
 from services.alerting.database import in_transaction, patiently
 from services.alerting.engine import Engine
-from services.alerting.suspects import DueAlone
-from services.alerting.troubles import Trouble
+from services.alerting.mailing import troubles
+from services.alerting.mailing.troubles import Trouble
+from services.alerting.reading import suspects
+from services.alerting.reading.suspects import DueAlone
 from services.common.outage import Outage
 
 log = structlog.get_logger()

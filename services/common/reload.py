@@ -10,7 +10,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from schemas.configuration import Configuration
-from services.common.configuration_file import ConfigurationError, load
+from services.common.configuration.file import ConfigurationError, load
 
 log = structlog.get_logger()
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_va
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from services.common.smtp import parse_smtp_url
+from services.common.mail.smtp import parse_smtp_url
 
 PREFIX = "RUFKETTE_"
 S = TypeVar("S", bound="Settings")

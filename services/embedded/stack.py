@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from schemas.configuration import Configuration
-from services.common.configuration_file import ConfigurationError, load
+from services.common.configuration.file import ConfigurationError, load
 from services.common.settings import SettingsError
 from services.embedded.banner import banner
 from services.embedded.data import DataDirectory, InUse

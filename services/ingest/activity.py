@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from schemas.events import Event, Heartbeat, Mode, Reported
+from services.ingest.api.problems import SLUGS, Refusal
 from services.ingest.metrics import REPORTS
-from services.ingest.problems import SLUGS, Refusal
 from services.ingest.sender import Sender
 
 _MINUTES: Final = 60

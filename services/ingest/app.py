@@ -19,31 +19,31 @@ from starlette.routing import Match, Route
 
 from schemas.configuration import Configuration
 from services.common import collector, telemetry
-from services.common.configuration_file import ConfigurationError, load
+from services.common.configuration.file import ConfigurationError, load
 from services.common.reload import Reloading, counts, hold_sighup
 from services.common.settings import IngestSettings
-from services.ingest import docs, openapi
 from services.ingest.activity import Activity
+from services.ingest.api import docs, openapi
+from services.ingest.api.http import Routes
+from services.ingest.api.plain_route import PlainApp, PlainRoute
+from services.ingest.api.problems import Refusal, respond
 from services.ingest.callbacks.answering import Callbacks
 from services.ingest.callbacks.request import called
 from services.ingest.follower import Follower
-from services.ingest.http import Routes
 from services.ingest.intake import Intake
-from services.ingest.journal import Journal
+from services.ingest.journal.journal import Journal
+from services.ingest.journal.ledger import Ledger
 from services.ingest.kafka_writer import KafkaWriter
 from services.ingest.learning import Learning
-from services.ingest.ledger import Ledger
 from services.ingest.lifesign import Lifesign
 from services.ingest.limits import Limits
 from services.ingest.loops import Crashes
-from services.ingest.plain_route import PlainApp, PlainRoute
-from services.ingest.problems import Refusal, respond
 from services.ingest.publisher import Publisher
 from services.ingest.report_body import EXPECTED
 from services.ingest.sender import senders
 from services.ingest.status import Statuses
 from services.ingest.subscriptions import Subscriptions
-from services.ingest.watch import Watch
+from services.ingest.watch.watch import Watch
 
 log = structlog.get_logger()
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from services.ingest import body
-from services.ingest.problems import Refusal
+from services.ingest.api import body
+from services.ingest.api.problems import Refusal
 from services.ingest.sources.form_body import Part, multipart, urlencoded
 from services.ingest.sources.shape import Message
 

@@ -15,11 +15,11 @@ from services.common import kafka
 from services.common.loops import library_cancellation_as_error
 from services.common.settings import IngestSettings
 from services.ingest.callbacks.answering import Callbacks
-from services.ingest.entry import PRESS
-from services.ingest.heard import heard
-from services.ingest.ledger import Ledger
+from services.ingest.journal.entry import PRESS
+from services.ingest.journal.ledger import Ledger
 from services.ingest.loops import end_process_on_bug
 from services.ingest.status import KEPT_FOR, Statuses
+from services.ingest.watch.heard import heard
 
 log = structlog.get_logger()
 

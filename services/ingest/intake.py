@@ -11,8 +11,8 @@ import structlog
 from schemas.events import Event, Heartbeat, Reported
 from services.ingest import learning
 from services.ingest.activity import Activity
+from services.ingest.api.problems import SLUGS, Refusal
 from services.ingest.limits import Limits
-from services.ingest.problems import SLUGS, Refusal
 from services.ingest.publisher import Publisher, Unpublished
 from services.ingest.report_body import EXPECTED
 from services.ingest.sender import Sender

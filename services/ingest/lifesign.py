@@ -16,8 +16,8 @@ import structlog
 from schemas import codec
 from schemas.events import Event, Probe
 from services.common.settings import IngestSettings
+from services.ingest.journal.ledger import Ledger
 from services.ingest.kafka_writer import KafkaWriter, Undelivered
-from services.ingest.ledger import Ledger
 from services.ingest.loops import end_process_on_bug
 from services.ingest.metrics import LIFESIGN
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from services.ingest.problems import Refusal
+from services.ingest.api.problems import Refusal
 
 PER_SECOND: Final = 100.0
 """Messages (events, of a batch) in the long run: more than any office fills in, less than disturbs presses."""

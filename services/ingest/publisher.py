@@ -13,11 +13,11 @@ import structlog
 
 from schemas import codec
 from schemas.events import Event
-from services.ingest.entry import PRESS
-from services.ingest.forwarder import Forwarder, send
-from services.ingest.journal import Unjournalled
+from services.ingest.journal.entry import PRESS
+from services.ingest.journal.forwarder import Forwarder, send
+from services.ingest.journal.journal import Unjournalled
+from services.ingest.journal.ledger import Entry, Ledger
 from services.ingest.kafka_writer import SEND_WITHIN, KafkaWriter, Undelivered
-from services.ingest.ledger import Entry, Ledger
 from services.ingest.loops import end_process_on_bug
 
 log = structlog.get_logger()

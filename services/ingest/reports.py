@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from schemas.events import Event, Kind, Mode, PoliceWish, Reported, event_id
 from schemas.report_warnings import warning
-from services.ingest.problems import Fault, Refusal, pointer, quoted
+from services.ingest.api.problems import Fault, Refusal, pointer, quoted
 from services.ingest.report_body import EXPECTED, LONGEST, ReportBody
 from services.ingest.sender import Sender
 

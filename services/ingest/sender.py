@@ -8,7 +8,7 @@ from typing import Final
 from schemas.configuration import Configuration, Site
 from schemas.configuration_sources import Device, Source, StandardWebhooksSource, normalise_device_id
 from schemas.events import Kind
-from services.common.configuration_file import ConfigurationError, Mistake
+from services.common.configuration.file import ConfigurationError, Mistake
 from services.ingest.sources.signatures import standard_key
 
 _NONE: Final[Mapping[str, bytes]] = {}

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Final
 
 from schemas.lifecycle import Change, Lifecycle
-from services.ingest.ledger import Entry, Ledger
+from services.ingest.journal.ledger import Entry, Ledger
 
 KEPT_FOR: Final = 7 * 24 * 3600.0
 """Seconds."""

@@ -22,9 +22,9 @@ import structlog
 
 from schemas.configuration_sources import MqttSource
 from services.common.loops import being_cancelled
+from services.ingest.api.problems import Refusal
 from services.ingest.loops import end_process_on_bug
 from services.ingest.metrics import MQTT_CONNECTED
-from services.ingest.problems import Refusal
 from services.ingest.sender import Sender
 from services.ingest.sources.shape import Message
 

@@ -12,7 +12,7 @@ from schemas.configuration import Configuration
 from schemas.events import Event
 from services.alerting.core.calendar import OfficeCalendar
 from services.alerting.core.policy import Rules
-from services.common.configuration_file import ConfigurationError, load
+from services.common.configuration.file import ConfigurationError, load
 from services.simulation.as_json import timeline_data
 from services.simulation.compare import compare, comparison_data, comparison_table
 from services.simulation.given import Description, Mistaken, as_ingest, described, from_file, warnings

@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from schemas import codec
 from schemas.events import Event
-from services.alerting import leases
 from services.alerting.database import create_engine, in_transaction
 from services.alerting.engine import Batch, Engine
-from services.alerting.leases import Position
+from services.alerting.reading import leases
+from services.alerting.reading.leases import Position
 from services.alerting.tables import incidents, inputs, outbox, relay
 from tests.core.office import rules
 

@@ -24,16 +24,16 @@ from services.alerting.core.policy import Rules
 from services.alerting.database import create_engine
 from services.alerting.desk.tokens import Tokens
 from services.alerting.engine import Engine
-from services.alerting.letters import Letters
 from services.alerting.mailer import Mailer
+from services.alerting.mailing.letters import Letters
 from services.alerting.relay import LifecycleRelay
 from services.alerting.tables import metadata
 from services.alerting.timers import Timers
 from services.common.loops import Loop, run_together
-from services.common.mail_route import MailRoute
+from services.common.mail.route import MailRoute
+from services.common.mail.smtp import parse_smtp_url
 from services.common.outage import Outage
 from services.common.settings import AlertingSettings
-from services.common.smtp import parse_smtp_url
 from tests.alerting.mailing import MAIL_FROM
 from tests.core.office import CONFIGURATION, MONDAY, rules
 from tests.support.crashing import Fuse, burning, watch_smtp

@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 
 from services.alerting.desk.tokens import Tokens
 from services.alerting.engine import Engine
-from services.alerting.letters import Letters
 from services.alerting.mailer import Mailer
+from services.alerting.mailing.letters import Letters
 from services.common.loops import cancel, run_together
-from services.common.mail_route import MailRoute
+from services.common.mail.route import MailRoute
+from services.common.mail.smtp import parse_smtp_url
 from services.common.outage import Outage
-from services.common.smtp import parse_smtp_url
 from tests.support.smtp_sink import SmtpSink
 
 MAIL_FROM = "Rufkette <rufkette@example.org>"

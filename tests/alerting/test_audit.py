@@ -5,9 +5,9 @@ import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from services.alerting import store
-from services.alerting.audit import Audit
 from services.alerting.core.incident import Incident
 from services.alerting.tables import incidents, inputs, outbox
+from services.alerting.upkeep.audit import Audit
 from services.common.outage import Outage
 from tests.alerting.conftest import Shell
 from tests.core.office import report

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from services.alerting.breaker import WINDOW, Breaker, TrippedError
+from services.alerting.reading.breaker import WINDOW, Breaker, TrippedError
 
 BAD, GOOD = True, False
 

@@ -9,10 +9,10 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from schemas import topics
-from services.alerting import leases
 from services.alerting.consumer import Consumer
 from services.alerting.database import in_transaction
-from services.alerting.leases import Position
+from services.alerting.reading import leases
+from services.alerting.reading.leases import Position
 from services.common import kafka as clients
 from services.common.outage import Outage
 from services.common.settings import AlertingSettings

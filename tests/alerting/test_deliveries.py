@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from services.alerting.core.incident import code_of
-from services.alerting.deliveries import deliveries, find_incidents
-from services.deliveries_command import Answer, DeliveriesFailed, DeliveriesSettings, Wish, parse_since, run
+from services.alerting.mailing.deliveries import deliveries, find_incidents
+from services.commands.deliveries_command import Answer, DeliveriesFailed, DeliveriesSettings, Wish, parse_since, run
 from tests.alerting.conftest import Shell
 from tests.alerting.mailing import mailing
 from tests.alerting.test_mailer import answered, at_night

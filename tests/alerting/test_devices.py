@@ -12,21 +12,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from schemas.configuration import Configuration
 from schemas.events import Event, Heartbeat
-from services.alerting import housekeeping, upkeep
-from services.alerting.attendance import Attendance
 from services.alerting.core.calendar import OfficeCalendar
 from services.alerting.core.devices import DeviceState
 from services.alerting.core.policy import Rules
 from services.alerting.database import in_transaction
 from services.alerting.desk.tokens import Tokens
-from services.alerting.letters import Letters
+from services.alerting.devices.attendance import Attendance
+from services.alerting.devices.notices import NoticeMailer
 from services.alerting.mailer import Mailer
-from services.alerting.notices import NoticeMailer
+from services.alerting.mailing.letters import Letters
 from services.alerting.tables import device_signs, devices, incidents, notices, outbox, relay
+from services.alerting.upkeep import housekeeping
+from services.alerting.upkeep import repeating as upkeep
 from services.common.loops import run_together
-from services.common.mail_route import MailRoute
+from services.common.mail.route import MailRoute
+from services.common.mail.smtp import parse_smtp_url
 from services.common.outage import Outage
-from services.common.smtp import parse_smtp_url
 from tests.alerting.conftest import Shell
 from tests.core.office import CONFIGURATION, report
 from tests.support.smtp_sink import Received, SmtpSink

@@ -11,12 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from schemas import codec
 from schemas.events import Acknowledged, Event
 from services.alerting import store
-from services.alerting.board import Board
 from services.alerting.core.effects import Action, Click, Reason
 from services.alerting.core.incident import Incident, Status
 from services.alerting.database import in_transaction, is_data_fault
+from services.alerting.desk.board import Board
 from services.alerting.engine import Batch
-from services.alerting.leases import LeaseLostError, Position
+from services.alerting.reading.leases import LeaseLostError, Position
 from services.alerting.tables import events, held, incidents, inputs, outbox, relay
 from tests.alerting.conftest import Shell
 from tests.core.office import follow_up, report

@@ -8,9 +8,9 @@ import pytest
 from services.alerting.core.effects import Action, Click
 from services.alerting.tables import mail_attempts, outbox
 from services.common.loops import cancel, run_together
-from services.common.mail_route import MailRoute
-from services.common.mail_switch import FAILURES
-from services.common.smtp import parse_smtp_url
+from services.common.mail.route import MailRoute
+from services.common.mail.smtp import parse_smtp_url
+from services.common.mail.switch import FAILURES
 from tests.alerting.conftest import Shell
 from tests.alerting.mailing import mailing
 from tests.alerting.test_mailer import answered, at_night

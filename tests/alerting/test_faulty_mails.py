@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from services.alerting.core.effects import Action, Click
 from services.alerting.core.policy import Rules
-from services.alerting.letters import Letters
-from services.alerting.outcomes import MOST_CRASHES
+from services.alerting.mailing.letters import Letters
+from services.alerting.mailing.outcomes import MOST_CRASHES
 from services.alerting.tables import outbox, relay
 from tests.alerting.conftest import Shell
 from tests.alerting.mailing import mailing

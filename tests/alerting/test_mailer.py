@@ -12,7 +12,7 @@ from services.alerting.core.incident import Incident
 from services.alerting.core.policy import Rules
 from services.alerting.mailer import CONNECTIONS
 from services.alerting.tables import incidents, outbox
-from services.common.mail_route import MailRoute
+from services.common.mail.route import MailRoute
 from tests.alerting.conftest import Shell
 from tests.alerting.mailing import mailing
 from tests.core.office import report

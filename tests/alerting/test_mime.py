@@ -4,7 +4,7 @@ from email.message import EmailMessage
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.alerting.mime import build
+from services.alerting.mailing.mime import build
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 

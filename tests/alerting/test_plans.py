@@ -8,13 +8,15 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from schemas.events import Outcome
-from services.alerting import housekeeping, plan_store, store
+from services.alerting import store
 from services.alerting.core.effects import Action, Click, Reason
 from services.alerting.core.incident import Incident
 from services.alerting.core.plans import AnnouncedTest, Silence
 from services.alerting.database import in_transaction
-from services.alerting.planning import Planning
+from services.alerting.plans import plan_store
+from services.alerting.plans.planning import Planning
 from services.alerting.tables import device_tests, incidents, inputs, outbox, silences
+from services.alerting.upkeep import housekeeping
 from tests.alerting.conftest import Shell
 from tests.core.office import report
 

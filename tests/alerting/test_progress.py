@@ -1,4 +1,4 @@
-from services.alerting.progress import STANDSTILL, Progress, Stand
+from services.alerting.reading.progress import STANDSTILL, Progress, Stand
 from services.common.outage import Outage
 
 

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from services.alerting.app import Alerting
-from services.common import configuration_file
+from services.common.configuration import file as configuration_file
 from services.common.loops import cancel
 from services.common.settings import AlertingSettings
 from services.common.watchdog import LOOP_STUCK

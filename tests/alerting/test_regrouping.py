@@ -8,12 +8,13 @@ import pytest
 import sqlalchemy as sa
 
 from schemas.events import Acknowledged, Closed, Event, Outcome, PoliceRequested
-from services.alerting import housekeeping, regrouping, store
-from services.alerting.board import Board
+from services.alerting import regrouping, store
 from services.alerting.core.effects import Action, Click, Reason
 from services.alerting.core.incident import Incident, Status
-from services.alerting.reports import Reporting
+from services.alerting.desk.board import Board
+from services.alerting.reporting.reports import Reporting
 from services.alerting.tables import incidents, inputs, outbox, relay
+from services.alerting.upkeep import housekeeping
 from tests.alerting.conftest import Shell
 from tests.core.office import BERLIN, report
 from tests.support.waiting import eventually

@@ -2,14 +2,14 @@
 
 import asyncio
 
-from services.alerting import troubles as told
 from services.alerting.database import in_transaction
+from services.alerting.mailing import troubles as told
+from services.alerting.mailing.troubles import Trouble, TroubleMailer, written
 from services.alerting.tables import troubles
-from services.alerting.troubles import Trouble, TroubleMailer, written
 from services.common.loops import cancel
-from services.common.mail_route import MailRoute
+from services.common.mail.route import MailRoute
+from services.common.mail.smtp import parse_smtp_url
 from services.common.outage import Outage
-from services.common.smtp import parse_smtp_url
 from tests.alerting.conftest import Shell
 from tests.core.office import rules
 from tests.support.smtp_sink import SmtpSink

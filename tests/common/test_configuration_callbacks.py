@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from services.common.configuration_file import ConfigurationError, examine
+from services.common.configuration.file import ConfigurationError, examine
 from tests.support.organisation import WS101, organisation
 
 HTTP = {"url": "https://buttons.example.org/answer", "secret_file": "answer.secret"}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.common.configuration_file import ConfigurationError, examine
+from services.common.configuration.file import ConfigurationError, examine
 from tests.common.test_configuration_file import GOOD
 
 EXPECTING = GOOD.replace("    devices:\n", "    expect_every: 25h\n    devices:\n")

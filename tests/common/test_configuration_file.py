@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.events import Category
-from services.common.configuration_file import ConfigurationError, Mistake, examine, load
+from services.common.configuration.file import ConfigurationError, Mistake, examine, load
 from tests.support.organisation import organisation
 
 GOOD = """\

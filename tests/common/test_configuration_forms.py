@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.common.configuration_file import examine
+from services.common.configuration.file import examine
 from tests.common.test_configuration_file import GOOD, mistakes
 
 FORM = """\

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.common.configuration_file import load
+from services.common.configuration.file import load
 from tests.common.test_configuration_devices import examined
 from tests.common.test_configuration_file import GOOD
 

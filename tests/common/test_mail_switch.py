@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.mail_switch import FAILURES, QUIET, TROUBLE, Change, Switch
+from services.common.mail.switch import FAILURES, QUIET, TROUBLE, Change, Switch
 
 
 def engaged(*, reached: bool) -> Switch:

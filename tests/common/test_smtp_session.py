@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.common.smtp import parse_smtp_url
-from services.common.smtp_session import Blame, SmtpAnswer, SmtpSession, Verdict
+from services.common.mail.session import Blame, SmtpAnswer, SmtpSession, Verdict
+from services.common.mail.smtp import parse_smtp_url
 from tests.support.smtp_sink import SmtpSink, Stage
 
 

@@ -1,5 +1,6 @@
 """docs/configuration.md against the models: every key is explained, and every example is a valid one."""
 
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from pydantic import BaseModel
 
 from schemas import configuration
 from services.common.catalogue import CATALOGUE
-from services.common.configuration_file import load
+from services.common.configuration.file import load
 from services.common.settings import AlertingSettings, IngestSettings
 from services.embedded.plan import OWN_SETTINGS
 from tests.support.organisation import organisation
@@ -24,6 +25,12 @@ MODELS = [
 ]
 
 
+def with_keys(example: str) -> str:
+    """Each `"…"` stands for the hash of a key of its own."""
+    keys = (f'"{number:064x}"' for number in itertools.count(1))
+    return re.sub('"…"', lambda _: next(keys), example)
+
+
 def test_every_key_is_explained() -> None:
     named = set(re.findall(r"`([a-z_0-9]+)`", TEXT)) | set(re.findall(r"([a-z_0-9]+):", TEXT))
     for model in MODELS:
@@ -34,7 +41,7 @@ def test_every_key_is_explained() -> None:
 def test_the_examples_together_are_a_configuration() -> None:
     whole: dict[str, Any] = {}
     for example in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL):
-        part = yaml.safe_load(example.replace('"…"', f'"{"0" * 64}"'))
+        part = yaml.safe_load(with_keys(example))
         more = part.pop("sources", {}) if "sources" in whole else {}
         assert not set(part) & set(whole)
         assert not more.keys() & whole.get("sources", {}).keys()
@@ -71,7 +78,7 @@ RULES = re.findall(r"```yaml\n(.*?)```", (DOCS / "rules.md").read_text(), re.DOT
 @pytest.mark.parametrize("number", range(len(RULES)))
 def test_every_example_of_the_rules_is_a_good_one(number: int, tmp_path: Path) -> None:
     """Put into an office that has everything else, it passes `check-config`."""
-    example: dict[str, Any] = yaml.safe_load(RULES[number].replace('"…"', f'"{"0" * 64}"'))
+    example: dict[str, Any] = yaml.safe_load(with_keys(RULES[number]))
     file = tmp_path / "office.yaml"
     office = organisation() | {"policies": organisation()["policies"] | example.pop("policies", {})}
     office |= example

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from schemas.configuration import Configuration
-from services.ingest.hook_examples import HOOK_EXAMPLES
+from services.ingest.api.hook_examples import HOOK_EXAMPLES
 from services.ingest.sender import senders
 from services.ingest.sources import form
 from services.ingest.sources.shape import Message

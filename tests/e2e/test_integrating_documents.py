@@ -16,7 +16,7 @@ import httpx
 import pytest
 import yaml
 
-from services.common.configuration_file import examine
+from services.common.configuration.file import examine
 from services.embedded.process import Part, free_port, is_free
 from tests.e2e.test_form_documents import run
 from tests.support.broker import Broker

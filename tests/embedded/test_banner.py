@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.common.configuration_file import load
+from services.common.configuration.file import load
 from services.embedded.banner import banner
 from services.embedded.data import EXAMPLE, DataDirectory
 from services.embedded.plan import decide

@@ -11,7 +11,7 @@ from schemas.events import Event, Kind, Reported
 from schemas.lifecycle import Change, Lifecycle
 from services.ingest.callbacks.answering import Callbacks
 from services.ingest.callbacks.request import called
-from services.ingest.ledger import Ledger
+from services.ingest.journal.ledger import Ledger
 from services.ingest.status import Statuses
 from tests.support.organisation import organisation
 

@@ -21,9 +21,12 @@ from schemas.events import Event
 from schemas.lifecycle import Change, Lifecycle
 from services.common import kafka
 from services.common.settings import IngestSettings
-from services.ingest import app, entry, journal, journal_file, journal_rows
-from services.ingest.journal import Journal
-from services.ingest.ledger import Ledger
+from services.ingest import app
+from services.ingest.journal import entry, journal
+from services.ingest.journal import file as journal_file
+from services.ingest.journal import rows as journal_rows
+from services.ingest.journal.journal import Journal
+from services.ingest.journal.ledger import Ledger
 from tests.support.chain import MAIL_FROM
 from tests.support.crashing import Fuse, watch_smtp
 from tests.support.organisation import KEYS, organisation

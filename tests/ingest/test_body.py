@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest import body
-from services.ingest.auth import Keyring
-from services.ingest.problems import Refusal
+from services.ingest.api import body
+from services.ingest.api.auth import Keyring
+from services.ingest.api.problems import Refusal
 from tests.ingest.support import configuration
 from tests.support.organisation import KEYS
 

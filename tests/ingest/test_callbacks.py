@@ -16,13 +16,13 @@ from schemas.configuration import Configuration
 from schemas.configuration_callbacks import Callback
 from schemas.events import Event, Kind, Mode, Reported
 from schemas.lifecycle import Change
-from services.common.configuration_file import ConfigurationError
+from services.common.configuration.file import ConfigurationError
 from services.ingest.callbacks.answering import Callbacks
 from services.ingest.callbacks.breaker import Breaker
 from services.ingest.callbacks.press import KEPT_FOR, STALE_AFTER, Answer, Press, Verdict, judge, replaces
 from services.ingest.callbacks.request import Called, call, called
 from services.ingest.callbacks.store import Store
-from services.ingest.ledger import Ledger
+from services.ingest.journal.ledger import Ledger
 from services.ingest.status import Known, Status, Statuses
 from tests.ingest.answers import SECRET, Office
 from tests.support.organisation import WS101, organisation

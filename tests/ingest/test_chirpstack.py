@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from schemas.events import Event, Heartbeat, Kind
-from services.ingest.problems import Refusal
+from services.ingest.api.problems import Refusal
 from services.ingest.sources.chirpstack import EMITTER, FROM_DEVICE, FROM_NETWORK
 from services.ingest.sources.shape import Ignored, Made, Message
 from tests.ingest.networks import chirpstack_3, chirpstack_4, posted

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.configuration import Configuration
 from schemas.events import Acknowledged, Closed, Event, Heartbeat, Outcome, event_id
-from services.ingest.problems import Refusal
+from services.ingest.api.problems import Refusal
 from services.ingest.sender import Sender, senders
 from services.ingest.sources.cloudevents import BATCH, EMITTER, STRUCTURED, receive
 from services.ingest.sources.shape import Message

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.events import DATA_TYPES
-from services.ingest import body as limits
+from services.ingest.api import body as limits
 from tests.ingest.every_source import KEYED, OF_JSON, PANIC, SECRETS, SIGNED, key_of, proof, samples, token
 from tests.ingest.reading import events_on
 from tests.support.chain import Surroundings

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from schemas.configuration import Configuration
 from schemas.events import Event, Heartbeat, PoliceWish
-from services.common.configuration_file import ConfigurationError, load
+from services.common.configuration.file import ConfigurationError, load
 from services.common.flic import FLIC_KEY, read_key
-from services.ingest.problems import Refusal
+from services.ingest.api.problems import Refusal
 from services.ingest.sender import Sender, senders
 from services.ingest.sources.flic import EMITTER
 from services.ingest.sources.shape import Message

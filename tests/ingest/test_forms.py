@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from schemas.configuration import Configuration
 from schemas.events import Event, Kind, event_id
-from services.ingest.problems import Refusal
+from services.ingest.api.problems import Refusal
 from services.ingest.sender import Sender, senders
 from services.ingest.sources import form, standard_webhooks
 from services.ingest.sources.shape import Ignored, Message

@@ -11,7 +11,7 @@ from schemas.events import Outcome
 from schemas.lifecycle import Change, Lifecycle
 from services.alerting.core.effects import Action, Answer, Decision, Input, Relay
 from services.alerting.core.incident import Incident, Status
-from services.ingest.heard import heard
+from services.ingest.watch.heard import heard
 from tests.core.office import Desk
 
 REASON = {"reason": "planned_silence"}

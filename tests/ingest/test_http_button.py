@@ -7,7 +7,7 @@ import pytest
 
 from schemas.configuration import Configuration
 from schemas.events import Event, Mode, PoliceWish
-from services.ingest.problems import Refusal
+from services.ingest.api.problems import Refusal
 from services.ingest.sender import Sender, senders
 from services.ingest.sources.http_button import EMITTER
 from services.ingest.sources.shape import Message

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from services.common.configuration_file import load
+from services.common.configuration.file import load
 from services.common.settings import IngestSettings
 from services.ingest.activity import Activity
+from services.ingest.api.problems import Refusal
 from services.ingest.intake import Intake
-from services.ingest.journal import Journal
+from services.ingest.journal.journal import Journal
+from services.ingest.journal.ledger import Ledger
 from services.ingest.kafka_writer import KafkaWriter
-from services.ingest.ledger import Ledger
 from services.ingest.limits import BURST, Limits
-from services.ingest.problems import Refusal
 from services.ingest.publisher import Publisher
 from services.ingest.sender import Sender, senders
 from services.ingest.sources.shape import Message

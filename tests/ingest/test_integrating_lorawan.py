@@ -10,7 +10,7 @@ import yaml
 
 from schemas.configuration_sources import ChirpstackSource
 from services.common.device_models import names
-from services.ingest.hook_examples import HOOK_EXAMPLES
+from services.ingest.api.hook_examples import HOOK_EXAMPLES
 from services.ingest.sources.registry import EMITTERS
 from tests.ingest.networks import posted
 from tests.ingest.support import reported, sender

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.ingest.journal_file import Lock, open_journal
+from services.ingest.journal.file import Lock, open_journal
 from tests.conftest import StartService
 from tests.ingest.reading import events_on, until
 from tests.ingest.test_journal_file import row

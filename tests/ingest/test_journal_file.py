@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from services.ingest.journal_file import Damaged, JournalFile, Lock, Unusable, open_journal
-from services.ingest.journal_rows import Row
+from services.ingest.journal.file import Damaged, JournalFile, Lock, Unusable, open_journal
+from services.ingest.journal.rows import Row
 
 SECRET = b"Herr Beispielmann droht"
 

@@ -18,18 +18,18 @@ from schemas.events import Acknowledged, Closed, Event, Heartbeat, Mode, Outcome
 from schemas.lifecycle import Change, Lifecycle
 from services.common.settings import IngestSettings
 from services.ingest.activity import Activity
+from services.ingest.api.problems import Refusal
 from services.ingest.callbacks.answering import Callbacks
 from services.ingest.callbacks.request import called
-from services.ingest.entry import Entry, urgency_of
 from services.ingest.fields import fields_of
 from services.ingest.intake import Intake
-from services.ingest.journal import Journal
+from services.ingest.journal.entry import Entry, urgency_of
+from services.ingest.journal.journal import Journal
+from services.ingest.journal.ledger import Ledger
 from services.ingest.kafka_writer import KafkaWriter
 from services.ingest.learning import Learning, marked
-from services.ingest.ledger import Ledger
 from services.ingest.limits import Limits
 from services.ingest.metrics import LEARNING_SOURCES
-from services.ingest.problems import Refusal
 from services.ingest.publisher import Publisher
 from services.ingest.sender import Sender
 from services.ingest.sources.shape import Ignored, Message

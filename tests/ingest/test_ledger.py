@@ -21,11 +21,11 @@ from schemas.events import (
     Mode,
     Reported,
 )
-from services.ingest.entry import Entry, urgency_of
-from services.ingest.journal import Journal, Unjournalled
-from services.ingest.journal_file import Lock, open_journal
-from services.ingest.journal_rows import Row
-from services.ingest.ledger import GIVEN_UP_AFTER, Ledger
+from services.ingest.journal.entry import Entry, urgency_of
+from services.ingest.journal.file import Lock, open_journal
+from services.ingest.journal.journal import Journal, Unjournalled
+from services.ingest.journal.ledger import GIVEN_UP_AFTER, Ledger
+from services.ingest.journal.rows import Row
 from tests.ingest.reading import until
 from tests.ingest.support import NOW
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.activity import Rate
+from services.ingest.api.problems import Refusal
 from services.ingest.limits import BURST, PER_SECOND, Limits
-from services.ingest.problems import Refusal
 
 
 class Clock:

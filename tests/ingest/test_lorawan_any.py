@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.events import Event, Heartbeat, Reported
-from services.ingest.problems import Refusal
+from services.ingest.api.problems import Refusal
 from services.ingest.sources.chirpstack import FROM_DEVICE, FROM_NETWORK
 from services.ingest.sources.shape import Ignored
 from services.ingest.sources.ttn import NO_UPLINK

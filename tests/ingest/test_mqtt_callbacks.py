@@ -21,7 +21,7 @@ from schemas.configuration import Configuration
 from schemas.configuration_callbacks import Callback
 from schemas.events import Mode
 from schemas.lifecycle import Change
-from services.common.configuration_file import ConfigurationError
+from services.common.configuration.file import ConfigurationError
 from services.ingest.callbacks import publishing
 from services.ingest.callbacks.press import Answer
 from services.ingest.callbacks.publishing import Message, by_publishing, message

@@ -16,9 +16,9 @@ from schemas.lifecycle import Change, Lifecycle
 from services.common import kafka as clients
 from services.common.settings import IngestSettings
 from services.ingest.follower import Follower
-from services.ingest.journal import Journal
+from services.ingest.journal.journal import Journal
+from services.ingest.journal.ledger import Ledger
 from services.ingest.kafka_writer import KafkaWriter
-from services.ingest.ledger import Ledger
 from services.ingest.publisher import Publisher, Unpublished
 from services.ingest.status import Status, Statuses
 from tests.ingest.reading import events_on, until

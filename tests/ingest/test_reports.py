@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from schemas import codec
 from schemas.events import Category, Event, Kind, Mode, PoliceWish, event_id
-from services.ingest.problems import Refusal
+from services.ingest.api.problems import Refusal
 from services.ingest.report_body import EXPECTED, LONGEST, ReportBody
 from services.ingest.reports import report
 from tests.ingest.support import NOW, reported, sender

@@ -15,8 +15,8 @@ from standardwebhooks import Webhook
 
 from schemas.configuration import Configuration
 from schemas.events import Event, event_id
-from services.common.configuration_file import ConfigurationError
-from services.ingest.problems import Refusal
+from services.common.configuration.file import ConfigurationError
+from services.ingest.api.problems import Refusal
 from services.ingest.sender import Sender, senders
 from services.ingest.sources import form, standard_webhooks
 from services.ingest.sources.shape import Ignored, Message

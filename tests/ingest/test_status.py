@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from schemas.lifecycle import Change, Lifecycle
-from services.ingest.ledger import Ledger
+from services.ingest.journal.ledger import Ledger
 from services.ingest.status import KEPT_FOR, Status, Statuses
 
 Seen = tuple[Change, dict[str, Any]]

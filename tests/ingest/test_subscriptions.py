@@ -9,8 +9,8 @@ import aiomqtt
 import pytest
 
 from schemas.events import Event, Reported
-from services.common.configuration_file import load
-from services.ingest.problems import Refusal
+from services.common.configuration.file import load
+from services.ingest.api.problems import Refusal
 from services.ingest.sender import Sender, senders
 from services.ingest.sources.shape import Message
 from services.ingest.subscriptions import Subscriptions

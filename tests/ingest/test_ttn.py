@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from schemas.events import Event, Heartbeat, Kind, Mode
-from services.ingest.problems import Refusal
+from services.ingest.api.problems import Refusal
 from services.ingest.sources.shape import Ignored, Made
 from services.ingest.sources.ttn import EMITTER, NO_UPLINK
 from tests.ingest.networks import lorawan, posted

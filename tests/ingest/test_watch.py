@@ -15,10 +15,10 @@ from pydantic import SecretStr
 from schemas.configuration import Configuration
 from schemas.events import EmergencyMailed, Event, Kind, Mode, Reported
 from services.common.settings import IngestSettings
-from services.ingest.entry import Entry
-from services.ingest.ledger import Ledger
+from services.ingest.journal.entry import Entry
+from services.ingest.journal.ledger import Ledger
 from services.ingest.publisher import Unpublished
-from services.ingest.watch import Watch
+from services.ingest.watch.watch import Watch
 from tests.ingest.reading import until
 from tests.support.organisation import organisation
 from tests.support.smtp_sink import SmtpSink

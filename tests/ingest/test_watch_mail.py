@@ -9,7 +9,7 @@ import pytest
 
 from schemas.configuration import Configuration
 from schemas.events import Category, Event, Kind, Reported
-from services.ingest.watch_mail import contacts, known_site, message, write
+from services.ingest.watch.mail import contacts, known_site, message, write
 from tests.support.organisation import organisation
 
 NOW = datetime(2026, 1, 5, 8, 12, tzinfo=UTC)

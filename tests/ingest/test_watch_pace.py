@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.watch_pace import AGAIN_AFTER, APART, Pace
+from services.ingest.watch.pace import AGAIN_AFTER, APART, Pace
 
 
 def test_the_first_mail_goes_at_once() -> None:

@@ -1,4 +1,4 @@
-"""The yearly figures, from facts with their times. Definitions: `services/alerting/report_words.py` prints them."""
+"""The yearly figures, from facts with their times. Definitions: `services/alerting/reporting/words.py` prints them."""
 
 import math
 from bisect import bisect_right

@@ -11,12 +11,12 @@ from fastapi import APIRouter, Request
 from sqlalchemy.exc import DBAPIError
 from starlette.responses import Response
 
-from services.alerting import report_text
 from services.alerting.desk.pages import HEADERS, page
 from services.alerting.desk.view import PAGE_WORDS
-from services.alerting.report_formats import Document, as_csv, document, flat_ids
-from services.alerting.report_words import WORDS, ReportWords
-from services.alerting.reports import FIRST_YEAR, LAST_YEAR, Reporting
+from services.alerting.reporting import text as report_text
+from services.alerting.reporting.formats import Document, as_csv, document, flat_ids
+from services.alerting.reporting.reports import FIRST_YEAR, LAST_YEAR, Reporting
+from services.alerting.reporting.words import WORDS, ReportWords
 
 log = structlog.get_logger()
 

@@ -15,8 +15,8 @@ from urllib.parse import quote
 from schemas.configuration import Configuration
 from schemas.configuration_callbacks import Callback, ChirpstackCallback, HttpCallback, MqttCallback, TtnCallback
 from schemas.configuration_sources import Source, normalise_device_id
-from services.common.configuration_file import ConfigurationError, Mistake
-from services.common.mqtt_callback_checks import broker_of, values_of
+from services.common.configuration.file import ConfigurationError, Mistake
+from services.common.configuration.mqtt_callback_checks import broker_of, values_of
 from services.ingest.callbacks.press import Answer
 from services.ingest.sender import secret_of
 from services.ingest.sources.signatures import sign_standard, standard_key

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from schemas.events import event_id
-from services.ingest import body as bodies
-from services.ingest.problems import Refusal
+from services.ingest.api import body as bodies
+from services.ingest.api.problems import Refusal
 from services.ingest.reports import Findings, storable
 from services.ingest.sender import Sender
 from services.ingest.sources import lorawan

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from schemas.configuration_sources import CloudeventsSource
 from schemas.events import DATA_TYPES, EMERGENCY_MAILED, HEARTBEAT, PROBE, REPORTED, Data, Event, Heartbeat, event_id
 from schemas.report_warnings import warning
-from services.ingest.problems import Fault, Refusal, pointer
+from services.ingest.api.problems import Fault, Refusal, pointer
 from services.ingest.report_body import Time
 from services.ingest.reports import report, storable
 from services.ingest.sender import Sender

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
 
-from services.ingest import body
-from services.ingest.problems import Refusal
+from services.ingest.api import body
+from services.ingest.api.problems import Refusal
 from services.ingest.sender import Sender
 from services.ingest.sources.cloudevent_data import Envelope, understood
 from services.ingest.sources.json_object import doubts

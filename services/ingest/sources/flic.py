@@ -15,8 +15,8 @@ from jwt.types import Options
 from schemas.configuration_patterns import Pressed
 from schemas.configuration_sources import FlicSource
 from services.common.flic import FLIC_KEY, read_key
-from services.ingest import body
-from services.ingest.problems import Refusal
+from services.ingest.api import body
+from services.ingest.api.problems import Refusal
 from services.ingest.reports import Findings
 from services.ingest.sender import Sender
 from services.ingest.sources.devices import Meaning, Said

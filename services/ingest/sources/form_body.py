@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from services.ingest.problems import Refusal
+from services.ingest.api.problems import Refusal
 
 MOST_PARTS: Final = 500
 """Fields in one message."""

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from schemas.report_warnings import warning
-from services.ingest.problems import Refusal, quoted
+from services.ingest.api.problems import Refusal, quoted
 
 _KNOWN: Final = re.compile(
     r"utf-?8|us-ascii|ascii|utf-16(le|be)?|iso-?8859-\d{1,2}|latin-?\d|windows-125\d|cp125\d|cp437|cp850|macintosh",

@@ -8,7 +8,7 @@ from typing import Final
 
 from schemas.configuration_forms import Map, Mapped, Target, plain
 from schemas.report_warnings import warning
-from services.ingest.problems import Fault, pointer, quoted
+from services.ingest.api.problems import Fault, pointer, quoted
 from services.ingest.report_body import EXPECTED, LONGEST
 from services.ingest.reports import storable
 from services.ingest.sender import Sites

@@ -11,8 +11,8 @@ from jmespath.exceptions import JMESPathError
 from python_multipart.multipart import parse_options_header
 
 from schemas.report_warnings import warning
-from services.ingest import body
-from services.ingest.problems import Refusal
+from services.ingest.api import body
+from services.ingest.api.problems import Refusal
 from services.ingest.sender import Sender
 from services.ingest.sources.form_body import Part, multipart, urlencoded
 from services.ingest.sources.form_charset import Decoder

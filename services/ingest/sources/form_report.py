@@ -9,7 +9,7 @@ from typing import Final
 from schemas.configuration_forms import Map
 from schemas.events import Event
 from schemas.report_warnings import warning
-from services.ingest.problems import Fault, Refusal, pointer
+from services.ingest.api.problems import Fault, Refusal, pointer
 from services.ingest.report_body import LONGEST
 from services.ingest.reports import report
 from services.ingest.sender import Sender

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 from schemas.configuration_sources import HttpButtonSource, Press
 from schemas.events import Event, Mode, PoliceWish, Reported, event_id
 from schemas.report_warnings import warning
-from services.ingest.problems import Fault, Refusal, quoted
+from services.ingest.api.problems import Fault, Refusal, quoted
 from services.ingest.reports import Findings, storable
 from services.ingest.sender import Sender
 from services.ingest.sources.shape import Emitter, Made, Message

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from schemas.report_warnings import warning
-from services.ingest import body
-from services.ingest.problems import Refusal, quoted
+from services.ingest.api import body
+from services.ingest.api.problems import Refusal, quoted
 from services.ingest.sender import Sender
 from services.ingest.sources.shape import Message
 

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from schemas.configuration_sources import FlicSource, LorawanSource, MqttSource, Press
 from schemas.events import Event, Heartbeat, Kind, Mode, PoliceWish, Reported, event_id
 from schemas.report_warnings import warning
-from services.ingest.problems import Fault, Refusal, quoted
+from services.ingest.api.problems import Fault, Refusal, quoted
 from services.ingest.report_body import Time
 from services.ingest.reports import Findings, plausible, storable
 from services.ingest.sender import Registered, Sender

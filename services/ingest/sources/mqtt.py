@@ -11,8 +11,8 @@ from typing import Any, Final
 from schemas.configuration_mqtt import MqttTopic, Preset
 from schemas.configuration_sources import MqttSource
 from schemas.mqtt_topics import matches
-from services.ingest import body
-from services.ingest.problems import Refusal
+from services.ingest.api import body
+from services.ingest.api.problems import Refusal
 from services.ingest.sender import Sender
 from services.ingest.sources.devices import Meaning, Said, number, scaled, understand
 from services.ingest.sources.lorawan import Frame, device, said

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, Literal
 
-from services.ingest.problems import Refusal
+from services.ingest.api.problems import Refusal
 
 WINDOW_S: Final = 300
 """Seconds that a message's time may differ from ours, so that a recorded one cannot be played back later."""

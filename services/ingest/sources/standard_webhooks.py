@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from schemas.configuration_sources import StandardWebhooksSource
-from services.ingest.problems import Fault, Refusal
+from services.ingest.api.problems import Fault, Refusal
 from services.ingest.reports import report
 from services.ingest.sender import Sender
 from services.ingest.sources import signatures

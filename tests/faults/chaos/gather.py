@@ -15,7 +15,7 @@ from schemas.lifecycle import Change
 from services.alerting import store
 from services.alerting.core.calendar import OfficeCalendar
 from services.alerting.core.policy import Rules
-from services.common.configuration_file import load as load_configuration
+from services.common.configuration.file import load as load_configuration
 from tests.faults.chaos.history import Attempt, History, Input, Mail, Queued, Report, Stored, Told
 from tests.faults.chaos.load import Load
 from tests.faults.chaos.people import People

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from schemas.events import Mode
-from services.ingest.heard import heard
+from services.ingest.watch.heard import heard
 from tests.faults.chaos.history import History, Mail, Report, watch_number
 from tests.faults.chaos.timing import (
     APART,

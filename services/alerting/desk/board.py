@@ -1,0 +1,64 @@
+"""What the desk reads and does, on the database."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from services.alerting import regrouping, store
+from services.alerting.core.effects import WITH_A_REASON, Click, Decision
+from services.alerting.core.incident import Incident
+from services.alerting.core.plans import Plans
+from services.alerting.desk.incidents import TimelineEntry
+from services.alerting.engine import Engine
+from services.alerting.plans import plan_store
+from services.alerting.tables import inputs
+
+_MOST_TO_JOIN = 20
+_EXPLAINED = tuple(reason.value for reason in WITH_A_REASON)
+
+
+class Board:
+    """Fulfils `desk.incidents.Incidents`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def find(self, incident_id: str) -> Incident | None:
+        """One incident as it is now."""
+        async with self._engine.database.connect() as connection:
+            return await store.load(connection, incident_id)
+
+    async def timeline(self, incident_id: str) -> Sequence[TimelineEntry]:
+        """What happened to it, oldest first."""
+        why = sa.case((inputs.c.reason.in_(_EXPLAINED), inputs.c.body["reason"].astext)).label("why")
+        query = sa.select(inputs.c.at, inputs.c.reason, inputs.c.by, why).where(inputs.c.incident_id == incident_id)
+        async with self._engine.database.connect() as connection:
+            rows = await connection.execute(query.order_by(inputs.c.revision))
+            return [TimelineEntry(at=row.at, what=row.reason, by=row.by, why=row.why) for row in rows]
+
+    async def act(self, incident_id: str, click: Click) -> Decision:
+        """A person's click; LookupError if there is no such incident."""
+        return await self._engine.act(incident_id, click)
+
+    async def join(self, incident_id: str, into: str, *, by: str, reason: str) -> Decision:
+        """Make an incident part of another; LookupError if one of them does not exist."""
+        return await regrouping.join(self._engine, incident_id, into, by=by, reason=reason)
+
+    async def split(self, incident_id: str, event_ids: Sequence[str], *, by: str, reason: str) -> Decision:
+        """Let reports be a matter of their own; LookupError if there is no such incident."""
+        return await regrouping.split(self._engine, incident_id, event_ids, by=by, reason=reason)
+
+    async def could_join(self, incident: Incident) -> Sequence[Incident]:
+        """Incidents that it may be made part of, the youngest first."""
+        async with self._engine.database.connect() as connection:
+            return await store.could_join(connection, incident, _MOST_TO_JOIN)
+
+    async def open(self) -> Sequence[Incident]:
+        """What is not closed, worst first, then what was closed in the last 24 hours."""
+        async with self._engine.database.connect() as connection:
+            return await store.on_board(connection, self._engine.clock())
+
+    async def plans(self) -> Plans:
+        """Announced tests and planned silences that are not over."""
+        async with self._engine.database.connect() as connection:
+            return (await plan_store.planned(connection, self._engine.clock())).plans

@@ -1,0 +1,1 @@
+"""Devices that must report: who is silent, and the mails about them."""

@@ -1,0 +1,148 @@
+"""The mails that wait: claimed under a lease, worst first, and what became of them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.alerting.changes import MAIL_COLUMNS, Mail, outbox_id
+from services.alerting.core.effects import Notify, Purpose
+from services.alerting.core.incident import Recipient
+from services.alerting.core.policy import Rules
+from services.alerting.mailing.outcomes import Outcome
+from services.alerting.store import from_json
+from services.alerting.tables import mail_attempts, outbox
+
+ATTEMPTS_KEPT: Final = 20
+"""Failed attempts of which each answer is kept; of a longer row the count and the last answer are."""
+
+# A lease that ran out was held by a process that ended, or stood still, with the mail in hand.
+_CLAIM = sa.text("""
+    UPDATE outbox SET lease = gen_random_uuid(), lease_until = clock_timestamp() + interval '60 seconds',
+                      attempts = attempts + 1, crashes = crashes + CASE WHEN lease IS NULL THEN 0 ELSE 1 END
+    FROM (
+        SELECT id FROM outbox
+        WHERE state = 'due' AND attempt_at <= clock_timestamp()
+          AND (lease_until IS NULL OR lease_until < clock_timestamp())
+        ORDER BY urgency, created_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    ) AS chosen JOIN incidents ON true
+    WHERE outbox.id = chosen.id AND incidents.id = outbox.incident_id
+    RETURNING outbox.*, incidents.state AS incident_state
+""").columns(*outbox.c, sa.column("incident_state", sa.Text))
+
+_RECORD = sa.text("""
+    UPDATE outbox SET state = CASE WHEN told.state = 'due' AND outbox.state = 'recalled' THEN 'withdrawn'
+                                   ELSE told.state END,
+                      answer = told.text, via = told.via, crashes = 0,
+                      lease = NULL, lease_until = NULL,
+                      answered_at = CASE WHEN told.state <> 'due' THEN clock_timestamp() END,
+                      attempt_at = clock_timestamp() + told.delay * interval '1 second'
+    FROM unnest(:ids, :leases, :states, :texts, :vias, :delays) AS told (id, lease, state, text, via, delay)
+    WHERE outbox.id = told.id AND outbox.lease = told.lease AND outbox.state IN ('due', 'recalled')
+    RETURNING outbox.id
+""").bindparams(
+    *(sa.bindparam(name, type_=sa.ARRAY(sa.Uuid)) for name in ("ids", "leases")),
+    *(sa.bindparam(name, type_=sa.ARRAY(sa.Text)) for name in ("states", "texts", "vias")),
+    sa.bindparam("delays", type_=sa.ARRAY(sa.Double)),
+)
+
+_RENEW = sa.text("""
+    UPDATE outbox SET lease_until = clock_timestamp() + interval '60 seconds'
+    WHERE id = :id AND lease = :lease AND state = 'due' RETURNING 1
+""").bindparams(*(sa.bindparam(name, type_=sa.Uuid) for name in ("id", "lease")))
+
+_GIVE_BACK = sa.text("""
+    UPDATE outbox SET state = CASE WHEN outbox.state = 'recalled' THEN 'withdrawn' ELSE 'due' END,
+                      lease = NULL, lease_until = NULL, attempts = attempts - 1,
+                      attempt_at = clock_timestamp() + interval '1 second'
+    FROM unnest(:ids, :leases) AS ours (id, lease)
+    WHERE outbox.id = ours.id AND outbox.lease = ours.lease AND outbox.state IN ('due', 'recalled')
+""").bindparams(*(sa.bindparam(name, type_=sa.ARRAY(sa.Uuid)) for name in ("ids", "leases")))
+
+
+async def claim(tx: AsyncConnection, limit: int) -> list[Mail]:
+    """Take up to `limit` mails that are due and that nobody else is sending."""
+    rows = (await tx.execute(_CLAIM, {"limit": limit})).all()
+    # RETURNING has no order of its own.
+    return sorted(map(_mail, rows), key=lambda mail: (mail.notify.urgency, mail.created_at))
+
+
+def _mail(row: sa.Row[Any]) -> Mail:
+    return Mail(
+        id=row.id,
+        lease=row.lease,
+        incident=from_json(row.incident_state),
+        notify=Notify(
+            recipient=Recipient(row.recipient, row.role, row.name),
+            purpose=Purpose(row.purpose),
+            cycle=row.cycle,
+            step=row.step,
+            repetition=row.repetition,
+            urgency=row.urgency,
+        ),
+        created_at=row.created_at,
+        attempt=row.attempts,
+        crashes=row.crashes,
+    )
+
+
+async def renew(tx: AsyncConnection, mail: Mail) -> bool:
+    """Hold the mail for another minute; False when it is no longer ours, or was withdrawn."""
+    return await tx.scalar(_RENEW, {"id": mail.id, "lease": mail.lease}) is not None
+
+
+async def give_back(tx: AsyncConnection, mails: Sequence[Mail]) -> None:
+    """Let others take mails that were claimed and not tried."""
+    await tx.execute(_GIVE_BACK, {"ids": [mail.id for mail in mails], "leases": [mail.lease for mail in mails]})
+
+
+async def record(tx: AsyncConnection, outcomes: Sequence[Outcome]) -> set[int]:
+    """Write what became of mails; returns the indexes of those whose lease was still ours."""
+    rows = {
+        "ids": [outcome.mail.id for outcome in outcomes],
+        "leases": [outcome.mail.lease for outcome in outcomes],
+        "states": [outcome.state.value for outcome in outcomes],
+        "texts": [outcome.text for outcome in outcomes],
+        "vias": [outcome.via for outcome in outcomes],
+        "delays": [outcome.delay for outcome in outcomes],
+    }
+    ours = set((await tx.execute(_RECORD, rows)).scalars())
+    await _keep_attempts(tx, [outcome for outcome in outcomes if outcome.mail.id in ours])
+    return {index for index, outcome in enumerate(outcomes) if outcome.mail.id in ours}
+
+
+async def _keep_attempts(tx: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
+    rows = [
+        {"mail_id": outcome.mail.id, "attempt": outcome.mail.attempt, "via": one.via, "answer": str(one.answer)}
+        for outcome in outcomes
+        if outcome.mail.attempt <= ATTEMPTS_KEPT
+        for one in outcome.failed
+    ]
+    if rows:
+        await tx.execute(insert(mail_attempts).values(rows).on_conflict_do_nothing())
+
+
+async def warn(tx: AsyncConnection, mails: Sequence[Mail], rules: Rules, now: datetime) -> int:
+    """Have the emergency contacts told that alarm mails could not be sent: one plain mail each for a step.
+
+    Returns:
+        How many such mails are new.
+    """
+    rows: dict[Any, dict[str, Any]] = {}
+    for mail in (one for one in mails if not one.incident.learning):  # nobody but the test address hears of these
+        of = mail.notify
+        for person in rules.emergency(mail.incident.site):
+            notify = Notify(person, Purpose.UNSENDABLE, of.cycle, of.step, of.repetition, of.urgency)
+            id_ = outbox_id(mail.incident.id, notify)
+            values = (
+                id_, mail.incident.id, of.cycle, of.step, of.repetition, person.email, person.role, person.name,
+                notify.purpose.value, of.urgency, now, None,
+            )  # fmt: skip
+            rows[id_] = dict(zip(MAIL_COLUMNS, values, strict=True))
+    if not rows:
+        return 0
+    statement = insert(outbox).values(list(rows.values())).on_conflict_do_nothing().returning(outbox.c.id)
+    return len((await tx.execute(statement)).all())

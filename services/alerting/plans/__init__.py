@@ -1,0 +1,1 @@
+"""Announced tests and planned silences: made, in force, over."""

@@ -1,0 +1,1 @@
+"""From Kafka to the engine: who reads which partition, what cannot be read, what came before."""

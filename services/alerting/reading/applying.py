@@ -1,0 +1,142 @@
+"""Has the engine apply what was read from a partition, so that no record can hold up those behind it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas.events import Event, Reported
+from services.alerting.database import in_transaction, is_data_fault, patiently
+from services.alerting.engine import Batch, Engine
+from services.alerting.mailing import troubles
+from services.alerting.mailing.troubles import Trouble
+from services.alerting.reading import suspects
+from services.alerting.reading.breaker import Breaker
+from services.alerting.reading.leases import Position
+from services.alerting.reading.records import ConsumerRecord, Unread, mark, read, rejected
+from services.common.outage import Outage
+
+log = structlog.get_logger()
+
+MAX_RECORDS = 500
+"""Of one fetch, so also what a process that died can have had in hand."""
+
+
+class Applier:
+    """`moved` hears of every step of a position."""
+
+    def __init__(
+        self, engine: Engine, owner: str, database: Outage, breaker: Breaker, moved: Callable[[Position], None]
+    ) -> None:
+        self._engine = engine
+        self._owner = owner
+        self._database = database
+        self._breaker = breaker
+        self._moved = moved
+        self._suspected: dict[int, int] = {}
+
+    def inherit(self, partition: int) -> None:
+        """The last owner of the partition died with it: what it had in hand is tried record by record."""
+        self._suspected[partition] = MAX_RECORDS
+
+    def absolve(self, partition: int) -> None:
+        """Everything that was there when its owner died has passed."""
+        self._suspected.pop(partition, None)
+
+    async def apply(self, position: Position, records: Sequence[ConsumerRecord]) -> None:
+        """Apply records that follow each other from the position on.
+
+        Raises:
+            LeaseLostError: the partition is no longer ours.
+            TrippedError: most records are unreadable.
+        """
+        items = [read(record) for record in records]
+        self._breaker.judge([isinstance(item, Unread) for item in items])
+        left = self._suspected.get(position.partition, 0)
+        for record, item in zip(records[:left], items[:left], strict=True):
+            position = await self._suspiciously(position, record, item)
+        if left:
+            await self._clear(position, left - len(records))
+        if records[left:]:
+            await self._together(position, records[left:], items[left:])
+
+    async def _suspiciously(self, position: Position, record: ConsumerRecord, item: Event | Unread) -> Position:
+        async with suspects.one_at_a_time:
+            attempt = await patiently(self._database, lambda: self._count(position, record.offset))
+            if attempt > suspects.CRASHES:
+                return await self._set_aside(position, record, item, "processing it ended the process three times")
+            return await self._alone(position, record, item)
+
+    async def _count(self, position: Position, offset: int) -> int:
+        return await in_transaction(self._engine.database, lambda tx: suspects.count_record(tx, position, offset))
+
+    async def _clear(self, position: Position, left: int) -> None:
+        if left > 0:
+            self._suspected[position.partition] = left
+            return
+        self.absolve(position.partition)
+        topic, partition = position.topic, position.partition
+        await patiently(
+            self._database,
+            lambda: in_transaction(self._engine.database, lambda tx: suspects.clear_record(tx, topic, partition)),
+        )
+
+    async def _together(
+        self, position: Position, records: Sequence[ConsumerRecord], items: Sequence[Event | Unread]
+    ) -> None:
+        try:
+            await self._commit(position, records, items)
+        except DBAPIError as error:
+            if not is_data_fault(error):
+                raise
+            # Bad data cannot block a partition: find the record that PostgreSQL refuses.
+            for record, item in zip(records, items, strict=True):
+                position = await self._alone(position, record, item)
+
+    async def _alone(self, position: Position, record: ConsumerRecord, item: Event | Unread) -> Position:
+        try:
+            return await self._commit(position, [record], [item])
+        except DBAPIError as error:
+            if not is_data_fault(error):
+                raise
+            return await self._set_aside(position, record, item, "the database refuses its data")
+
+    async def _set_aside(
+        self, position: Position, record: ConsumerRecord, item: Event | Unread, reason: str
+    ) -> Position:
+        """Tell the emergency contacts before the record is passed over: perhaps twice, but never not."""
+        site = item.data.site if isinstance(item, Event) and isinstance(item.data, Reported) else None
+        known = site if site is not None and self._engine.rules().site(site) else None
+        trouble = Trouble(known, reason, position.topic, position.partition, record.offset)
+
+        async def tell(tx: AsyncConnection) -> None:
+            await troubles.tell(tx, trouble, self._engine.rules(), self._engine.clock())
+
+        await patiently(self._database, lambda: in_transaction(self._engine.database, tell))
+        return await self._commit(position, [record], [Unread(record, reason)])
+
+    async def _commit(
+        self, position: Position, records: Sequence[ConsumerRecord], items: Sequence[Event | Unread]
+    ) -> Position:
+        unread = [item for item in items if isinstance(item, Unread)]
+        batch = Batch(
+            position=position,
+            end_offset=records[-1].offset + 1,
+            last_event_id=mark(records[-1]),
+            events=[item for item in items if isinstance(item, Event)],
+            rejected=[rejected(item.record, item.reason) for item in unread],
+        )
+        await patiently(self._database, lambda: self._engine.apply(batch, self._owner))
+        after = replace(position, next_offset=batch.end_offset, last_event_id=batch.last_event_id, inherited=False)
+        self._moved(after)
+        for item in unread:
+            log.error(
+                "record.rejected",
+                topic=position.topic,
+                partition=position.partition,
+                offset=item.record.offset,
+                reason=item.reason,
+            )
+        return after

@@ -1,0 +1,1 @@
+"""What alarms do not wait for: self-audit, forgetting, past events from files."""

@@ -1,0 +1,1 @@
+"""What the commands of `rufkette` do, beside those that start services."""

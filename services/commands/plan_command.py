@@ -1,0 +1,59 @@
+"""What `rufkette announce-test` and `rufkette silence` do: understand, check and write, as the page does."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from services.alerting.core.calendar import OfficeCalendar
+from services.alerting.core.plans import AnnouncedTest, Silence
+from services.alerting.core.policy import Rules
+from services.alerting.database import create_engine, in_transaction
+from services.alerting.desk.plans_form import Wish, understand
+from services.alerting.desk.texts.plans import ENGLISH
+from services.alerting.plans import plan_store
+from services.common.configuration import file as configuration_file
+from services.common.settings import DatabaseSettings
+
+
+class PlanRefused(Exception):
+    """`mistakes`: what is wrong, a line each."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("; ".join(mistakes))
+        self.mistakes = mistakes
+
+
+class PlanSettings(DatabaseSettings):
+    """The configuration and the database, and nothing else."""
+
+    kafka_bootstrap_servers: str = ""
+
+
+def plan(wish: Wish, settings: PlanSettings) -> str:
+    """Make the plan; returns a line about it.
+
+    Raises:
+        PlanRefused: it cannot be planned like this.
+        services.common.configuration.file.ConfigurationError: the configuration has mistakes.
+        sqlalchemy.exc.SQLAlchemyError, OSError: the database cannot be reached or refuses.
+    """
+    configuration = configuration_file.load(settings.config)
+    rules = Rules(configuration, OfficeCalendar(configuration))
+    made, mistakes = understand(wish, ENGLISH, rules, datetime.now(UTC))
+    if made is None:
+        raise PlanRefused(mistakes)
+    asyncio.run(_write(made, settings.database_url.get_secret_value()))
+    zone = rules.zone(made.site)
+    start, end = (at.astimezone(zone).strftime("%Y-%m-%d %H:%M") for at in (made.starts_at, made.ends_at))
+    kind = "test announced" if isinstance(made, AnnouncedTest) else "silence planned"
+    return f"{kind} from {start} to {end}"
+
+
+async def _write(made: AnnouncedTest | Silence, database_url: str) -> None:
+    database = create_engine(database_url)
+    try:
+        if isinstance(made, AnnouncedTest):
+            await in_transaction(database, lambda tx: plan_store.add_test(tx, made))
+        else:
+            await in_transaction(database, lambda tx: plan_store.add_silence(tx, made))
+    finally:
+        await database.dispose()

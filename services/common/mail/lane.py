@@ -1,0 +1,109 @@
+"""One mail server with its kept-open conversations, and what its answers taught us about it."""
+
+import asyncio
+import time
+from typing import Final, Literal
+
+from prometheus_client import Counter, Gauge
+
+from services.common.mail.session import Blame, SmtpAnswer, SmtpSession, Verdict
+from services.common.mail.smtp import SmtpServer
+from services.common.outage import Outage
+
+Via = Literal["normal", "fallback"]
+ALL_REFUSED: Final = 3
+"""So many different recipients refused in a row: then it is not about them."""
+_TRUSTED_FOR: Final = 600.0
+"""Seconds for which a server that took a mail is believed to take mails from us."""
+_PROBE_EVERY: Final = 2.0
+_PROBE_A_LOCKED_DOOR: Final = 30.0
+"""A wrong password tried every two seconds would lock the account."""
+_PROBE_IN_PEACE: Final = 60.0
+_ATTEMPTS: Final = Counter(
+    "rufkette_mail_attempts_total",
+    "Attempts to hand a mail to a server, by server and outcome.",
+    ("via", "outcome"),
+)
+_REACHABLE: Final = Gauge("rufkette_mail_server_reachable", "1 while this mail server lets us in, else 0.", ("via",))
+
+
+class Lane:
+    """Any number of mails at once, each over a conversation of its own."""
+
+    def __init__(self, via: Via, server: SmtpServer) -> None:
+        self.via: Via = via
+        self.outage = Outage("mail_server" if via == "normal" else "mail_fallback")
+        self._server = server
+        self._idle: list[SmtpSession] = []
+        self._refused: set[str] = set()
+        self._took_at: float | None = None
+        self._heard_at = 0.0
+        self._locked = False
+
+    async def send(self, sender: str, recipient: str, message: bytes, within: float) -> SmtpAnswer:
+        """Hand one mail over, in `within` seconds. Never raises for what a server or a network can do."""
+        # The connection used last is the one that is most likely still open.
+        session = self._idle.pop() if self._idle else SmtpSession(self._server)
+        try:
+            answer = await session.send(sender, recipient, message, within)
+        finally:
+            self._idle.append(session)
+        self._learn(answer)
+        if answer.verdict is Verdict.ACCEPTED:
+            self._took_at = time.monotonic()
+            self._refused.clear()
+        elif answer.blames is Blame.RECIPIENT and answer.verdict is Verdict.REFUSED:
+            self._refused.add(recipient)
+        _ATTEMPTS.labels(self.via, answer.verdict.value).inc()
+        return answer
+
+    @property
+    def refuses_all(self) -> bool:
+        """Whether the last recipients, several, were all refused: more likely an operator's error than theirs."""
+        return len(self._refused) >= ALL_REFUSED
+
+    @property
+    def took_lately(self) -> bool:
+        """Whether it took a mail from us within the last minutes."""
+        return self._took_at is not None and time.monotonic() - self._took_at < _TRUSTED_FOR
+
+    def due_for_probe(self, *, in_doubt: bool) -> bool:
+        """Whether to look at it now: often while it is away or `in_doubt`, else once in a while."""
+        doubtful = in_doubt or self.outage.down is not None
+        every = (_PROBE_A_LOCKED_DOOR if self._locked else _PROBE_EVERY) if doubtful else _PROBE_IN_PEACE
+        return not self._heard_at or time.monotonic() - self._heard_at >= every
+
+    async def greet(self) -> SmtpAnswer:
+        """Look whether it lets us in."""
+        session = SmtpSession(self._server)
+        try:
+            answer = await session.greet()
+        finally:
+            await session.close()
+        self._learn(answer)
+        return answer
+
+    async def rehearse(self, sender: str, recipient: str) -> SmtpAnswer:
+        """Whether it would take a mail for this recipient."""
+        session = SmtpSession(self._server)
+        try:
+            answer = await session.rehearse(sender, recipient)
+        finally:
+            await session.close()
+        self._learn(answer)
+        return answer
+
+    async def close(self) -> None:
+        """End the conversations that wait."""
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(session.close() for session in idle))
+
+    def _learn(self, answer: SmtpAnswer) -> None:
+        self._heard_at = time.monotonic()
+        self._locked = answer.blames is Blame.OPERATOR
+        away = answer.verdict is not Verdict.ACCEPTED and answer.stage in ("CONNECT", "AUTH")
+        _REACHABLE.labels(self.via).set(not away)
+        if away:
+            self.outage.noticed(ConnectionError() if answer.code is None else PermissionError())
+        else:
+            self.outage.over()

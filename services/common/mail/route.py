@@ -1,0 +1,161 @@
+"""The way of a mail: over the normal server, and over the fallback when that one fails or is in trouble."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from prometheus_client import Gauge
+
+from services.common.loops import beat
+from services.common.mail.lane import Lane, Via
+from services.common.mail.session import WHOLE_CONVERSATION, Blame, SmtpAnswer, Verdict
+from services.common.mail.smtp import SmtpServer
+from services.common.mail.switch import Change, Switch
+
+log = structlog.get_logger()
+
+PATIENCE: Final = 5.0
+"""Seconds for a server while another one could be asked, and for the first attempt at a mail."""
+_LOOK_EVERY: Final = 0.5
+_ENGAGED: Final = Gauge("rufkette_mail_fallback_engaged", "1 while all mails go over the fallback server, else 0.")
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """What one server answered."""
+
+    via: Via
+    answer: SmtpAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class RouteState:
+    """`usable`: some server lets us in. `problems` names the servers that give trouble, and how."""
+
+    usable: bool
+    problems: dict[str, str]
+
+
+class MailRoute:
+    """Shared by everything in a process that mails; `run` must run beside it."""
+
+    def __init__(self, normal: SmtpServer, fallback: SmtpServer | None = None) -> None:
+        self._normal = Lane("normal", normal)
+        self._fallback = None if fallback is None else Lane("fallback", fallback)
+        self._lanes = [self._normal] if self._fallback is None else [self._normal, self._fallback]
+        self._switch = Switch()
+
+    @property
+    def usable(self) -> bool:
+        """Whether some server lets us in."""
+        return any(lane.outage.down is None for lane in self._lanes)
+
+    @property
+    def engaged(self) -> bool:
+        """Whether all mails go over the fallback."""
+        return self._switch.engaged
+
+    @property
+    def state(self) -> RouteState:
+        """For readiness."""
+        problems: dict[str, str] = {
+            lane.outage.what: lane.outage.problem for lane in self._lanes if lane.outage.problem is not None
+        }
+        if self.usable and self._switch.engaged:
+            problems.setdefault(self._normal.outage.what, "the mail server failed lately; mails go over the second one")
+        return RouteState(self.usable, problems)
+
+    async def run(self) -> None:
+        """Look at the servers for ever: readiness must not wait for the first alarm."""
+        try:
+            await asyncio.gather(*(self._watch(lane) for lane in self._lanes))
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """End all conversations."""
+        await asyncio.gather(*(lane.close() for lane in self._lanes))
+
+    async def send(
+        self,
+        sender: str,
+        recipient: str,
+        message: bytes,
+        *,
+        within: float = WHOLE_CONVERSATION,
+        between: Callable[[], Awaitable[bool]] | None = None,
+    ) -> Sequence[Try]:
+        """Hand one mail over; what each server that was asked answered, the last one last.
+
+        Args:
+            sender: the envelope's sender.
+            recipient: the envelope's only recipient.
+            message: as it goes over the wire; the same for both servers, so that a double has the same Message-ID.
+            within: seconds where there is one server only; with two, each gets its share of `WHOLE_CONVERSATION`.
+            between: asked before a second server; False: the mail is no longer ours to send.
+        """
+        if self._fallback is None:
+            return [await self._ask(self._normal, sender, recipient, message, within)]
+        both = (self._normal, self._fallback)
+        first, second = both if self._switch.normal_first() else reversed(both)
+        tries = [await self._ask(first, sender, recipient, message, PATIENCE)]
+        if _settled(tries[0].answer, first) or (between is not None and not await between()):
+            return tries
+        return [*tries, await self._ask(second, sender, recipient, message, WHOLE_CONVERSATION - PATIENCE)]
+
+    async def rehearse(self, sender: str, recipient: str) -> SmtpAnswer:
+        """Whether the server that mails go over now would take one for this recipient; none is handed over."""
+        lane = self._fallback if self._fallback is not None and self._switch.engaged else self._normal
+        return await lane.rehearse(sender, recipient)
+
+    async def _ask(self, lane: Lane, sender: str, recipient: str, message: bytes, within: float) -> Try:
+        answer = await lane.send(sender, recipient, message, within)
+        if lane is self._normal and self._fallback is not None:
+            if answer.blames in (Blame.SERVER, Blame.OPERATOR):
+                self._failed(answer)
+            else:
+                self._say(self._switch.worked(), answer)
+        if answer.blames is Blame.OPERATOR and answer.stage == "RCPT" and lane.took_lately:
+            # It takes mails from us, so this is about the recipient after all: a closed list, for example.
+            answer = SmtpAnswer(Verdict.REFUSED, answer.stage, answer.code, answer.text)
+        return Try(lane.via, answer)
+
+    async def _watch(self, lane: Lane) -> None:
+        while True:
+            if lane.due_for_probe(in_doubt=lane is self._normal and self._switch.engaged):
+                await self._probe(lane)
+            beat()
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def _probe(self, lane: Lane) -> None:
+        answer = await lane.greet()
+        if lane is self._normal and self._fallback is not None:
+            if answer.verdict is Verdict.ACCEPTED:
+                self._say(self._switch.greeted(time.monotonic()), answer)
+            else:
+                self._failed(answer)
+
+    def _failed(self, answer: SmtpAnswer) -> None:
+        reached = answer.stage != "CONNECT"
+        self._say(self._switch.failed(time.monotonic(), reached=reached), answer)
+
+    def _say(self, change: Change | None, answer: SmtpAnswer) -> None:
+        match change:
+            case Change.ENGAGED:
+                log.error("fallback.engaged", stage=answer.stage, code=answer.code, failures=self._switch.failures)
+            case Change.RELEASED:
+                log.info("fallback.released")
+            case None:
+                pass
+        _ENGAGED.set(self._switch.engaged)
+
+
+def _settled(answer: SmtpAnswer, lane: Lane) -> bool:
+    """Whether a second server need not be asked: the mail is taken, or nobody's fault but the recipient's."""
+    if answer.verdict is Verdict.ACCEPTED:
+        return True
+    about_the_recipient = answer.verdict is Verdict.REFUSED and answer.blames is Blame.RECIPIENT
+    return about_the_recipient and not lane.refuses_all

@@ -1,0 +1,201 @@
+"""One SMTP conversation kept open over many mails, and what each answer means for the mail."""
+
+import asyncio
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+import aiosmtplib
+from aiosmtplib.errors import SMTPAuthenticationError, SMTPException, SMTPResponseException
+
+from services.common.mail.smtp import SmtpServer
+
+WHOLE_CONVERSATION = 20.0
+"""Seconds for one mail, whatever the server does."""
+_ENHANCED = re.compile(r"5\.(\d{1,3})\.\d{1,3}\b")
+_ABOUT_US = frozenset({521, 530, 534, 535, 538})
+"""Codes that refuse us, not the recipient, wherever they come."""
+
+
+class Verdict(StrEnum):
+    """What a mail server's answer means. `deferred`: try again; `refused`: never again for this recipient."""
+
+    ACCEPTED = "accepted"
+    DEFERRED = "deferred"
+    REFUSED = "refused"
+
+
+class Blame(StrEnum):
+    """Whose fault it is that a mail was not taken."""
+
+    SERVER = "server"
+    """It is away, slow, or says "not now"."""
+    OPERATOR = "operator"
+    """It does not take mails from us: the password, the sender's address, a permission."""
+    RECIPIENT = "recipient"
+    MESSAGE = "message"
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpAnswer:
+    """`code` is None when there was no answer; `stage` is where the conversation ended; `text` may hold addresses."""
+
+    verdict: Verdict
+    stage: str
+    code: int | None
+    text: str
+
+    @property
+    def blames(self) -> Blame | None:
+        """None: the mail was taken."""
+        if self.verdict is Verdict.ACCEPTED:
+            return None
+        if self.verdict is Verdict.REFUSED:
+            # Some servers look at the recipient only when they have the mail.
+            about_the_recipient = self.stage == "RCPT" or _subject_of(self.text) in ("1", "2")
+            return Blame.RECIPIENT if about_the_recipient else Blame.MESSAGE
+        if self.code is None or self.code < 400 or self.code == 421:
+            return Blame.SERVER  # also for what is no answer to the question
+        if self.code >= 500:
+            return Blame.OPERATOR
+        return Blame.RECIPIENT if self.stage == "RCPT" else Blame.SERVER
+
+    def __str__(self) -> str:
+        """As it is recorded: stage, code and what the server said, without what a database cannot hold."""
+        said = "".join(character if character.isprintable() else " " for character in self.text[:400])
+        return f"{self.stage} {self.code or '-'} {said}"
+
+
+class SmtpSession:
+    """Used by one worker at a time."""
+
+    def __init__(self, server: SmtpServer) -> None:
+        self._server = server
+        self._client: aiosmtplib.SMTP | None = None
+
+    async def send(self, sender: str, recipient: str, message: bytes, within: float = WHOLE_CONVERSATION) -> SmtpAnswer:
+        """Hand one mail to the server, in `within` seconds. Never raises for what a server or a network can do."""
+        deadline = asyncio.get_running_loop().time() + within
+        kept_open = self._client is not None
+        answer = await self._attempt(sender, recipient, message, deadline)
+        if kept_open and answer.code is None and answer.stage == "MAIL":
+            # The server had closed the idle connection; nothing was handed over yet.
+            answer = await self._attempt(sender, recipient, message, deadline)
+        return answer
+
+    async def probe(self) -> bool:
+        """Whether the server can be reached and lets us in."""
+        return (await self.greet()).verdict is Verdict.ACCEPTED
+
+    async def greet(self) -> SmtpAnswer:
+        """Connect, and log in where that is configured, without handing over a mail."""
+        deadline = asyncio.get_running_loop().time() + WHOLE_CONVERSATION
+        return await self._attempt("", None, b"", deadline)
+
+    async def rehearse(self, sender: str, recipient: str) -> SmtpAnswer:
+        """Everything up to the server's acceptance of the recipient; no mail is handed over."""
+        deadline = asyncio.get_running_loop().time() + WHOLE_CONVERSATION
+        return await self._attempt(sender, recipient, None, deadline)
+
+    async def close(self) -> None:
+        """End the conversation politely, or at least end it."""
+        client, self._client = self._client, None
+        if client is None:
+            return
+        try:
+            async with asyncio.timeout(2):
+                await client.quit()
+        except (SMTPException, OSError, TimeoutError):
+            client.close()
+
+    async def _attempt(self, sender: str, recipient: str | None, message: bytes | None, deadline: float) -> SmtpAnswer:
+        stage = "CONNECT"
+        try:
+            async with asyncio.timeout_at(deadline):
+                client = await self._connected()
+                if recipient is None:
+                    return SmtpAnswer(Verdict.ACCEPTED, stage, None, "")
+                stage = "MAIL"
+                await client.mail(sender)
+                stage = "RCPT"
+                said = await client.rcpt(recipient)
+                if message is None:
+                    await client.rset()
+                    return SmtpAnswer(Verdict.ACCEPTED, stage, said.code, said.message)
+                stage = "DATA"
+                answer = await client.data(message)
+                return SmtpAnswer(Verdict.ACCEPTED, stage, answer.code, answer.message)
+        except SMTPAuthenticationError as error:
+            self._drop()
+            return SmtpAnswer(Verdict.DEFERRED, "AUTH", error.code, error.message)
+        except SMTPResponseException as error:
+            await self._reset(deadline)
+            return SmtpAnswer(_verdict(stage, error.code, error.message), stage, error.code, error.message)
+        except UnicodeError as error:
+            # An address that SMTP cannot carry; nothing went out for it, but the conversation is in its middle.
+            self._drop()
+            verdict = Verdict.REFUSED if stage == "RCPT" else Verdict.DEFERRED
+            return SmtpAnswer(verdict, stage, None, type(error).__name__)
+        except (SMTPException, OSError, TimeoutError, ValueError) as error:
+            self._drop()
+            _let_cancellation_through()
+            return SmtpAnswer(Verdict.DEFERRED, stage, None, type(error).__name__)
+
+    async def _connected(self) -> aiosmtplib.SMTP:
+        if self._client is not None and self._client.is_connected:
+            return self._client
+        starttls = {"required": True, "opportunistic": None, "off": False}[self._server.starttls]
+        client = aiosmtplib.SMTP(
+            hostname=self._server.host,
+            port=self._server.port,
+            username=self._server.username,
+            password=self._server.password,
+            use_tls=self._server.tls,
+            start_tls=False if self._server.tls else starttls,
+            timeout=WHOLE_CONVERSATION,
+        )
+        await client.connect()
+        self._client = client
+        return client
+
+    async def _reset(self, deadline: float) -> None:
+        """After a refusal the next mail starts afresh on the same connection, if the server still talks to us."""
+        if self._client is None:
+            return
+        try:
+            async with asyncio.timeout_at(min(deadline, asyncio.get_running_loop().time() + 5)):
+                await self._client.rset()
+        except (SMTPException, OSError, TimeoutError):
+            self._drop()
+
+    def _drop(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+
+def _let_cancellation_through() -> None:
+    """A cancelled command can end in SMTPServerDisconnected; a stop must not be taken for an outage."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+def _verdict(stage: str, code: int, text: str) -> Verdict:
+    """5xx for the recipient or the message is final; for us as sender it is an operator's error, and tried again."""
+    if not 500 <= code < 600 or stage not in {"RCPT", "DATA"}:
+        return Verdict.DEFERRED
+    about_us = stage == "RCPT" and _refuses_us(code, text)
+    return Verdict.DEFERRED if about_us else Verdict.REFUSED
+
+
+def _refuses_us(code: int, text: str) -> bool:
+    """`550 5.7.1 relaying denied` is no word about the recipient, `550 5.1.1 unknown` is."""
+    subject = _subject_of(text)
+    return code in _ABOUT_US or code == 554 if subject is None else subject == "7"
+
+
+def _subject_of(text: str) -> str | None:
+    """The middle of an enhanced status code (RFC 3463): 1 and 2 speak of the recipient, 7 of permission."""
+    found = _ENHANCED.match(text.strip())
+    return found[1] if found else None

@@ -1,0 +1,1 @@
+"""HTTP: who may send, what a body may be, what the answers say, and how all of it is documented."""

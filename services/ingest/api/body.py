@@ -1,0 +1,145 @@
+"""From the bytes of a request to a JSON object, with every limit enforced before anything is parsed."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from starlette.requests import Request
+
+from services.ingest.api.problems import Refusal, quoted
+
+LIMIT: Final = 64 * 1024
+"""Bytes in a body."""
+MAX_DEPTH: Final = 64
+"""Levels of objects and lists, the outermost included."""
+READ_WITHIN: Final = 10.0
+"""Seconds that a sender has for its whole body, so that a stalled one does not hold a connection for ever."""
+_LONG_NUMBER: Final = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A JSON object, and the keys that stood in it more than once (the last one was taken)."""
+
+    value: dict[str, Any]
+    repeated: tuple[str, ...]
+
+
+async def read(request: Request) -> bytes:
+    """The whole body, counted as it arrives: a chunked body cannot grow past the limit either.
+
+    Raises:
+        Refusal: 413 over `LIMIT` bytes, 408 when the sender stalls.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:20]) > LIMIT:
+        raise _too_large()
+    received = bytearray()
+    try:
+        async with asyncio.timeout(READ_WITHIN):
+            async for chunk in request.stream():
+                received += chunk
+                if len(received) > LIMIT:
+                    raise _too_large()
+    except TimeoutError:
+        raise Refusal(408, f"The body did not arrive within {READ_WITHIN:.0f} seconds.") from None
+    return bytes(received)
+
+
+def _too_large() -> Refusal:
+    # The rest of the body stays unread, so the connection is of no further use.
+    return Refusal(413, f"The body is larger than {LIMIT} bytes (64 KiB).", headers={"Connection": "close"})
+
+
+def is_json(content_type: str | None) -> bool:
+    """Whether the header says JSON; a missing one is taken as JSON, because many devices send none."""
+    if not content_type:
+        return True
+    media_type = content_type.split(";", 1)[0].strip().lower()
+    return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
+
+
+def _constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _integer(digits: str) -> int | float:
+    # Longer ones cost quadratic time (and Python refuses them); none of our fields takes such a number anyway.
+    return float(digits) if len(digits) > _LONG_NUMBER else int(digits)
+
+
+def _depth(value: object) -> int:
+    deepest = 0
+    waiting: list[tuple[object, int]] = [(value, 1)]
+    while waiting:
+        item, level = waiting.pop()
+        if isinstance(item, dict | list):
+            deepest = max(deepest, level)
+            waiting += [(child, level + 1) for child in (item.values() if isinstance(item, dict) else item)]
+    return deepest
+
+
+def parse(raw: bytes) -> Parsed:
+    """The JSON object in a body.
+
+    Raises:
+        Refusal: 400 as `parse_any`; 422 when it is JSON but no object.
+    """
+    value, repeated = parse_any(raw)
+    if not isinstance(value, dict):
+        raise Refusal(422, f'The body is a JSON {_name(value)}, expected an object such as {{"site": "…"}}.')
+    return Parsed(value, repeated)
+
+
+def parse_any(raw: bytes) -> tuple[Any, tuple[str, ...]]:
+    """The JSON in a body, whatever it is, and the keys that stood in one object more than once.
+
+    Raises:
+        Refusal: 400 when it is not UTF-8, not JSON (NaN and Infinity are not), or nested too deep.
+    """
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Refusal(400, f"The body is not UTF-8 (byte {error.start}). Send JSON encoded as UTF-8.") from None
+    repeated: list[str] = []
+
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) < len(pairs):
+            seen: set[str] = set()
+            repeated.extend(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        return members
+
+    try:
+        value = json.loads(text, object_pairs_hook=collect, parse_constant=_constant, parse_int=_integer)
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError as error:
+        where = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        what = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        raise Refusal(400, f"The body is not JSON: {what}{where}.") from None
+    if text.count("{") + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise _too_deep()
+    return value, tuple(dict.fromkeys(repeated))
+
+
+def _too_deep() -> Refusal:
+    return Refusal(400, f"The body is nested deeper than {MAX_DEPTH} levels.")
+
+
+def _name(value: object) -> str:
+    names = {list: "array", str: "string", bool: "boolean", type(None): "null"}
+    return names.get(type(value), "number")
+
+
+def refuse_repeated(keys: Sequence[str]) -> None:
+    """For senders that can be told: which of two values was meant is not ours to guess.
+
+    Raises:
+        Refusal: 400 naming the keys.
+    """
+    if keys:
+        names = ", ".join(quoted(key) for key in keys[:5])
+        raise Refusal(400, f"The body has more than one value for {names}. Send each key once.")

@@ -1,0 +1,76 @@
+"""Around every request: one log line, one count, and an answer even when a bug gets in the way."""
+
+import time
+from functools import cache
+from typing import Final
+
+import structlog
+from prometheus_client import Counter
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.ingest.api.problems import Refusal, respond
+from services.ingest.metrics import REQUESTS
+
+log = structlog.get_logger()
+
+SOURCE: Final = "rufkette.source"
+"""Key in the scope under which a route leaves the name of the authenticated source."""
+_GONE = 499
+_QUIET = ("/healthz", "/readyz", "/metrics")
+
+
+class RequestLog:
+    """ASGI middleware. Logs the route's template, never the path: a path can hold what a sender wrote."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 0
+        started = time.perf_counter()
+
+        async def note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        except ClientDisconnect:
+            status = _GONE
+        except Exception:
+            # A sender gets an answer whatever bug there is.
+            log.exception("request.failed", method=_method(scope), route=_route(scope))
+            if status == 0:
+                await respond(Refusal(500, "The server made a mistake. Send the request again."))(scope, receive, note)
+        finally:
+            self._record(scope, status, started)
+
+    def _record(self, scope: Scope, status: int, started: float) -> None:
+        method, route = _method(scope), _route(scope)
+        _counted(method, route, status).inc()
+        source = {"source": scope[SOURCE]} if SOURCE in scope else {}
+        say = log.debug if route in _QUIET and status == 200 else log.info
+        duration_ms = round((time.perf_counter() - started) * 1000, 2)
+        say("request.handled", method=method, route=route, status=status, duration_ms=duration_ms, **source)
+
+
+@cache
+def _counted(method: str, route: str, status: int) -> Counter:
+    """Looked up once: finding a counter by its labels takes longer than counting."""
+    return REQUESTS.labels(method, route, str(status))
+
+
+def _method(scope: Scope) -> str:
+    known = scope["method"] in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+    return str(scope["method"]) if known else "other"
+
+
+def _route(scope: Scope) -> str:
+    return getattr(scope.get("route"), "path", "unmatched")

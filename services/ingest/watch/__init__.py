@@ -1,0 +1,1 @@
+"""Mails the emergency contacts about presses that nobody is known to have heard of."""

@@ -74,11 +74,22 @@ def _check_holidays(document: Document, path: Path_, code: str | None) -> None:
     if code is None:
         return
     country, _, state = code.partition("-")
+    if len(country) == 2 and _has_calendar(country, state):
+        return
     countries = _countries()
     if country not in countries:
         document.mistake(path, f"`{code}` is no holiday calendar", "a country or state code such as DE or DE-ST")
     elif state and state not in countries[country]:
         document.mistake(path, f"`{code}` is no holiday calendar", suggestion(state, countries[country]))
+
+
+def _has_calendar(country: str, state: str) -> bool:
+    """Asked first, because a list of all countries takes a tenth of a second of every command."""
+    try:
+        holidays.country_holidays(country, subdiv=state or None)
+    except NotImplementedError:
+        return False
+    return True
 
 
 @cache

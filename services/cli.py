@@ -144,7 +144,7 @@ def new_key() -> None:
 
     key = make()
     print(f"key (give it to the sender; it is shown only now):\n  {key}\n")
-    print(f"line for the source in the configuration:\n  key_sha256: {key_hash(key)}")
+    print(f'line for the source in the configuration:\n  key_sha256: "{key_hash(key)}"')
 
 
 @app.command()

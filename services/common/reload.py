@@ -75,4 +75,5 @@ def _refuse(error: ConfigurationError) -> None:
     _RELOADS.labels("refused").inc()
     _SUCCESSFUL.set(0)
     # Places only: what is wrong there may be somebody's name or address.
-    log.error("configuration.refused", mistakes=[f"line {m.line}: {m.path}".rstrip(": ") for m in error.mistakes])
+    where = [f"line {m.line}: {m.path}".rstrip(": ") if m.line else "the file cannot be read" for m in error.mistakes]
+    log.error("configuration.refused", mistakes=where)

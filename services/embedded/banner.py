@@ -1,6 +1,7 @@
 """What `rufkette run` says once everything is ready."""
 
 import json
+import os
 import shlex
 from collections.abc import Mapping
 
@@ -39,7 +40,7 @@ def _which_key(configuration: Configuration) -> str:
     where = f"of your source {natives[0]}" if natives else "of a source of type native, which your configuration lacks"
     return (
         f"  RUFKETTE_API_KEY is the key {where}.\n"
-        "  `rufkette new-key` makes a new one and the line key_sha256 for the configuration; then start again.\n\n"
+        "  `rufkette new-key` makes a new one and the line key_sha256 for the configuration; then send SIGHUP.\n\n"
     )
 
 
@@ -57,7 +58,7 @@ def _rows(plan: Plan, processes: Mapping[str, int]) -> list[tuple[str, str]]:
         ("API of ingest", f"{plan.ingest_url}/docs"),
         ("Kafka", kafka),
         ("PostgreSQL", own(database, "PostgreSQL") if plan.postgres_port else given),
-        ("configuration", f"{plan.configuration} (edit it, then start again)"),
+        ("configuration", f"{plan.configuration} (edit it, then: kill -HUP {os.getpid()})"),
         ("data and logs", str(plan.data.root)),
     ]
 

@@ -62,7 +62,7 @@ def test_new_key_prints_a_key_and_its_hash() -> None:
     first, second = rufkette("new-key").stdout, rufkette("new-key").stdout
     key = re.search(r"rk_[\w-]{43}", first)
     assert key is not None
-    assert f"key_sha256: {hashlib.sha256(key[0].encode()).hexdigest()}" in first
+    assert f'key_sha256: "{hashlib.sha256(key[0].encode()).hexdigest()}"' in first
     assert key[0] not in second
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from bench import alerting, chain, core, ingest, mails, parsers, scale, storm
+from bench import alerting, chain, core, ingest, mails, parsers, rate, scale, storm
 from bench.http_client import HttpError
 from bench.sink import Sink
 from bench.systems import MissingProgramError, alertmanager, rufkette
@@ -26,13 +26,14 @@ TARGETS = {"ratio_p50": 3.0, "ratio_p99": 1.5}
 TURN = 100
 """Presses until it is the other system's turn: a shared machine is faster in one second than in the next."""
 
-_PRESSES = {"storm": 3000, "alerting": 20_000, "mails": 5000}
+_PRESSES = {"storm": 3000, "rate": 4000, "alerting": 20_000, "mails": 5000}
 _WHAT = {
     "chain": "press until mail, beside Alertmanager (the default)",
     "storm": "the same for presses at once",
     "core": "decisions per second",
     "parsers": "messages per second",
     "ingest": "durable presses per second, beside a bare endpoint",
+    "rate": "answers to presses at 200 a second",
     "alerting": "events per second into PostgreSQL, beside a bare loop",
     "mails": "mails per second, beside a bare loop",
     "scale": "press until mail, and restarts, with many incidents",
@@ -138,7 +139,7 @@ def main() -> int:
                 name: partial(run, arguments.rounds, arguments.presses)
                 for name, run in (
                     ("ingest", ingest.run), ("storm", storm.run), ("alerting", alerting.run), ("mails", mails.run),
-                    ("scale", scale.run),
+                    ("scale", scale.run), ("rate", rate.run),
                 )
             },
         }  # fmt: skip

@@ -30,11 +30,11 @@ def check(configuration: Configuration, document: Document, rule_numbers: Sequen
     numbers = range(len(configuration.rules)) if rule_numbers is None else rule_numbers
     _check_sites(configuration, document)
     _check_sources(configuration, document)
-    _check_keys(configuration, document)
     check_devices(configuration, document)
     check_forms(configuration, document, _named(document, "sites"))
     check_callbacks(configuration, document)
     hint_at_learning(configuration, document)
+    hint_at_shared_keys(configuration, document)
     _check_rules(configuration, document, numbers)
     held = _check_roles(configuration, document)
     _check_maintenance(configuration, document, held)
@@ -137,19 +137,20 @@ def _check_sources(configuration: Configuration, document: Document) -> None:
                 document.mistake(path, wrong, "each device once, whatever its case and separators")
 
 
-def _check_keys(configuration: Configuration, document: Document) -> None:
-    """Who holds a key may do all that it is good for: a button's key must not end alarms."""
+def hint_at_shared_keys(configuration: Configuration, document: Document) -> None:
+    """Who holds a key may do all that it is good for: a button's key can end alarms where another source shares it."""
     expected = "a key of its own, from `rufkette new-key`"
     holders: dict[str, str] = {}
     for name, source in configuration.sources.items():
         if source.key is not None:
             other = holders.setdefault(source.key, name)
             if other != name:
-                document.mistake(("sources", name, "key_sha256"), f"is the key of source `{other}`, too", expected)
+                noticed = f"is the key of source `{other}`, too: whoever has it may do what either may"
+                document.hint(("sources", name, "key_sha256"), noticed, expected)
     operator = configuration.organisation.operator_key_sha256
     if operator is not None and (same := holders.get(operator)) is not None:
-        place: Path_ = ("organisation", "operator_key_sha256")
-        document.mistake(place, f"is the key of source `{same}`, too", f"{expected}: it can report nothing")
+        noticed = f"is the key of source `{same}`, too: that source sees what all others did"
+        document.hint(("organisation", "operator_key_sha256"), noticed, expected)
 
 
 def hint_at_learning(configuration: Configuration, document: Document) -> None:

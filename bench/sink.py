@@ -89,7 +89,7 @@ class _Conversation(asyncio.Protocol):
         assert self._transport is not None
         match verb:
             case b"EHLO":
-                self._transport.write(b"250-sink\r\n250 8BITMIME\r\n")
+                self._transport.write(b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n")
             case b"DATA":
                 self._in_message = True
                 self._transport.write(b"354 go on\r\n")

@@ -36,12 +36,12 @@ PRESSES: Records = {
 ENDS = [len(PRESSES.get(number, ())) for number in range(6)]
 MAILS = {("m", "wache@example.org"), ("m", "leitung@example.org"), ("n", "bereitschaft@example.org")}
 EFFECTS = {
-    "fetch", "with partitions", "commit after with incidents", "smtp connect", "smtp mail", "smtp rcpt", "smtp data",
+    "fetch", "with partitions", "commit after with incidents", "smtp connect", "smtp reply",
     "update outbox", "send", "flush", "delete relay", "commit after delete relay",
 }  # fmt: skip
 BY_THE_CLOCK = {
     "insert processes", "delete processes", "update partitions", "commit after update partitions", "update outbox",
-    "commit after update outbox", "with incidents", "commit after with incidents", "smtp connect", "smtp quit",
+    "commit after update outbox", "with incidents", "commit after with incidents", "smtp connect",
     "flush", "delete relay", "commit after delete relay",
 }  # fmt: skip
 """What comes in time for it shares a commit or a connection, so that a run can have some less of them."""

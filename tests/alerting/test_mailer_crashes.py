@@ -20,10 +20,10 @@ pytestmark = pytest.mark.timeout(400)  # dozens of processes, of which each take
 AT_ONCE = 4
 MAILS = {("a", "wache@example.org"), ("a", "leitung@example.org"), ("k", "bereitschaft@example.org")}
 EFFECTS = {
-    "smtp connect", "smtp mail", "smtp rcpt", "smtp data", "update outbox", "with incidents",
+    "smtp connect", "smtp reply", "update outbox", "with incidents",
     "commit after with incidents",
 }  # fmt: skip
-BY_THE_CLOCK = {"smtp connect", "smtp quit", "update outbox", "with incidents", "commit after with incidents"}
+BY_THE_CLOCK = {"smtp connect", "update outbox", "with incidents", "commit after with incidents"}
 """What comes in time for it shares a commit or a connection, so that a run can have some less of them."""
 
 

@@ -7,6 +7,12 @@ from services.common.mail.smtp import parse_smtp_url
 from tests.support.smtp_sink import SmtpSink, Stage
 
 
+@pytest.fixture(params=[True, False], ids=["pipelining", "one by one"], autouse=True)
+def _pipelining(request: pytest.FixtureRequest, smtp_sink: SmtpSink) -> None:
+    """Both ways to talk to a server have the same outcome."""
+    smtp_sink.pipelining = request.param
+
+
 async def send(sink: SmtpSink, within: float = 5.0) -> SmtpAnswer:
     session = SmtpSession(parse_smtp_url(sink.url))
     try:
@@ -71,3 +77,39 @@ async def test_an_address_that_smtp_cannot_carry(smtp_sink: SmtpSink) -> None:
     assert (heard.stage, heard.verdict, heard.blames) == ("RCPT", Verdict.REFUSED, Blame.RECIPIENT)
     assert (await session.send("r@example.org", "a@example.org", b"\r\n", 5)).verdict is Verdict.ACCEPTED
     await session.close()
+
+
+async def test_after_a_refusal_the_next_mail_follows_on_the_same_connection(smtp_sink: SmtpSink) -> None:
+    session = SmtpSession(parse_smtp_url(smtp_sink.url))
+    smtp_sink.refuse_recipient("nobody@example.org")
+    smtp_sink.answer("MAIL", "451 4.3.0 later", times=1)
+    smtp_sink.answer_data("554 5.6.0 content")
+    stages = []
+    for recipient in ("a@example.org", "nobody@example.org", "a@example.org", "a@example.org"):
+        heard = await session.send("r@example.org", recipient, b"Subject: x\r\n\r\nx\r\n")
+        stages.append((heard.stage, heard.code))
+    await session.close()
+    assert stages == [("MAIL", 451), ("RCPT", 550), ("DATA", 554), ("DATA", 250)]
+    assert (smtp_sink.connections, len(smtp_sink.accepted)) == (1, 1)
+
+
+async def test_a_connection_that_the_server_closed_meanwhile(smtp_sink: SmtpSink) -> None:
+    session = SmtpSession(parse_smtp_url(smtp_sink.url))
+    for _ in range(2):
+        answer = await session.send("r@example.org", "a@example.org", b"Subject: x\r\n\r\nx\r\n")
+        assert answer.verdict is Verdict.ACCEPTED
+        await smtp_sink.stop()
+        await smtp_sink.start()
+    await session.close()
+    assert (smtp_sink.connections, len(smtp_sink.accepted)) == (2, 2)
+
+
+async def test_a_rehearsal_hands_nothing_over(smtp_sink: SmtpSink) -> None:
+    session = SmtpSession(parse_smtp_url(smtp_sink.url))
+    heard = await session.rehearse("r@example.org", "a@example.org")
+    assert (heard.stage, heard.verdict) == ("RCPT", Verdict.ACCEPTED)
+    smtp_sink.refuse_recipient("nobody@example.org")
+    assert (await session.rehearse("r@example.org", "nobody@example.org")).verdict is Verdict.REFUSED
+    assert (await session.send("r@example.org", "a@example.org", b"\r\n")).verdict is Verdict.ACCEPTED
+    await session.close()
+    assert len(smtp_sink.received) == 1

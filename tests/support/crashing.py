@@ -21,6 +21,8 @@ from typing import Any, TypeVar
 
 import aiosmtplib
 
+from services.common.mail.conversation import Conversation
+
 World = TypeVar("World")
 CRASHED = 9
 Moment = tuple[str, int]
@@ -62,8 +64,8 @@ def burning(fuse: Fuse, effect: str, command: Callable[..., Awaitable[Any]]) -> 
 
 def watch_smtp(fuse: Fuse) -> None:
     """Every command that a mail server has answered is an effect."""
-    for name in ("connect", "mail", "rcpt", "data", "quit"):
-        setattr(aiosmtplib.SMTP, name, burning(fuse, f"smtp {name}", getattr(aiosmtplib.SMTP, name)))
+    for owner, name in ((aiosmtplib.SMTP, "connect"), (Conversation, "reply")):
+        setattr(owner, name, burning(fuse, f"smtp {name}", getattr(owner, name)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,8 @@ class SmtpSink:
     port: int = field(default_factory=free_port)
     received: list[Received] = field(default_factory=list)
     connections: int = 0
+    pipelining: bool = True
+    """Whether it offers that, as nearly all mail servers do."""
     _rcpt: dict[str, _Programme] = field(default_factory=dict)
     _stages: dict[Stage, list[_Programme]] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -148,7 +150,13 @@ class SmtpSink:
         """What was asked for at this stage; takes one of its times."""
         return next((p.answer for p in self._stages.get(stage, ()) if _use(p)), None)
 
-    async def handle_MAIL(  # noqa: N802 – aiosmtpd calls it by this name
+    async def handle_EHLO(  # noqa: N802 – aiosmtpd calls it by this name
+        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        return [*responses[:-1], *(["250-PIPELINING"] if self.pipelining else []), responses[-1]]
+
+    async def handle_MAIL(  # noqa: N802 – likewise
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         if (answer := await _misbehaving(server, self.programmed("MAIL"))) is not None:

@@ -1,13 +1,15 @@
 """One SMTP conversation kept open over many mails, and what each answer means for the mail."""
 
 import asyncio
+import contextlib
 import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 import aiosmtplib
-from aiosmtplib.errors import SMTPAuthenticationError, SMTPException, SMTPResponseException
+from aiosmtplib.errors import SMTPAuthenticationError, SMTPException, SMTPHeloError, SMTPResponseException
 
+from services.common.mail.conversation import QUIT, Conversation, ConversationError, commands, path_of
 from services.common.mail.smtp import SmtpServer
 
 WHOLE_CONVERSATION = 20.0
@@ -71,12 +73,12 @@ class SmtpSession:
 
     def __init__(self, server: SmtpServer) -> None:
         self._server = server
-        self._client: aiosmtplib.SMTP | None = None
+        self._conversation: Conversation | None = None
 
     async def send(self, sender: str, recipient: str, message: bytes, within: float = WHOLE_CONVERSATION) -> SmtpAnswer:
         """Hand one mail to the server, in `within` seconds. Never raises for what a server or a network can do."""
         deadline = asyncio.get_running_loop().time() + within
-        kept_open = self._client is not None
+        kept_open = self._conversation is not None
         answer = await self._attempt(sender, recipient, message, deadline)
         if kept_open and answer.code is None and answer.stage == "MAIL":
             # The server had closed the idle connection; nothing was handed over yet.
@@ -99,51 +101,54 @@ class SmtpSession:
 
     async def close(self) -> None:
         """End the conversation politely, or at least end it."""
-        client, self._client = self._client, None
-        if client is None:
-            return
-        try:
-            async with asyncio.timeout(2):
-                await client.quit()
-        except (SMTPException, OSError, TimeoutError):
-            client.close()
+        conversation, self._conversation = self._conversation, None
+        if conversation is not None:
+            with contextlib.suppress(ConversationError, TimeoutError):
+                async with asyncio.timeout(2):
+                    conversation.ask(QUIT)
+                    await conversation.reply()
+            conversation.close()
 
     async def _attempt(self, sender: str, recipient: str | None, message: bytes | None, deadline: float) -> SmtpAnswer:
         stage = "CONNECT"
         try:
             async with asyncio.timeout_at(deadline):
-                client = await self._connected()
+                conversation = await self._connected()
                 if recipient is None:
                     return SmtpAnswer(Verdict.ACCEPTED, stage, None, "")
                 stage = "MAIL"
-                await client.mail(sender)
+                from_ = path_of(sender)
                 stage = "RCPT"
-                said = await client.rcpt(recipient)
+                to = path_of(recipient)
+                said = None
+                for group in commands(from_, to, message, together=conversation.pipelining):
+                    stage = group[0].stage
+                    conversation.ask(*(command.line for command in group))
+                    for position, command in enumerate(group, start=1):
+                        stage = command.stage
+                        said = await conversation.reply()
+                        if said.code not in command.expects:
+                            await self._start_afresh(conversation, len(group) - position, deadline)
+                            return SmtpAnswer(_verdict(stage, said.code, said.text), stage, *said)
+                assert said is not None
                 if message is None:
-                    await client.rset()
-                    return SmtpAnswer(Verdict.ACCEPTED, stage, said.code, said.message)
-                stage = "DATA"
-                answer = await client.data(message)
-                return SmtpAnswer(Verdict.ACCEPTED, stage, answer.code, answer.message)
+                    await self._start_afresh(conversation, 0, deadline)
+                return SmtpAnswer(Verdict.ACCEPTED, stage, *said)
         except SMTPAuthenticationError as error:
-            self._drop()
             return SmtpAnswer(Verdict.DEFERRED, "AUTH", error.code, error.message)
-        except SMTPResponseException as error:
-            await self._reset(deadline)
-            return SmtpAnswer(_verdict(stage, error.code, error.message), stage, error.code, error.message)
+        except SMTPResponseException as error:  # connecting
+            return SmtpAnswer(Verdict.DEFERRED, stage, error.code, error.message)
         except UnicodeError as error:
-            # An address that SMTP cannot carry; nothing went out for it, but the conversation is in its middle.
-            self._drop()
             verdict = Verdict.REFUSED if stage == "RCPT" else Verdict.DEFERRED
             return SmtpAnswer(verdict, stage, None, type(error).__name__)
-        except (SMTPException, OSError, TimeoutError, ValueError) as error:
+        except (ConversationError, SMTPException, OSError, TimeoutError, ValueError) as error:
             self._drop()
             _let_cancellation_through()
             return SmtpAnswer(Verdict.DEFERRED, stage, None, type(error).__name__)
 
-    async def _connected(self) -> aiosmtplib.SMTP:
-        if self._client is not None and self._client.is_connected:
-            return self._client
+    async def _connected(self) -> Conversation:
+        if self._conversation is not None and self._conversation.is_open:
+            return self._conversation
         starttls = {"required": True, "opportunistic": None, "off": False}[self._server.starttls]
         client = aiosmtplib.SMTP(
             hostname=self._server.host,
@@ -154,24 +159,36 @@ class SmtpSession:
             start_tls=False if self._server.tls else starttls,
             timeout=WHOLE_CONVERSATION,
         )
-        await client.connect()
-        self._client = client
-        return client
+        try:
+            await client.connect()
+            if client.is_ehlo_or_helo_needed:
+                await _introduce(client)
+        except BaseException:
+            client.close()
+            raise
+        self._conversation = Conversation.take_over(client)
+        return self._conversation
 
-    async def _reset(self, deadline: float) -> None:
-        """After a refusal the next mail starts afresh on the same connection, if the server still talks to us."""
-        if self._client is None:
-            return
+    async def _start_afresh(self, conversation: Conversation, unanswered: int, deadline: float) -> None:
+        """After a refusal the next mail follows on the same connection, if the server still talks to us."""
         try:
             async with asyncio.timeout_at(min(deadline, asyncio.get_running_loop().time() + 5)):
-                await self._client.rset()
-        except (SMTPException, OSError, TimeoutError):
+                await conversation.reset(unanswered)
+        except (ConversationError, OSError, TimeoutError):
             self._drop()
+            _let_cancellation_through()
 
     def _drop(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        conversation, self._conversation = self._conversation, None
+        if conversation is not None:
+            conversation.close()
+
+
+async def _introduce(client: aiosmtplib.SMTP) -> None:
+    try:
+        await client.ehlo()
+    except SMTPHeloError:
+        await client.helo()
 
 
 def _let_cancellation_through() -> None:

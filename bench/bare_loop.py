@@ -24,7 +24,7 @@ from services.alerting.changes import Changes
 from services.alerting.core.calendar import OfficeCalendar
 from services.alerting.core.policy import Rules
 from services.alerting.reading.repeats import digest
-from services.alerting.store import to_row
+from services.alerting.saving import to_row
 from services.common import kafka
 from services.common.configuration import file as configuration_file
 from services.common.settings import Settings

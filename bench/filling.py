@@ -10,7 +10,7 @@ from schemas.events import Outcome
 from services.alerting.changes import Changes
 from services.alerting.core.effects import Action, Answer, Click, DeliveryResult
 from services.alerting.core.policy import Rules
-from services.alerting.store import to_row
+from services.alerting.saving import to_row
 
 _MODEL: Final = "bench-template-0"
 _STEP: Final = 50_000

@@ -15,7 +15,7 @@ from bench import made_up, parts
 from bench.alerting import new_database
 from bench.chain import LostMailError
 from bench.sink import Sink
-from services.alerting import store
+from services.alerting import saving
 from services.alerting.core.policy import Rules
 from services.alerting.database import create_engine, in_transaction
 from services.alerting.mailer import CONNECTIONS
@@ -83,7 +83,7 @@ async def _fill(url: str, rules: Rules, mails: int) -> None:
     async def save(tx: AsyncConnection, numbers: range) -> None:
         changes = made_up.opened([made_up.report(number, "1", now) for number in numbers], rules, now)
         changes.relayed.clear()
-        await store.save(tx, changes)
+        await saving.save(tx, changes)
 
     try:
         for first in range(0, mails, _AT_ONCE):

@@ -1,7 +1,7 @@
 """Rows of several tables in one statement: each round trip to the database is a third of a millisecond of an alarm."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,8 +27,8 @@ class Insert:
     computed: tuple[tuple[str, str], ...] = ()
     returning: str = ""
 
-    def as_cte(self) -> str:
-        """`name AS (INSERT … SELECT … FROM json_to_recordset(:name))`."""
+    def as_cte(self, parameter: str, after: str) -> str:
+        """`name_rows AS (INSERT … SELECT … FROM json_to_recordset(parameter))`; `after`: as for `statement`."""
         chosen = [self.table.c[name] for name in self.columns]
         names = ", ".join([f'"{column.name}"' for column in chosen] + [f'"{name}"' for name, _ in self.computed])
         values = ", ".join([_value(column) for column in chosen] + [expression for _, expression in self.computed])
@@ -36,22 +36,29 @@ class Insert:
         conflict = f" ON CONFLICT {self.on_conflict}" if self.on_conflict else ""
         conflict += f' RETURNING "{self.returning}"' if self.returning else ""
         name = self.table.name
+        source = f"{after}, " if after else ""
         return (
             f"{name}_rows AS (INSERT INTO {name} ({names}) "  # noqa: S608 - names of our own tables, values are bound
-            f"SELECT {values} FROM json_to_recordset(CAST(:{name} AS json)) AS r({shape}){conflict})"
+            f"SELECT {values} FROM {source}json_to_recordset(CAST({parameter} AS json)) AS r({shape}){conflict})"
         )
 
 
-def statement(inserts: Sequence[Insert]) -> sa.TextClause:
-    """One statement that takes the rows of each table as JSON text under the table's name."""
-    ctes = ", ".join(insert.as_cte() for insert in inserts)
-    parameters = [sa.bindparam(insert.table.name, type_=sa.Text) for insert in inserts]
-    answers = ", ".join(
+def statement(inserts: Sequence[Insert], parameter: Callable[[str], str], *, first: str = "", after: str = "") -> str:
+    """One statement that takes the rows of each table as JSON text.
+
+    Args:
+        inserts: the tables, each once.
+        parameter: how the rows of a table are bound, from its name.
+        first: common table expressions that come before.
+        after: the name of one of them with exactly one row, which is computed before anything is inserted.
+    """
+    ctes = ", ".join([first] * bool(first) + [insert.as_cte(parameter(insert.table.name), after) for insert in inserts])
+    answers = [
         f'ARRAY(SELECT "{insert.returning}" FROM {insert.table.name}_rows) AS {insert.table.name}'  # noqa: S608 - as above
         for insert in inserts
         if insert.returning
-    )
-    return sa.text(f"WITH {ctes} SELECT {answers or 1}").bindparams(*parameters)
+    ]
+    return f"WITH {ctes} SELECT {', '.join(answers) or 1}{f' FROM {after}' if after else ''}"  # noqa: S608 - as above
 
 
 def as_json(rows: Sequence[Row]) -> str:

@@ -50,7 +50,8 @@ def outbox_id(incident_id: str, notify: Notify) -> uuid.UUID:
 class Mail:
     """A leased mail with its incident; the result counts only with `lease`. `attempt` counts from 1.
 
-    `crashes`: processes in a row that ended, or stood still, with the mail in hand.
+    `crashes`: processes in a row that ended, or stood still, with the mail in hand. `message`: as it goes over the
+    wire, where it was put together ahead.
     """
 
     id: uuid.UUID
@@ -60,6 +61,7 @@ class Mail:
     created_at: datetime
     attempt: int
     crashes: int = 0
+    message: bytes | None = None
 
     def result(self, answer: Answer) -> tuple[str, DeliveryResult]:
         """The input for `decide`."""
@@ -113,12 +115,12 @@ class Changes:
         for row in urgent[:count]:
             row["lease"] = uuid.uuid4()
 
-    def leased_mails(self, new: set[uuid.UUID]) -> list[Mail]:
-        """The mails leased to this process, of those that were written."""
+    def leased_mails(self) -> list[Mail]:
+        """The mails leased to this process."""
         return [
             Mail(id_, row["lease"], self.changed[row["incident_id"]], self.notifies[id_], row["created_at"], 1)
             for id_, row in self.mails.items()
-            if row["lease"] is not None and id_ in new
+            if row["lease"] is not None
         ]
 
     def publish(self, topic: str, record: codec.Record) -> None:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Protocol
 
 import sqlalchemy as sa
 import structlog
@@ -12,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from schemas import codec, topics
 from schemas.events import EmergencyMailed, Event, Probe, Reported
-from services.alerting import emergencies, store
+from services.alerting import emergencies, one_trip, saving, store
 from services.alerting.candidates import Candidates
-from services.alerting.changes import Changes, Mail
+from services.alerting.changes import Changes
 from services.alerting.core.devices import signs_in
 from services.alerting.core.effects import Action, Click, Deadline, Decision, DeliveryResult, Reason, SilenceEnded
 from services.alerting.core.incident import Incident
@@ -22,6 +21,7 @@ from services.alerting.core.learning import keys_of
 from services.alerting.core.policy import Rules
 from services.alerting.core.summary import held_back
 from services.alerting.database import in_transaction
+from services.alerting.handover import Handover, Senders
 from services.alerting.journeys import log_decision
 from services.alerting.plans import plan_store
 from services.alerting.reading.leases import Move, Position
@@ -40,16 +40,6 @@ class Signals:
     mail: asyncio.Event = field(default_factory=asyncio.Event)
     relay: asyncio.Event = field(default_factory=asyncio.Event)
     probes: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
-
-
-class Senders(Protocol):
-    """Connections of this process that are free to send at once what a decision asks for."""
-
-    def reserve(self, wanted: int) -> int:
-        """Keep up to `wanted` of them free; returns how many."""
-
-    def send(self, mails: Sequence[Mail], reserved: int) -> None:
-        """Use what was reserved; what is not needed is free again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +88,8 @@ class Engine:
             LeaseLostError: the partition is no longer `owner`'s; nothing was written.
         """
         move = Move(batch.position, owner, batch.end_offset, batch.last_event_id)
+        if not batch.rejected and one_trip.is_plain(batch.events) and await self._apply_in_one_trip(batch.events, move):
+            return
 
         async def work(tx: AsyncConnection, changes: Changes) -> None:
             for record in batch.rejected:
@@ -105,6 +97,15 @@ class Engine:
             await self._apply_events(tx, changes, batch.events, move)
 
         await self.commit(work)
+
+    async def _apply_in_one_trip(self, events: Sequence[Event], move: Move) -> bool:
+        """Whether it could be done so; else nothing was written, and the way with locks finds out what there is."""
+        changes = Changes(self.clock(), self.rules(), self.topic_prefix)
+        handover = Handover(self.senders)
+        if not await one_trip.apply(self.database, events, move, changes, handover):
+            return False
+        await self._committed(changes, handover)
+        return True
 
     async def _apply_events(self, tx: AsyncConnection, changes: Changes, events: Sequence[Event], move: Move) -> None:
         digests = {event.id: digest(event) for event in reversed(events)}
@@ -253,31 +254,32 @@ class Engine:
 
     async def commit(self, work: Callable[[AsyncConnection, Changes], Awaitable[None]]) -> Changes:
         """Do work that decides, as often as it takes, and store everything in one commit."""
-        reserved = 0
-        leased: list[Mail] = []
+        handover = Handover(self.senders)
+        committed = False
 
         async def attempt(tx: AsyncConnection) -> Changes:
             changes = Changes(self.clock(), self.rules(), self.topic_prefix)
             await work(tx, changes)
-            nonlocal reserved
-            if self.senders is not None and reserved == 0:
-                reserved = self.senders.reserve(len(changes.mails))
-            changes.lease_mails(reserved)
-            leased[:] = changes.leased_mails(await store.save(tx, changes))
+            handover.lease(changes)
+            handover.keep(await saving.save(tx, changes))
             return changes
 
         try:
             changes = await in_transaction(self.database, attempt)
-        except BaseException:
-            leased.clear()
-            raise
+            committed = True
         finally:
-            if self.senders is not None and reserved:
-                self.senders.send(leased, reserved)
-        self._wake(changes, handed_over=len(leased))
-        for cause, decision in changes.journeys:
-            log_decision(cause, decision)
+            handover.end(committed=committed)
+        await self._committed(changes, handover)
         return changes
+
+    async def _committed(self, changes: Changes, handover: Handover) -> None:
+        self._wake(changes, handed_over=len(handover.mails))
+        try:
+            if handover.mails:
+                await asyncio.sleep(0)  # the senders first
+        finally:
+            for cause, decision in changes.journeys:
+                log_decision(cause, decision)
 
     def _wake(self, changes: Changes, *, handed_over: int) -> None:
         if len(changes.mails) > handed_over:

@@ -4,6 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -114,6 +115,16 @@ class Mailer:
         self._busy += reserved
         return reserved
 
+    def write(self, mails: Sequence[Mail]) -> list[Mail]:
+        """The mails with their messages; one that cannot be written comes back as it is, and is judged when sent."""
+        written: list[Mail] = []
+        for mail in mails:
+            try:
+                written.append(replace(mail, message=self._letters.write(mail)))
+            except Exception:  # noqa: BLE001 – whatever it is, the attempt at this mail meets it again, and says so
+                written.append(mail)
+        return written
+
     def send(self, mails: Sequence[Mail], reserved: int) -> None:
         """Send at once what was leased to this process by the commit that decided it."""
         self._busy -= reserved - len(mails)
@@ -170,7 +181,7 @@ class Mailer:
     async def _attempt(self, mail: Mail) -> Outcome:
         faults = self._faults.get(mail.id, 0)
         try:
-            message = self._letters.write(mail)
+            message = mail.message or self._letters.write(mail)
             tries = await self._hand_over(mail, message)
         except Exception as error:
             # One such mail must not hold back all others, nor end the process again and again.

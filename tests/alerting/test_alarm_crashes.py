@@ -36,7 +36,7 @@ PRESSES: Records = {
 ENDS = [len(PRESSES.get(number, ())) for number in range(6)]
 MAILS = {("m", "wache@example.org"), ("m", "leitung@example.org"), ("n", "bereitschaft@example.org")}
 EFFECTS = {
-    "fetch", "with partitions", "commit after with incidents", "smtp connect", "smtp reply",
+    "fetch", "one trip", "commit after with incidents", "smtp connect", "smtp reply",
     "update outbox", "send", "flush", "delete relay", "commit after delete relay",
 }  # fmt: skip
 BY_THE_CLOCK = {

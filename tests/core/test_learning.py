@@ -14,7 +14,7 @@ from services.alerting.core.joining import refusal
 from services.alerting.core.learning import keys_of
 from services.alerting.core.messages import compose
 from services.alerting.core.policy import LEARNING_ROLE
-from services.alerting.store import to_row
+from services.alerting.saving import to_row
 from tests.core.office import CONFIGURATION, MONDAY, Desk, emergency_mail, follow_up, report, rules
 from tests.reports.test_figures import PLAIN, count
 

@@ -1,0 +1,250 @@
+"""The way of plain presses: what it makes is what the way with locks makes, and whatever is otherwise goes that way."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from schemas.events import Acknowledged, Closed, Event, Heartbeat, Outcome, Reported
+from services.alerting import one_trip, store
+from services.alerting.changes import Changes
+from services.alerting.core.effects import Action, Click
+from services.alerting.database import create_engine
+from services.alerting.engine import Batch, Engine
+from services.alerting.handover import Handover
+from services.alerting.reading.leases import LeaseLostError, Move, Position
+from services.alerting.tables import events, incidents, inputs, metadata, outbox, partitions, relay
+from tests.alerting.conftest import TOPIC, Shell
+from tests.core.office import MONDAY, report, rules
+from tests.support.servers import PostgresServer
+
+
+async def one_way(shell: Shell, *given: Event, owner: str = "me") -> bool:
+    """Only without locks; whether that was possible."""
+    move = Move(Position(TOPIC, 0, shell.offset), owner, shell.offset + len(given), given[-1].id)
+    changes = Changes(shell.now, rules(), "")
+    done = await one_trip.apply(shell.database, given, move, changes, Handover(None))
+    shell.offset += len(given) if done else 0
+    return done
+
+
+def follow(id_: str, data: Any, subject: str | None) -> Event:
+    return Event(id=id_, source="bus", time=MONDAY, data=data, subject=subject)
+
+
+BATCHES: dict[str, Sequence[Sequence[Event]]] = {
+    "one press": [[report(id="a")]],
+    "a press at a place where one is": [[report(id="a")], [report(id="b", source="other")]],
+    "several at once": [[report(id="a"), report(id="b", source="other"), report(id="c", location="Keller")]],
+    "worse than before": [[report(id="a", danger_level=1)], [report(id="b", source="forms", danger_level=3)]],
+    "after somebody took over": [[report(id="a")], [follow("t", Acknowledged(by="A"), "a")], [report(id="b")]],
+    "after the end": [
+        [report(id="a")],
+        [follow("c", Closed(by="A", outcome=Outcome.RESOLVED), "a")],
+        [report(id="b", danger_level=3)],
+    ],
+    "an unknown place": [[report(id="a", site=None, site_text="Mars")]],
+}
+
+
+@pytest.fixture
+async def beside(postgres_server: PostgresServer) -> AsyncIterator[Shell]:
+    """An installation where nothing is plain."""
+    name = postgres_server.create_database()
+    database = create_engine(postgres_server.url(name))
+    shell = Shell(database)
+    await shell.lease()
+    yield shell
+    await database.dispose()
+    postgres_server.drop_database(name)
+
+
+async def with_locks(shell: Shell, given: Sequence[Event]) -> None:
+    """A batch with a sign of life in it is not plain."""
+    await shell.apply(follow(f"sign-{shell.offset}", Heartbeat(device_id="none"), None), *given)
+
+
+async def everything(shell: Shell) -> dict[str, list[tuple[Any, ...]]]:
+    """What both ways write, without what time and chance give."""
+    kept = {
+        incidents: [c for c in incidents.c if c.name not in ("merge_keys",)],
+        inputs: list(inputs.c),
+        outbox: [c for c in outbox.c if c.name not in ("attempt_at", "lease", "lease_until", "crashes")],
+        relay: [relay.c.topic, relay.c.key, relay.c.value, relay.c.headers],
+    }
+    async with shell.database.connect() as connection:
+        return {
+            table.name: sorted((tuple(row) for row in await connection.execute(sa.select(*columns))), key=repr)
+            for table, columns in kept.items()
+        }
+
+
+@pytest.mark.parametrize("name", list(BATCHES))
+async def test_both_ways_make_the_same(shell: Shell, beside: Shell, name: str) -> None:
+    shell.now = beside.now = MONDAY
+    ways = []
+    for given in BATCHES[name]:
+        if one_trip.is_plain(given):
+            ways.append(await one_way(shell, *given))
+        else:
+            await shell.apply(*given)
+        await with_locks(beside, given)
+        shell.now = beside.now = shell.now + timedelta(minutes=1)
+    assert ways == [True] * len(ways)
+    assert ways
+    assert await everything(shell) == await everything(beside)
+
+
+def test_what_is_plain() -> None:
+    press = report(id="a")
+    assert one_trip.is_plain([press, report(id="b")])
+    assert not one_trip.is_plain([])
+    assert not one_trip.is_plain([press, press])
+    assert not one_trip.is_plain([press, follow("t", Acknowledged(by="A"), "a")])
+    assert not one_trip.is_plain([press.model_copy(update={"imported": True})])
+    assert not one_trip.is_plain([press.model_copy(update={"subject": "a"})])
+    assert isinstance(press.data, Reported)
+
+
+async def _known(shell: Shell) -> None:
+    await shell.apply(report(id="a", location="Keller"))
+
+
+async def _awaited(shell: Shell) -> None:
+    await shell.apply(follow("t", Acknowledged(by="A"), "a"))
+
+
+async def _silence(shell: Shell) -> None:
+    silence = {
+        "id": "s", "site": "bernburg", "device": None, "starts_at": shell.now - timedelta(hours=1),
+        "ends_at": shell.now + timedelta(hours=1), "reason": "Umzug", "by": "A", "made_at": shell.now,
+    }  # fmt: skip
+    await _insert(shell, "silences", silence)
+
+
+async def _test(shell: Shell) -> None:
+    test = {
+        "id": "t", "site": "bernburg", "devices": [], "starts_at": shell.now - timedelta(hours=1),
+        "ends_at": shell.now + timedelta(hours=1), "by": "A", "made_at": shell.now,
+    }  # fmt: skip
+    await _insert(shell, "announced_tests", test)
+
+
+async def _insert(shell: Shell, name: str, row: dict[str, Any]) -> None:
+    table = metadata.tables[name]
+    async with shell.database.begin() as connection:
+        await connection.execute(table.insert().values({k: v for k, v in row.items() if k in table.c}))
+
+
+@pytest.mark.parametrize("before", [_known, _awaited, _silence, _test])
+async def test_what_is_not_plain_goes_the_way_with_locks(
+    shell: Shell, before: Callable[[Shell], Awaitable[None]]
+) -> None:
+    await before(shell)
+    counted = await shell.count()
+    assert not await one_way(shell, report(id="a"))
+    assert await shell.count() == counted, "it writes nothing"
+    await shell.apply(report(id="a"))
+    assert (await shell.rows(partitions))[0].next_offset == shell.offset
+
+
+async def test_without_the_lease_nothing_is_written(shell: Shell) -> None:
+    assert not await one_way(shell, report(id="a"), owner="zombie")
+    shell.offset = 5
+    assert not await one_way(shell, report(id="a"))
+    assert await shell.count() == dict.fromkeys(("incidents", "inputs", "outbox", "relay"), 0)
+    assert await shell.rows(events) == []
+    shell.offset = 0
+    with pytest.raises(LeaseLostError):
+        await Shell(shell.database, owner="zombie").apply(report(id="a"))
+
+
+async def _waits_for_a_lock(connection: AsyncConnection) -> None:
+    """Until somebody does."""
+    async with asyncio.timeout(10):
+        while not await connection.scalar(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
+            await asyncio.sleep(0.01)
+
+
+async def test_an_incident_that_changes_after_it_was_seen(shell: Shell, database: AsyncEngine) -> None:
+    """It changes while a press at its place is being decided: the press must not overwrite that."""
+    await shell.apply(report(id="a"))
+    async with database.begin() as other:
+        await store.load_for_update(other, ["a"])
+        press = asyncio.create_task(shell.apply(report(id="b", source="other")))
+        async with database.connect() as looking:
+            await _waits_for_a_lock(looking)
+        await other.execute(sa.text("UPDATE incidents SET urgency = urgency WHERE id = 'a'"))
+    await press
+    (incident,) = [store.from_json(row.state) for row in await shell.rows(incidents)]
+    assert incident.event_ids == ("a", "b")
+
+
+async def test_a_click_between_two_presses_is_not_overwritten(shell: Shell) -> None:
+    """Many clicks and presses at once at one place: each input is in the timeline, and in the state."""
+    await shell.apply(report(id="a"))
+    people = [f"P{number}" for number in range(8)]
+
+    async def presses() -> None:
+        for number in range(12):
+            await shell.apply(report(id=f"b{number}", source="other"))
+
+    async def clicks() -> None:
+        for person in people:
+            await shell.engine.act("a", Click(person, (Action.CALLED_POLICE,)))
+
+    await asyncio.gather(presses(), clicks())
+    (incident,) = [store.from_json(row.state) for row in await shell.rows(incidents)]
+    assert len(incident.event_ids) == 13
+    assert {call.by for call in incident.calls} == set(people)
+    assert [row.revision for row in sorted(await shell.rows(inputs), key=lambda row: row.revision)] == list(
+        range(1, incident.revision + 1)
+    )
+
+
+async def test_an_incident_that_opens_after_nothing_was_seen(shell: Shell, database: AsyncEngine) -> None:
+    """Another partition opens one at the same place meanwhile: both are one incident."""
+    first, second = report(id="a", site=None, site_text="Mars"), report(id="b", site=None, site_text="Mars")
+    async with database.begin() as connection:
+        await connection.execute(
+            sa.text("INSERT INTO partitions (topic, partition, owner) VALUES ('incidents.events', 1, 'me')")
+        )
+    opened = Engine(database, rules, clock=lambda: shell.now)
+    async with database.begin() as other:
+        await other.execute(sa.text("LOCK TABLE events IN SHARE MODE"))  # both have looked when they come to write
+        tasks = [
+            asyncio.create_task(shell.apply(first)),
+            asyncio.create_task(opened.apply(Batch(Position(TOPIC, 1, 0), 1, "b", [second]), "me")),
+        ]
+        async with database.connect() as looking, asyncio.timeout(10):
+            while await looking.scalar(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")) < 2:
+                await asyncio.sleep(0.01)
+    await asyncio.gather(*tasks)
+    (incident,) = [store.from_json(row.state) for row in await shell.rows(incidents)]
+    assert set(incident.event_ids) == {"a", "b"}
+
+
+async def test_a_connection_that_ends_meanwhile(shell: Shell, database: AsyncEngine) -> None:
+    """PostgreSQL ends every session while the press waits: nothing was written, and the other way finds it away."""
+    async with database.begin() as other:
+        await other.execute(sa.text("LOCK TABLE events IN SHARE MODE"))
+        press = asyncio.create_task(one_way(shell, report(id="a")))
+        async with database.connect() as looking:
+            await _waits_for_a_lock(looking)
+            await looking.execute(
+                sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+            )
+        assert not await press
+    await shell.apply(report(id="a"))
+    assert (await shell.count())["incidents"] == 1
+
+
+async def test_plans_are_looked_for_each_time(shell: Shell) -> None:
+    """Not believed for a second to be none, as on the other way: a silence counts from the next press on."""
+    assert await one_way(shell, report(id="a"))
+    await _silence(shell)
+    assert not await one_way(shell, report(id="b", source="forms", kind="form", danger_level=1))

@@ -7,6 +7,7 @@ instead of an error (docs/adr/0004-own-codec.md).
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -32,13 +33,19 @@ class Record:
     headers: tuple[tuple[str, bytes], ...]
 
 
+@lru_cache(maxsize=8)
+def _as_text(time: datetime) -> bytes:
+    """All changes of one commit have the same."""
+    return time.astimezone(UTC).isoformat().encode()
+
+
 def _envelope(event_id: str, source: str, type_: str, time: datetime, subject: str | None) -> list[tuple[str, bytes]]:
     headers = [
         ("ce_specversion", b"1.0"),
         ("ce_id", event_id.encode()),
         ("ce_source", source.encode()),
         ("ce_type", type_.encode()),
-        ("ce_time", time.astimezone(UTC).isoformat().encode()),
+        ("ce_time", _as_text(time)),
         ("content-type", b"application/json"),
     ]
     if subject is not None:

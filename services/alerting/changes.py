@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from pydantic import TypeAdapter
+from pydantic_core import to_json
 
 from schemas import codec, topics
 from schemas.events import Event
@@ -125,8 +126,9 @@ class Changes:
 
     def publish(self, topic: str, record: codec.Record) -> None:
         """Have a record published after the commit."""
+        headers = to_json([(name, value.decode()) for name, value in record.headers]).decode()
         row = {"topic": topics.prefixed(topic, self.topic_prefix), "key": record.key, "value": record.value}
-        self.relayed.append(row | {"headers": json.dumps([[name, value.decode()] for name, value in record.headers])})
+        self.relayed.append(row | {"headers": headers})
 
     def relay(self, incident: Incident, effect: Relay) -> None:
         """Have a change of the incident announced after the commit."""

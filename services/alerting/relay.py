@@ -10,6 +10,8 @@ import sqlalchemy as sa
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.producer.message_accumulator import BatchBuilder
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.alerting.database import LIGHTLY, in_transaction, patiently
@@ -30,6 +32,8 @@ _OLDEST = sa.text(f"SELECT seq, topic, key, value, headers FROM relay ORDER BY s
 _PUBLISHED = sa.text("DELETE FROM relay WHERE seq = ANY(:published)").bindparams(
     sa.bindparam("published", type_=sa.ARRAY(sa.BigInteger))
 )
+_PARTITION_OF = DefaultPartitioner()
+"""As Kafka's own clients do: a key's place must not depend on who sends."""
 _COLLECT = 0.05
 """Seconds to let what belongs together gather, and the alarm mails go first."""
 _PUBLISH_WITHIN = 1.5
@@ -117,10 +121,29 @@ class _KafkaAwayError(Exception):
 
 
 async def _send_all(producer: AIOKafkaProducer, rows: Sequence[sa.Row[Any]]) -> None:
-    futures = []
+    """Return when Kafka has all of them, those of a partition in their order.
+
+    In batches of our own: in a storm the client's way for single records is an eighth of what alerting computes.
+    """
+    numbers = {topic: sorted(await producer.partitions_for(topic)) for topic in {row.topic for row in rows}}
+    batches: dict[tuple[str, int], BatchBuilder] = {}
+    underway: list[asyncio.Future[Any]] = []
+
+    async def send(topic: str, partition: int) -> None:
+        sent = await producer.send_batch(batches.pop((topic, partition)), topic, partition=partition)
+        sent.add_done_callback(lambda done: done.cancelled() or done.exception())  # also where another one fails first
+        underway.append(sent)
+
     for row in rows:
+        to = row.topic, _PARTITION_OF(row.key, numbers[row.topic], numbers[row.topic])
         headers = [(name, value.encode()) for name, value in json.loads(row.headers)]
-        futures.append(await producer.send(row.topic, value=row.value, key=row.key, headers=headers))
-    await producer.flush()
-    for future in futures:
-        await future
+        record = {"timestamp": None, "key": row.key, "value": row.value, "headers": headers}
+        if to not in batches:
+            batches[to] = producer.create_batch()
+        if batches[to].append(**record) is None:
+            await send(*to)
+            batches[to] = producer.create_batch()
+            batches[to].append(**record)
+    for to in list(batches):
+        await send(*to)
+    await asyncio.gather(*underway)

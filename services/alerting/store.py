@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 import sqlalchemy as sa
 from pydantic import TypeAdapter
@@ -28,8 +29,9 @@ def to_json(incident: Incident) -> str:
     return _INCIDENT.dump_json(incident).decode()
 
 
+@lru_cache(maxsize=512)
 def from_json(state: str) -> Incident:
-    """The incident in a stored state."""
+    """The incident in a stored state; a mail's is read when it is claimed, and again when its answer is recorded."""
     return _INCIDENT.validate_json(state)
 
 

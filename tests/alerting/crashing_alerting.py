@@ -86,7 +86,7 @@ def _watch_kafka(fuse: Fuse) -> None:
         return found
 
     AIOKafkaConsumer.getmany = fetch
-    for name in ("send", "flush"):
+    for name in ("send_batch",):
         setattr(AIOKafkaProducer, name, burning(fuse, name, getattr(AIOKafkaProducer, name)))
 
 

@@ -49,6 +49,10 @@ def _value(name: str, value: str) -> str:
 
 def _pieces(text: str, indent: int) -> Iterator[bytes]:
     """Parts that fit into one encoded word each, no character torn apart; the first line is `indent` in already."""
+    room = (_LINE - 1 - len(_WORD % "") - indent) // 4 * 3
+    if len(whole := text.encode()) <= room:
+        yield whole
+        return
     piece = b""
     for character in text:
         encoded = character.encode()
@@ -65,4 +69,5 @@ def _encoded(content: bytes) -> bytes:
 
 def _base64(text: str) -> bytes:
     whole = _encoded(text.encode("utf-8", "replace"))
-    return b"".join(whole[start : start + _LINE] + b"\r\n" for start in range(0, len(whole), _LINE))
+    lines = [whole[start : start + _LINE] for start in range(0, len(whole), _LINE)]
+    return b"\r\n".join([*lines, b""])

@@ -1,6 +1,7 @@
 """Reads the partitions that this process has leased and has the engine apply their records."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 
@@ -15,6 +16,7 @@ from services.alerting.engine import Engine
 from services.alerting.reading import leases, progress
 from services.alerting.reading.applying import MAX_RECORDS, Applier
 from services.alerting.reading.breaker import Breaker, TrippedError
+from services.alerting.reading.in_hand import InHand
 from services.alerting.reading.leases import LeaseLostError, Position
 from services.alerting.reading.records import ConsumerRecord, mark
 from services.common import kafka
@@ -47,6 +49,7 @@ class Consumer:
         self._held: dict[int, Position] = {}
         self._unchecked: dict[int, Position] = {}
         self._client: AIOKafkaConsumer | None = None
+        self._in_hand = InHand()
         self._astray = False
         self._silent = 0
 
@@ -124,10 +127,15 @@ class Consumer:
             self._held = await patiently(self._database, self._maintain)
             self.outage.over()
             while True:
-                self._assign(client)
+                await self._assign(client)
                 await self._poll(client)
+        except (KafkaError, OSError, TimeoutError, TrippedError):
+            with contextlib.suppress(TrippedError):
+                await self._in_hand.all_applied()
+            raise
         finally:
             self._client = None
+            await self._in_hand.abandon()
             self._engine.signals.behind = False
             await kafka.close(client)
 
@@ -173,10 +181,12 @@ class Consumer:
                 current[number] = fresh and end is not None and position.next_offset >= end
         return current
 
-    def _assign(self, client: AIOKafkaConsumer) -> None:
+    async def _assign(self, client: AIOKafkaConsumer) -> None:
         wanted = {TopicPartition(self._topic, number) for number in self._held}
         if client.assignment() == wanted and not self._astray:
             return
+        await self._in_hand.all_applied()
+        wanted = {TopicPartition(self._topic, number) for number in self._held}
         self._astray = False
         client.assign(list(wanted))
         self._unchecked = dict(self._held)
@@ -193,17 +203,24 @@ class Consumer:
         if not self._held:
             await asyncio.sleep(0.1)
             return
+        idle = [tp for tp in client.assignment() if tp.partition not in self._in_hand]
+        if not idle:
+            await self._in_hand.one_applied()
+            return
         try:
-            fetched = await client.getmany(timeout_ms=500, max_records=MAX_RECORDS)
+            fetched = await self._in_hand.meanwhile(
+                lambda: client.getmany(*idle, timeout_ms=500, max_records=MAX_RECORDS)
+            )
         except OffsetOutOfRangeError as error:
             for partition in error.args[0]:
                 await self._diverged(client, partition.partition)
             return
-        self._listen(client, heard=bool(fetched))
-        self._engine.signals.behind = sum(map(len, fetched.values())) >= _MANY
-        await asyncio.gather(
-            *(self._take(client, partition.partition, records) for partition, records in fetched.items())
-        )
+        if fetched is not None:
+            self._listen(client, heard=bool(fetched))
+            for partition, records in fetched.items():
+                number = partition.partition
+                self._in_hand.take(number, len(records), self._take(client, number, records))
+            self._engine.signals.behind = self._in_hand.records >= _MANY
 
     def _listen(self, client: AIOKafkaConsumer, *, heard: bool) -> None:
         """A broker that is away is no error to the client: polls just come back empty, and no fetch was answered."""

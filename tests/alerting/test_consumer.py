@@ -1,22 +1,33 @@
 """The consumer beside what goes on at the same time: other processes take its partitions, Kafka has forgotten them."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
+import asyncpg
 import pytest
+import sqlalchemy as sa
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from schemas import topics
+from schemas import codec, topics
+from schemas.events import Event
+from services.alerting import store
 from services.alerting.consumer import Consumer
 from services.alerting.database import in_transaction
 from services.alerting.reading import leases
+from services.alerting.reading.in_hand import InHand
 from services.alerting.reading.leases import Position
+from services.alerting.tables import incidents
 from services.common import kafka as clients
 from services.common.outage import Outage
 from services.common.settings import AlertingSettings
 from tests.alerting.conftest import Shell
+from tests.core.office import report
+from tests.support.waiting import eventually
 
 OWNER = "me"
 
@@ -65,3 +76,109 @@ async def test_lag_is_not_shown_of_what_is_not_read_yet(
         consumer._held = held
         await consumer._show_lag(client)
     assert await client.committed(TopicPartition(topic, 0)) is None
+
+
+async def test_a_partition_that_waits_for_the_database_holds_up_no_other(
+    shell: Shell, database: AsyncEngine, database_url: str, settings: AlertingSettings
+) -> None:
+    """Somebody holds the incident at the place of a press: presses elsewhere are alarms meanwhile."""
+    topic = topics.prefixed(topics.EVENTS, settings.topic_prefix)
+    await shell.apply(report(shell.now, id="first"))
+    consumer = Consumer(shell.engine, settings, OWNER, Outage("database"))
+    loops = [asyncio.create_task(consumer.run()), asyncio.create_task(consumer.keep_leases())]
+
+    async def known() -> set[str]:
+        return {id_ for row in await shell.rows(incidents) for id_ in reports_of(row)}
+
+    try:
+        async with _holding(database_url, "SELECT FROM incidents WHERE id = 'first' FOR UPDATE"):
+            await send(settings, topic, 0, report(shell.now, id="waits"))
+            await eventually(partial(_somebody_waits, database), bool)
+            for number in range(3):
+                await send(settings, topic, 1, report(shell.now, id=f"other {number}", location=f"Zimmer {number}"))
+                await eventually(known, partial(_holds, f"other {number}"))
+            assert "waits" not in await known()
+        await eventually(known, partial(_holds, "waits"))
+    finally:
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+
+
+def reports_of(row: sa.Row[tuple[object, ...]]) -> list[str]:
+    return list(store.from_json(row.state).event_ids)
+
+
+async def _somebody_waits(database: AsyncEngine) -> bool:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    async with database.connect() as connection:  # anew each time: a transaction sees the activity of its beginning
+        return bool(await connection.scalar(sa.text(waiting)))
+
+
+@asynccontextmanager
+async def _holding(database_url: str, lock: str) -> AsyncIterator[None]:
+    """A transaction without any of our time-outs."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        async with connection.transaction():
+            await connection.execute(lock)
+            yield
+    finally:
+        await connection.close()
+
+
+def _holds(id_: str, known: set[str]) -> bool:
+    return id_ in known
+
+
+async def send(settings: AlertingSettings, topic: str, partition: int, event: Event) -> None:
+    producer = clients.producer(settings)
+    await producer.start()
+    try:
+        record = codec.encode(event)
+        await producer.send_and_wait(
+            topic, value=record.value, key=record.key, headers=list(record.headers), partition=partition
+        )
+    finally:
+        await producer.stop()
+
+
+async def _raise(error: Exception) -> None:
+    raise error
+
+
+async def test_what_applying_raises_is_raised_when_the_others_have_ended() -> None:
+    in_hand, go_on = InHand(), asyncio.Event()
+    ended: list[int] = []
+
+    async def apply(number: int) -> None:
+        await go_on.wait()
+        ended.append(number)
+
+    in_hand.take(1, 10, apply(1))
+    in_hand.take(2, 5, _raise(LookupError()))
+    assert (1 in in_hand, 3 in in_hand, in_hand.records) == (True, False, 15)
+    go_on.set()
+    with pytest.raises(LookupError):
+        await in_hand.all_applied()
+    assert (ended, in_hand.records) == ([1], 0)
+    await in_hand.all_applied()
+
+
+async def test_fetching_ends_when_a_partition_may_be_fetched_again() -> None:
+    in_hand, go_on = InHand(), asyncio.Event()
+
+    async def fetch() -> str:
+        await asyncio.Event().wait()
+        return "never"
+
+    async def apply() -> None:
+        await go_on.wait()
+
+    in_hand.take(1, 1, apply())
+    asyncio.get_running_loop().call_soon(go_on.set)
+    assert await in_hand.meanwhile(fetch) is None
+    assert 1 not in in_hand
+    in_hand.take(1, 1, asyncio.Event().wait())  # type: ignore[arg-type]  # never ends, so its result is none
+    await in_hand.abandon()
+    assert in_hand.records == 0

@@ -145,7 +145,7 @@ class Mailer:
             finally:
                 self._busy -= 1
                 self._settled.set()
-                if self._backlog:
+                if self._backlog and self._free() >= min(_TOGETHER, self._most):
                     self._engine.signals.mail.set()
 
     async def _send_alone(self, suspects: Sequence[Mail]) -> None:

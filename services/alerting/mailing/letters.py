@@ -1,6 +1,8 @@
 """A mail of the outbox as it goes over the wire."""
 
+from datetime import datetime
 from email.utils import format_datetime, formataddr, parseaddr
+from functools import lru_cache
 from uuid import NAMESPACE_URL, uuid5
 
 from services.alerting.changes import Mail
@@ -27,12 +29,12 @@ class Letters:
         token = self._tokens.issue(mail.incident.id, mail.notify.recipient.email, now)
         link = f"{self._public_url}/a/{token}"
         message = compose(mail.incident, mail.notify, self._engine.rules(), now=now, link=link)
-        headers = {"Date": format_datetime(now)} | self._headers(mail, message)
+        headers = {"Date": _date(now.replace(microsecond=0))} | self._headers(mail, message)
         return build(headers, message.text, message.html, boundary=f"rufkette-{mail.id}")
 
     def _headers(self, mail: Mail, message: Message) -> dict[str, str]:
         recipient, incident = mail.notify.recipient, mail.incident
-        thread = f"<{uuid5(NAMESPACE_URL, f'rufkette:incident:{incident.id}')}@{self._domain}>"
+        thread = f"<{_thread_of(incident.id)}@{self._domain}>"
         notify = mail.notify
         level = "unknown" if incident.danger_level is None else str(incident.danger_level)
         headers = {
@@ -50,3 +52,13 @@ class Letters:
             "X-Rufkette-Attempt": str(mail.attempt),
         }
         return headers | ({"Importance": "high"} if message.importance_high else {})
+
+
+@lru_cache(maxsize=512)
+def _thread_of(incident_id: str) -> str:
+    return str(uuid5(NAMESPACE_URL, f"rufkette:incident:{incident_id}"))
+
+
+@lru_cache(maxsize=4)
+def _date(second: datetime) -> str:
+    return format_datetime(second)

@@ -53,14 +53,13 @@ def _pieces(text: str, indent: int) -> Iterator[bytes]:
     if len(whole := text.encode()) <= room:
         yield whole
         return
-    piece = b""
-    for character in text:
-        encoded = character.encode()
-        if len(piece) + len(encoded) > (_LINE - 1 - len(_WORD % "") - indent) // 4 * 3:
-            yield piece
-            piece, indent = b"", 0
-        piece += encoded
-    yield piece
+    start = 0
+    while start < len(whole):
+        end = start + room
+        while end < len(whole) and whole[end] & 0xC0 == 0x80:  # in the middle of a character (UTF-8)
+            end -= 1
+        yield whole[start:end]
+        start, room = end, (_LINE - 1 - len(_WORD % "")) // 4 * 3
 
 
 def _encoded(content: bytes) -> bytes:

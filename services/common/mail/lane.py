@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import cache
 from typing import Final, Literal
 
 from prometheus_client import Counter, Gauge
@@ -27,6 +28,12 @@ _ATTEMPTS: Final = Counter(
 _REACHABLE: Final = Gauge("rufkette_mail_server_reachable", "1 while this mail server lets us in, else 0.", ("via",))
 
 
+@cache
+def _counted(via: Via, verdict: Verdict) -> Counter:
+    """Looked up once: finding a counter by its labels takes longer than counting."""
+    return _ATTEMPTS.labels(via, verdict.value)
+
+
 class Lane:
     """Any number of mails at once, each over a conversation of its own."""
 
@@ -34,6 +41,7 @@ class Lane:
         self.via: Via = via
         self.outage = Outage("mail_server" if via == "normal" else "mail_fallback")
         self._server = server
+        self._reachable = _REACHABLE.labels(via)
         self._idle: list[SmtpSession] = []
         self._refused: set[str] = set()
         self._took_at: float | None = None
@@ -54,7 +62,7 @@ class Lane:
             self._refused.clear()
         elif answer.blames is Blame.RECIPIENT and answer.verdict is Verdict.REFUSED:
             self._refused.add(recipient)
-        _ATTEMPTS.labels(self.via, answer.verdict.value).inc()
+        _counted(self.via, answer.verdict).inc()
         return answer
 
     @property
@@ -102,7 +110,7 @@ class Lane:
         self._heard_at = time.monotonic()
         self._locked = answer.blames is Blame.OPERATOR
         away = answer.verdict is not Verdict.ACCEPTED and answer.stage in ("CONNECT", "AUTH")
-        _REACHABLE.labels(self.via).set(not away)
+        self._reachable.set(not away)
         if away:
             self.outage.noticed(ConnectionError() if answer.code is None else PermissionError())
         else:

@@ -33,6 +33,8 @@ from services.alerting.store import from_json
 
 _WITHIN: Final = 2.0
 """Seconds for a round trip; then the way with locks is tried, over another connection."""
+_CLIENT_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""The last one is what asyncpg makes of a connection that breaks in the middle of an answer."""
 _LOOK: Final = """
     SELECT special, id, version, state
     FROM (SELECT EXISTS (SELECT FROM events WHERE id = ANY($1))
@@ -85,7 +87,7 @@ async def apply(
     try:
         async with _connection(database) as connection:
             new = await _apply(connection, events, move, changes, handover)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, OSError, TimeoutError):
+    except (*_CLIENT_ERRORS, SQLAlchemyError, OSError, TimeoutError):
         return False
     finally:
         handover.keep(new or set())

@@ -82,7 +82,8 @@ class Statuses:
             return
         incident.revision, incident.changed_at = data.revision, max(at, incident.changed_at)
         before = incident.status
-        incident.notified = incident.notified or data.notified or change is Change.NOTIFIED
+        # Of what was closed and begins anew nobody has heard any more.
+        incident.notified = data.notified or change is Change.NOTIFIED
         match change:
             case Change.ACKNOWLEDGED:
                 incident.acknowledged = True

@@ -4,8 +4,9 @@ from schemas.events import (
     Mode,
     Outcome,
 )
+from schemas.lifecycle import Change
 from services.alerting.core.decide import decide
-from services.alerting.core.effects import Action, Reason
+from services.alerting.core.effects import Action, Answer, Reason, Relay
 from services.alerting.core.incident import Status
 from tests.core.office import MONDAY, Desk, minutes, report
 
@@ -116,6 +117,21 @@ def test_a_new_press_soon_after_closing_opens_it_again() -> None:
     assert decision.incident is not None
     assert (decision.incident.id, decision.incident.status) == (incident.id, Status.OPEN)
     assert desk.told(since=desk.now) == ["wache@example.org", "leitung@example.org"]
+
+
+def test_of_a_press_that_opens_it_again_nobody_has_heard_until_a_mail_is_taken() -> None:
+    """Ingest's watch relies on it: whoever was told of the first one thinks that it is over."""
+    desk = Desk()
+    incident = desk.press()
+    desk.deliver(incident, Answer.ACCEPTED)
+    desk.click(desk.incidents[incident.id], Action.CLOSE, outcome=Outcome.RESOLVED)
+    desk.now += minutes(5)
+    decision = desk.give(report(desk.now, id="again"))
+    assert [effect.data.notified for effect in decision.effects if isinstance(effect, Relay)] == [False, False]
+    assert decision.incident is not None
+    told = [decision for decision in desk.deliver(decision.incident, Answer.ACCEPTED) if decision.effects]
+    (news,) = (effect for effect in told[0].effects if isinstance(effect, Relay))
+    assert (news.change, news.data.event_ids) == (Change.NOTIFIED, (incident.id, "again"))
 
 
 @pytest.mark.parametrize(("later", "kind"), [(11, "panic"), (5, "form")])

@@ -42,6 +42,8 @@ CLOSED: Seen = (Change.CLOSED, {"notified": True})
         ([OPENED, CLOSED, (Change.HANDED_OVER, {})], Status.CLOSED),
         ([OPENED, NOTIFIED, (Change.ACKNOWLEDGED, {"revision": 1})], Status.ALERTED),
         ([CLOSED], Status.CLOSED),
+        ([OPENED, NOTIFIED, CLOSED, (Change.MERGED, {}), (Change.ESCALATED, {})], Status.ACCEPTED),
+        ([OPENED, NOTIFIED, CLOSED, (Change.MERGED, {}), (Change.ESCALATED, {}), NOTIFIED], Status.ALERTED),
     ],
 )
 def test_the_status_follows_the_incident(changes: list[Seen], status: Status) -> None:

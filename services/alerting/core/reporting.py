@@ -15,7 +15,6 @@ from services.alerting.core.replacing import replace
 
 QUIET_AFTER_ACKNOWLEDGEMENT = timedelta(minutes=2)
 """A press at a place that somebody has just taken over alarms again only after this time."""
-
 PLANNED_SILENCE = "planned_silence"
 """The reason in the lifecycle; what people wrote stays out of it."""
 
@@ -232,6 +231,7 @@ def _merge(incident: Incident, event: Event, data: Reported, now: datetime, rule
         kind=Kind.PANIC if data.kind is Kind.PANIC else incident.kind,
         calls=(*incident.calls, *calls_told_by(report)),
         keys=tuple(dict.fromkeys((*incident.keys, *merge_keys(data, rules)))),
+        notified=incident.notified and incident.status is not Status.CLOSED,  # of what begins anew nobody has heard
     )
     joined = relay(merged, Change.MERGED, event_ids=(event.id,), source=event.source)
     if event.imported:

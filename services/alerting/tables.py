@@ -125,6 +125,7 @@ outbox = sa.Table(
     sa.Column("via", sa.Text),
     sa.Column("crashes", sa.SmallInteger, nullable=False, server_default="0"),
     sa.Index("outbox_due", "urgency", "created_at", postgresql_where=sa.text("state = 'due'")),
+    sa.Index("outbox_recalled", "lease_until", postgresql_where=sa.text("state = 'recalled'")),
 )
 """One row a mail. `state`: see `outcomes.State`; `answer` is the last code and text of a mail server, `via`
 says which one (normal, fallback); `crashes` counts processes in a row that ended with the mail in hand.

@@ -63,6 +63,13 @@ _GIVE_BACK = sa.text("""
 """).bindparams(*(sa.bindparam(name, type_=sa.ARRAY(sa.Uuid)) for name in ("ids", "leases")))
 
 
+_UNANSWERED = sa.text("""
+    UPDATE outbox SET state = 'withdrawn', lease = NULL, lease_until = NULL, answered_at = clock_timestamp(),
+                      answer = 'CRASH - recalled from a process that ended; it may have been sent'
+    WHERE state = 'recalled' AND lease_until < clock_timestamp() - interval '1 minute'
+""")
+
+
 async def claim(tx: AsyncConnection, limit: int) -> list[Mail]:
     """Take up to `limit` mails that are due and that nobody else is sending."""
     rows = (await tx.execute(_CLAIM, {"limit": limit})).all()
@@ -97,6 +104,11 @@ async def renew(tx: AsyncConnection, mail: Mail) -> bool:
 async def give_back(tx: AsyncConnection, mails: Sequence[Mail]) -> None:
     """Let others take mails that were claimed and not tried."""
     await tx.execute(_GIVE_BACK, {"ids": [mail.id for mail in mails], "leases": [mail.lease for mail in mails]})
+
+
+async def give_up_recalled(tx: AsyncConnection) -> None:
+    """Of a mail that was recalled while a process had it in hand, and which ended then, nobody knows more than that."""
+    await tx.execute(_UNANSWERED)
 
 
 async def record(tx: AsyncConnection, outcomes: Sequence[Outcome]) -> set[int]:

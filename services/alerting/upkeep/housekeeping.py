@@ -14,6 +14,7 @@ from services.alerting.database import in_transaction, patiently
 from services.alerting.devices import notices
 from services.alerting.engine import Engine
 from services.alerting.mailing import troubles
+from services.alerting.mailing.outbox import give_up_recalled
 from services.alerting.plans import plan_store
 from services.alerting.store import from_json, to_json
 from services.alerting.tables import events, held, incidents, inputs, outbox
@@ -43,6 +44,7 @@ async def clean(engine: Engine) -> None:
     for event_id in await in_transaction(engine.database, lambda tx: _expire_held(tx, now)):
         log.warning("event.expired", event_id=event_id)
     await in_transaction(engine.database, lambda tx: _drop_event_ids(tx, now))
+    await in_transaction(engine.database, give_up_recalled)
     await in_transaction(engine.database, lambda tx: notices.forget(tx, now - retention.personal_data))
     await in_transaction(engine.database, lambda tx: troubles.forget(tx, now - retention.personal_data))
     await in_transaction(engine.database, lambda tx: plan_store.forget(tx, now - retention.personal_data))

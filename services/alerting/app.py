@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from schemas.configuration import Configuration
+from services.alerting.clock import DatabaseClock
 from services.alerting.consumer import Consumer
 from services.alerting.core.calendar import OfficeCalendar
 from services.alerting.core.policy import Rules
@@ -23,7 +24,7 @@ from services.alerting.desk.router import router_for
 from services.alerting.desk.tokens import Tokens
 from services.alerting.devices.attendance import Attendance
 from services.alerting.devices.notices import NoticeMailer
-from services.alerting.engine import Engine, system_clock
+from services.alerting.engine import Engine
 from services.alerting.mailer import Mailer
 from services.alerting.mailing.letters import Letters
 from services.alerting.mailing.troubles import TroubleMailer
@@ -72,9 +73,10 @@ class Alerting:
         self.database_url = settings.database_url.get_secret_value()
         self.database: AsyncEngine = create_engine(self.database_url)
         self.database_outage = Outage("database")
-        self.engine = Engine(self.database, lambda: self._rules, topic_prefix=settings.topic_prefix)
+        self.clock = DatabaseClock(self.database, self.database_outage)
+        self.engine = Engine(self.database, lambda: self._rules, topic_prefix=settings.topic_prefix, clock=self.clock)
         self.tokens = Tokens(settings.secret_keys)
-        self.planning = Planning(self.database, self.engine.plans)
+        self.planning = Planning(self.database, self.engine.plans, self.clock)
         # Unique per process: a zombie of the same host must not pass for its successor.
         owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.consumer = Consumer(self.engine, settings, owner, self.database_outage)
@@ -102,6 +104,7 @@ class Alerting:
         """What runs for ever, by name."""
         return {
             "watchdog": self.watchdog.run,
+            "clock": self.clock.run,
             "consumer": self.consumer.run,
             "leases": self.consumer.keep_leases,
             "lag": self.consumer.show_lag,
@@ -140,6 +143,7 @@ class Alerting:
     async def work(self) -> None:
         """Bring the database up to date, as soon as it is there, then run every loop."""
         await patiently(self.database_outage, lambda: migrate_async(self.database_url))
+        await patiently(self.database_outage, self.clock.look)
         await run_together(self.loops(), self.watchdog.pulses)
 
     async def stop(self) -> None:
@@ -175,10 +179,10 @@ def app_for(settings: AlertingSettings, configuration: Configuration) -> FastAPI
     app = FastAPI(title="Rufkette alerting", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     add_operations_routes(app, alerting.readiness, alerting.watchdog.stuck)
     app.include_router(
-        router_for(Board(alerting.engine), alerting.attendance, alerting.engine.rules, alerting.tokens, system_clock)
+        router_for(Board(alerting.engine), alerting.attendance, alerting.engine.rules, alerting.tokens, alerting.clock)
     )
     app.include_router(report_router(lambda: Reporting(alerting.database, alerting.engine.rules())))
-    app.include_router(plans_router(alerting.planning, alerting.engine.rules, system_clock))
+    app.include_router(plans_router(alerting.planning, alerting.engine.rules, alerting.clock))
     return app
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 import sqlalchemy as sa
 import structlog
@@ -14,6 +14,7 @@ from schemas.events import EmergencyMailed, Event, Probe, Reported
 from services.alerting import emergencies, one_trip, saving, store
 from services.alerting.candidates import Candidates
 from services.alerting.changes import Changes
+from services.alerting.clock import system_clock
 from services.alerting.core.devices import signs_in
 from services.alerting.core.effects import Action, Click, Deadline, Decision, DeliveryResult, Reason, SilenceEnded
 from services.alerting.core.incident import Incident
@@ -51,11 +52,6 @@ class Batch:
     last_event_id: str | None
     events: Sequence[Event]
     rejected: Sequence[codec.Record] = ()
-
-
-def system_clock() -> datetime:
-    """The only clock of alerting."""
-    return datetime.now(UTC)
 
 
 class Engine:

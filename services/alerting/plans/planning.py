@@ -7,10 +7,11 @@ from datetime import datetime
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.alerting.clock import system_clock
 from services.alerting.core.plans import AnnouncedTest, Silence
 from services.alerting.database import in_transaction, patiently
 from services.alerting.desk.planning import Planned
-from services.alerting.engine import Engine, system_clock
+from services.alerting.engine import Engine
 from services.alerting.plans import plan_store
 from services.alerting.plans.plan_store import InForce
 from services.common.outage import Outage

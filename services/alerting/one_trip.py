@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
-from sqlalchemy.exc import SQLAlchemyError
+import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from schemas.events import Event, Reported
@@ -31,10 +31,10 @@ from services.alerting.reading.repeats import digest
 from services.alerting.saving import INSERTS, rows_of
 from services.alerting.store import from_json
 
+log = structlog.get_logger()
+
 _WITHIN: Final = 2.0
 """Seconds for a round trip; then the way with locks is tried, over another connection."""
-_CLIENT_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""The last one is what asyncpg makes of a connection that breaks in the middle of an answer."""
 _LOOK: Final = """
     SELECT special, id, version, state
     FROM (SELECT EXISTS (SELECT FROM events WHERE id = ANY($1))
@@ -87,8 +87,8 @@ async def apply(
     try:
         async with _connection(database) as connection:
             new = await _apply(connection, events, move, changes, handover)
-    except (*_CLIENT_ERRORS, SQLAlchemyError, OSError, TimeoutError):
-        return False
+    except Exception as error:  # noqa: BLE001 – whatever it is, the way with locks meets it again, and says so
+        log.debug("batch.redone", error=type(error).__name__)
     finally:
         handover.keep(new or set())
         handover.end(committed=new is not None)

@@ -112,6 +112,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "partition.released": Entry("info", (), "The partition went to another process: the share is fair, or the lease ran out."),
     "partition.lost": Entry("warning", (), "The lease ran out or was taken: what was not stored is read elsewhere."),
     "log.diverged": Entry("error", ("beginning",), "Kafka no longer holds what was read; the partition is read from its start."),
+    "batch.redone": Entry("debug", ("error",), "Presses could not be written in one round trip, and are applied under locks."),
     "clock.differs": Entry("warning", ("seconds",), "PostgreSQL's clock, which all steps go by, is ahead of this machine's by so many seconds."),
     "record.rejected": Entry("error", ("reason",), "A record went to incidents.events.rejected; reading goes on."),
     "breaker.tripped": Entry("error", (), "Most records are unreadable: this process reads nothing more; see the runbook."),

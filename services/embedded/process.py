@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from random import SystemRandom
 from typing import IO
 
 _LAUNCHER = Path(__file__).with_name("launcher.py")
@@ -153,12 +154,21 @@ class Part:
         self.process.wait()
 
 
+_PORTS = range(20_000, 32_768)
+"""Below those that systems give to outgoing connections: none of them may sit on a port whose server comes back."""
+
+
 def free_port() -> int:
-    """A TCP port on the loopback address that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port on the loopback address that nobody listens on at the moment.
+
+    Raises:
+        OSError: there is none.
+    """
+    # Not `random`: property tests seed it, and two processes would draw the same ports.
+    for port in SystemRandom().sample(_PORTS, len(_PORTS)):
+        if is_free(port):
+            return port
+    raise OSError(f"no free port between {_PORTS.start} and {_PORTS.stop - 1}")
 
 
 def is_free(port: int) -> bool:

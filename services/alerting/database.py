@@ -73,6 +73,10 @@ LIGHTLY = sa.text("SET LOCAL synchronous_commit = off")
 """For what may be lost with the power without harm, so that an alarm's commit never waits for its flush."""
 
 
+WHOLE_TABLES = sa.text("SET LOCAL enable_seqscan = on")
+"""For a query that counts most of what there is, and that no alarm waits for."""
+
+
 async def in_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
     """Run `work` in one transaction; conflicts between transactions (40001, 40P01) are tried again."""
     attempts = 5

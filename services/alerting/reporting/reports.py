@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.alerting.core.calendar import OfficeCalendar
 from services.alerting.core.figures import Case, Figures, figures
 from services.alerting.core.policy import Rules
-from services.alerting.database import create_engine
+from services.alerting.database import WHOLE_TABLES, create_engine
 from services.common.configuration import file as configuration_file
 from services.common.settings import DatabaseSettings
 
@@ -70,6 +70,7 @@ async def _rows(connection: AsyncConnection, year: int) -> Sequence[sa.Row[Any]]
         "until": datetime(year + 1, 2, 1, tzinfo=UTC),
         "prefix": f"{year:04}-",
     }
+    await connection.execute(WHOLE_TABLES)
     return (await connection.execute(_QUERY, wanted)).all()
 
 

@@ -10,4 +10,4 @@ depends_on = None
 
 def upgrade() -> None:
     """An index over next to nothing; processes of the version before need not know it."""
-    op.execute("CREATE INDEX outbox_recalled ON outbox (lease_until) WHERE state = 'recalled'")
+    op.execute("CREATE INDEX IF NOT EXISTS outbox_recalled ON outbox (lease_until) WHERE state = 'recalled'")

@@ -60,6 +60,8 @@ class Journal:
         self._problem: str | None = "it is being opened"
         self._since = self._said_at = 0.0
         self._busy_since: float | None = None
+        self._hung_since: float | None = None
+        self._hung_said_at = float("-inf")
         self._try_at = 0.0
         self._opened_before = False
         self._soiled_at: float | None = None
@@ -112,6 +114,19 @@ class Journal:
         """Delete it soon; nobody waits."""
         with self._guard:
             self._later[event_id] = None
+
+    def look(self) -> None:
+        """Say that the disk hangs, and that it answers again: the thread that waits for it can say nothing."""
+        busy, now = self._busy_since, time.monotonic()
+        if busy is None or now - busy <= (_SLOW if self._opened_before else _OPEN_WITHIN):
+            if self._hung_since is not None and self._problem is None:
+                JOURNAL_WRITABLE.set(1)
+                log.info("journal.recovered", after_s=round(now - self._hung_since, 1))
+            self._hung_since = None
+        elif not self._since and now - self._hung_said_at >= _SAY_EVERY:
+            self._hung_since, self._hung_said_at = busy, now
+            JOURNAL_WRITABLE.set(0)
+            log.error("journal.unavailable", reason=self.problem, since=round(now - busy))
 
     def _work(self, tried: asyncio.Event) -> None:
         try:

@@ -4,6 +4,7 @@ The truth is in memory; each change is written through to the journal, so that a
 ended. An entry is deleted as soon as it is done, and its texts with it.
 """
 
+import asyncio
 import contextlib
 import heapq
 import time
@@ -32,6 +33,7 @@ _SHARE_OF_OTHERS: Final = 0.9
 _SHARE_OF_PRESSES: Final = 2.0
 """What is not in the ledger is not watched, so real presses may go as far beyond its bounds again."""
 _SAY_EVERY: Final = 30.0
+_MAILED_WITHIN: Final = 2.0
 
 
 class Ledger:
@@ -176,7 +178,7 @@ class Ledger:
             self._changed(entry)
 
     async def mailed(self, event_ids: Collection[str], at: datetime, news: Event) -> None:
-        """The watch mailed these itself, and `news` says so; returns when both are on disk.
+        """The watch mailed these itself, and `news` says so; returns when both are on disk, or the disk hangs.
 
         In one transaction: a process that ends in between would else mail once more, or let nobody know that it did.
         """
@@ -186,8 +188,9 @@ class Ledger:
         with contextlib.suppress(Unjournalled):  # without space for the news, whoever publishes it does so at once
             entries.append(self.hold(news))
         if self._journal is not None:
-            with contextlib.suppress(Unjournalled):  # this process still knows
-                await self._journal.write(*(entry.row for entry in entries))
+            with contextlib.suppress(Unjournalled, TimeoutError):  # this process still knows
+                async with asyncio.timeout(_MAILED_WITHIN):  # whoever mails must not wait for a disk that hangs
+                    await self._journal.write(*(entry.row for entry in entries))
                 for entry in entries:
                     entry.is_journalled = True
 
@@ -200,7 +203,9 @@ class Ledger:
                 self.drop(entry)
 
     def count(self) -> None:
-        """Bring the metrics up to date."""
+        """Bring the metrics up to date, and have it said when the disk hangs."""
+        if self._journal is not None:
+            self._journal.look()
         now = time.monotonic()
         entries = self._entries.values()
         taken = sum(entry.taken for entry in entries)

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -32,8 +31,6 @@ _OLDEST = sa.text(f"SELECT seq, topic, key, value, headers FROM relay ORDER BY s
 _PUBLISHED = sa.text("DELETE FROM relay WHERE seq = ANY(:published)").bindparams(
     sa.bindparam("published", type_=sa.ARRAY(sa.BigInteger))
 )
-_PARTITION_OF = DefaultPartitioner()
-"""As Kafka's own clients do: a key's place must not depend on who sends."""
 _COLLECT = 0.05
 """Seconds to let what belongs together gather, and the alarm mails go first."""
 _PUBLISH_WITHIN = 1.5
@@ -125,7 +122,7 @@ async def _send_all(producer: AIOKafkaProducer, rows: Sequence[sa.Row[Any]]) -> 
 
     In batches of our own: in a storm the client's way for single records is an eighth of what alerting computes.
     """
-    numbers = {topic: sorted(await producer.partitions_for(topic)) for topic in {row.topic for row in rows}}
+    partitions = {topic: len(await producer.partitions_for(topic)) for topic in {row.topic for row in rows}}
     batches: dict[tuple[str, int], BatchBuilder] = {}
     underway: list[asyncio.Future[Any]] = []
 
@@ -135,7 +132,7 @@ async def _send_all(producer: AIOKafkaProducer, rows: Sequence[sa.Row[Any]]) -> 
         underway.append(sent)
 
     for row in rows:
-        to = row.topic, _PARTITION_OF(row.key, numbers[row.topic], numbers[row.topic])
+        to = row.topic, kafka.partition_of(row.key, partitions[row.topic])
         headers = [(name, value.encode()) for name, value in json.loads(row.headers)]
         record = {"timestamp": None, "key": row.key, "value": row.value, "headers": headers}
         if to not in batches:

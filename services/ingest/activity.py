@@ -5,7 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final
+
+import prometheus_client
 
 from schemas.events import Event, Heartbeat, Mode, Reported
 from services.ingest.api.problems import SLUGS, Refusal
@@ -78,7 +81,7 @@ class Activity:
         source.last_error_at, source.last_error = datetime.now(UTC), SLUGS[refusal.status]
 
     def _count(self, sender: Sender, outcome: str, mode: str) -> _Source:
-        REPORTS.labels(sender.name, sender.source.kind, mode, outcome).inc()
+        _counted(sender.name, sender.source.kind, mode, outcome).inc()
         source = self._sources.setdefault(sender.name, _Source())
         source.messages[outcome] += 1
         source.rate.count()
@@ -103,6 +106,12 @@ class Activity:
             "from_unknown_devices": found.from_unknown_devices,
             "devices": {key: _shown(found.devices.get(key, _Device())) for key in sender.source.devices},
         }
+
+
+@cache
+def _counted(source: str, kind: str, mode: str, outcome: str) -> prometheus_client.Counter:
+    """Looked up once: finding a counter by its labels takes longer than counting."""
+    return REPORTS.labels(source, kind, mode, outcome)
 
 
 def _mode(data: object) -> str:

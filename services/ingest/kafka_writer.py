@@ -7,19 +7,18 @@ from typing import Final
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError
 
 from schemas import codec, topics
 from services.common import kafka
 from services.common.loops import library_cancellation_as_error
 from services.common.settings import IngestSettings
+from services.ingest.kafka_lanes import SEND_WITHIN, Lanes, TooLarge, Undelivered, describe
 from services.ingest.loops import end_process_on_bug
-from services.ingest.metrics import IN_FLIGHT, KAFKA_REACHABLE, PUBLISHING
+from services.ingest.metrics import IN_FLIGHT, KAFKA_REACHABLE
 
 log = structlog.get_logger()
 
-SEND_WITHIN: Final = 1.8
-"""Seconds for one event in all: several senders hang up after 5 s and never try again."""
 _CONNECT_WITHIN: Final = 5.0
 _PROBE_EVERY: Final = 2.0
 _PROBE_WITHIN: Final = 2.0
@@ -28,10 +27,6 @@ _CLOSE_WITHIN: Final = 2.0
 _SAY_EVERY: Final = 30.0
 _MOST_IN_FLIGHT: Final = 1_000
 _ATTEMPTS: Final = 3
-
-
-class Undelivered(Exception):
-    """Kafka is not known to have the record; the message says why, without addresses."""
 
 
 class KafkaWriter:
@@ -44,12 +39,12 @@ class KafkaWriter:
     def __init__(self, settings: IngestSettings) -> None:
         self._settings = settings
         self._topic = topics.prefixed(topics.EVENTS, settings.topic_prefix)
-        self._producer: AIOKafkaProducer | None = None
+        self._lanes: Lanes | None = None
         self._connected = asyncio.Event()
         self._broken = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
-        self._in_flight = 0
+        IN_FLIGHT.set_function(lambda: self._lanes.underway if self._lanes else 0)
         self._reason = "connecting to Kafka"
         self._away_since: float | None = None
         self._said_at: float | None = None
@@ -57,7 +52,7 @@ class KafkaWriter:
     @property
     def unready_because(self) -> str | None:
         """Why nothing can be written at the moment; None while all is well."""
-        return None if self._producer is not None else self._reason
+        return None if self._lanes is not None else self._reason
 
     async def start(self) -> None:
         """Begin to connect; returns at once, also when Kafka is away."""
@@ -69,8 +64,8 @@ class KafkaWriter:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
-        if self._producer is not None:
-            self._discard(self._producer, "stopping")
+        if self._lanes is not None:
+            self._discard(self._lanes, "stopping")
         if self._closing:
             await asyncio.wait(self._closing, timeout=2 * _CLOSE_WITHIN)
 
@@ -78,76 +73,65 @@ class KafkaWriter:
         """Return when there is a connection."""
         await self._connected.wait()
 
+    def post(self, record: codec.Record) -> asyncio.Future[None]:
+        """Send a record; the future is done when all in-sync replicas have it, and fails with `Undelivered`."""
+        if self._lanes is not None and self._lanes.underway < _MOST_IN_FLIGHT:
+            return self._lanes.put(record)
+        refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        crowded = f"more than {_MOST_IN_FLIGHT} events wait for Kafka"
+        refused.set_exception(Undelivered(self._reason if self._lanes is None else crowded))
+        refused.exception()
+        return refused
+
     async def send(self, record: codec.Record, *, within: float = SEND_WITHIN, patient: bool = False) -> None:
         """Return when all in-sync replicas have the record; a patient one waits for Kafka to come back meanwhile.
 
         Raises:
             Undelivered: after at most `within` seconds. The record may arrive all the same.
         """
-        if self._in_flight >= _MOST_IN_FLIGHT:
-            raise Undelivered(f"more than {_MOST_IN_FLIGHT} events wait for Kafka")
-        self._in_flight += 1
-        IN_FLIGHT.set(self._in_flight)
-        started = time.perf_counter()
-        try:
-            await self._deliver(record, within, patient=patient)
-        finally:
-            self._in_flight -= 1
-            IN_FLIGHT.set(self._in_flight)
-        PUBLISHING.observe(time.perf_counter() - started)
-
-    async def _deliver(self, record: codec.Record, within: float, *, patient: bool) -> None:
-        producer: AIOKafkaProducer | None = None
+        last = Undelivered(self._reason)
         try:
             async with asyncio.timeout(within):
-                for attempt in range(_ATTEMPTS):
+                for _ in range(_ATTEMPTS if patient else 1):
                     if patient:
                         await self._connected.wait()
-                    producer = self._producer
-                    if producer is None:
-                        raise Undelivered(self._reason)
                     try:
-                        with library_cancellation_as_error():
-                            await producer.send_and_wait(
-                                self._topic, value=record.value, key=record.key, headers=list(record.headers)
-                            )
-                    except MessageSizeTooLargeError as error:
-                        raise Undelivered("Kafka takes no record of this size") from error
-                    except (KafkaError, OSError) as error:
+                        await self.post(record)
+                    except TooLarge:
+                        raise
+                    except Undelivered as undelivered:
                         # Most often the producer that another event's failure has just discarded.
-                        self._discard(producer, _describe(error))
-                        if not patient or attempt == _ATTEMPTS - 1:
-                            raise Undelivered(_describe(error)) from error
+                        last = undelivered
                     else:
                         return
         except TimeoutError as error:
-            if producer is not None:
-                self._discard(producer, _describe(error))
-            raise Undelivered(self.unready_because or _describe(error)) from error
+            raise Undelivered(self.unready_because or describe(error)) from error
+        raise last
 
-    def _discard(self, producer: AIOKafkaProducer, reason: str) -> None:
-        if producer is self._producer:
-            self._producer = None
+    def _discard(self, lanes: Lanes, reason: str) -> None:
+        if lanes is self._lanes:
+            self._lanes = None
             self._reason = reason
             self._connected.clear()
             self._broken.set()
             KAFKA_REACHABLE.set(0)
-            self._close(producer)
+            lanes.close(reason)
+            self._close(lanes.producer, lanes)
 
-    def _close(self, producer: AIOKafkaProducer) -> None:
-        task = asyncio.create_task(_close(producer), name="closing a producer")
+    def _close(self, producer: AIOKafkaProducer, lanes: Lanes | None = None) -> None:
+        task = asyncio.create_task(_close(producer, lanes), name="closing a producer")
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
     async def _keep_connected(self) -> None:
         while True:
-            if self._producer is None:
+            if self._lanes is None:
                 await self._connect()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._broken.wait(), _PROBE_EVERY if self._producer else _RETRY_EVERY)
+                await asyncio.wait_for(self._broken.wait(), _PROBE_EVERY if self._lanes else _RETRY_EVERY)
             self._broken.clear()
-            if self._producer is not None:
-                await self._probe(self._producer)
+            if self._lanes is not None:
+                await self._probe(self._lanes)
 
     async def _connect(self) -> None:
         producer = kafka.producer(self._settings)
@@ -157,33 +141,35 @@ class KafkaWriter:
                     await producer.start()
                     # Asked without naming the topic: a broker may create what is named, with partitions of its choice.
                     metadata = await producer.client.fetch_all_metadata()
-                if not metadata.partitions_for_topic(self._topic):
+                partitions = metadata.partitions_for_topic(self._topic)
+                if not partitions:
                     raise Undelivered(f"the topic {self._topic} does not exist; create it with `rufkette topics`")
         except (TimeoutError, KafkaError, OSError, Undelivered) as error:
-            self._reason = str(error) if isinstance(error, Undelivered) else _describe(error)
+            self._reason = str(error) if isinstance(error, Undelivered) else describe(error)
             self._close(producer)
             self._say_unreachable()
             return
         except BaseException:
             self._close(producer)
             raise
-        self._producer = producer
+        lanes = Lanes(producer, self._topic, len(partitions), lambda error: self._discard(lanes, describe(error)))
+        self._lanes = lanes
         self._connected.set()
         KAFKA_REACHABLE.set(1)
         if self._away_since is not None:
             log.info("kafka.recovered", after_s=round(time.monotonic() - self._away_since, 1))
         self._away_since = self._said_at = None
 
-    async def _probe(self, producer: AIOKafkaProducer) -> None:
+    async def _probe(self, lanes: Lanes) -> None:
         """Notice an outage also while nobody presses, so that `/readyz` tells the truth."""
         try:
             async with asyncio.timeout(_PROBE_WITHIN):
                 with library_cancellation_as_error():
-                    reached = await producer.client.force_metadata_update()
+                    reached = await lanes.producer.client.force_metadata_update()
         except (TimeoutError, KafkaError, OSError):
             reached = False
-        if not reached and self._in_flight == 0:
-            self._discard(producer, "Kafka does not answer")
+        if not reached and lanes.underway == 0:
+            self._discard(lanes, "Kafka does not answer")
 
     def _say_unreachable(self) -> None:
         now = time.monotonic()
@@ -193,13 +179,7 @@ class KafkaWriter:
             log.error("kafka.unreachable", error=self._reason, since=round(now - self._away_since))
 
 
-def _describe(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
-        return "Kafka did not answer in time"
-    return f"Kafka cannot be reached ({type(error).__name__})"
-
-
-async def _close(producer: AIOKafkaProducer) -> None:
+async def _close(producer: AIOKafkaProducer, lanes: Lanes | None) -> None:
     """Close a producer that may wait for ever for a broker which is away."""
     try:
         async with asyncio.timeout(_CLOSE_WITHIN):
@@ -210,3 +190,5 @@ async def _close(producer: AIOKafkaProducer) -> None:
             async with asyncio.timeout(_CLOSE_WITHIN):
                 await producer._sender.close()  # noqa: SLF001 – the only way to end a sender without flushing
                 await producer.client.close()
+    if lanes is not None:
+        await lanes.ended()

@@ -17,7 +17,8 @@ from schemas import codec
 from schemas.events import Event, Probe
 from services.common.settings import IngestSettings
 from services.ingest.journal.ledger import Ledger
-from services.ingest.kafka_writer import KafkaWriter, Undelivered
+from services.ingest.kafka_lanes import Undelivered
+from services.ingest.kafka_writer import KafkaWriter
 from services.ingest.loops import end_process_on_bug
 from services.ingest.metrics import LIFESIGN
 

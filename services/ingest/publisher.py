@@ -14,18 +14,19 @@ import structlog
 from schemas import codec
 from schemas.events import Event
 from services.ingest.journal.entry import PRESS
-from services.ingest.journal.forwarder import Forwarder, send
+from services.ingest.journal.forwarder import Forwarder, post, send
 from services.ingest.journal.journal import Unjournalled
 from services.ingest.journal.ledger import Entry, Ledger
-from services.ingest.kafka_writer import SEND_WITHIN, KafkaWriter, Undelivered
+from services.ingest.kafka_lanes import SEND_WITHIN, Undelivered
+from services.ingest.kafka_writer import KafkaWriter
 from services.ingest.loops import end_process_on_bug
 
 log = structlog.get_logger()
 
 Answer = Literal["accepted", "queued"]
 """accepted: Kafka has the event. queued: it is on disk here, and forwarded when Kafka is back."""
-Step = asyncio.Task[str | None]
-"""Towards safety; its result is why it failed, None for success."""
+Step = asyncio.Future[None]
+"""Towards safety; fails with `Unjournalled` or `Undelivered`."""
 
 _ONE_IS_ENOUGH_AFTER: Final = 0.6
 """Seconds: then what is safe in one place is answered, whatever the other one does."""
@@ -46,7 +47,7 @@ class Publisher:
         self._is_taken = is_taken
         self._forwarder = Forwarder(writer, ledger, caught_up)
         self._underway: dict[str, asyncio.Future[Answer]] = {}
-        self._tasks: set[Step] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._forwarding: asyncio.Task[None] | None = None
 
     @property
@@ -134,15 +135,15 @@ class Publisher:
             Unpublished: neither has the event.
         """
         until = time.monotonic() + SEND_WITHIN
-        writing = self._begin(self._write(entry))
+        writing = self._ledger.write(entry)
         sending: Step | None = None
         # Kafka that is known to be away is not waited for while the disk works, nor may a follow-up overtake.
         if self._ledger.problem is not None:
             sending = self._begin(send(self._writer, self._ledger, entry, patient=True))
         elif self._writer.unready_because is None and not self._must_wait(entry):
-            sending = self._begin(send(self._writer, self._ledger, entry))
+            sending = post(self._writer, self._ledger, entry)
         steps = [writing] if sending is None else [writing, sending]
-        await asyncio.wait(steps, timeout=_ONE_IS_ENOUGH_AFTER)
+        await _all_end(steps, _ONE_IS_ENOUGH_AFTER)
         await _one_succeeds(steps, until)
         if not any(map(_succeeded, steps)) and time.monotonic() < until:
             within = until - time.monotonic()
@@ -159,22 +160,46 @@ class Publisher:
         subject = entry.event.subject
         return subject is not None and self._ledger.waits(subject, besides=entry)
 
-    async def _write(self, entry: Entry) -> str | None:
-        try:
-            await self._ledger.write(entry)
-        except Unjournalled as unjournalled:
-            return str(unjournalled)
-        return None
-
-    def _begin(self, step: Coroutine[Any, Any, str | None]) -> Step:
+    def _begin(self, step: Coroutine[Any, Any, None]) -> Step:
         task = asyncio.create_task(step)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._end)
         return task
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        # Whoever waited may have its answer from elsewhere already.
+        if not task.cancelled():
+            task.exception()
 
 
 def _succeeded(step: Step) -> bool:
-    return step.done() and not step.cancelled() and step.result() is None
+    return step.done() and not step.cancelled() and step.exception() is None
+
+
+async def _all_end(steps: Sequence[Step], within: float) -> None:
+    """Return when all have ended, or after so many seconds: `asyncio.wait` in a third of its time, for each press."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+    left = len(steps)
+
+    def end() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    def count(_: Step) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            end()
+
+    timer = loop.call_later(within, end)
+    for step in steps:
+        step.add_done_callback(count)
+    try:
+        await ended
+    finally:
+        timer.cancel()
 
 
 async def _one_succeeds(steps: Sequence[Step], until: float) -> None:

@@ -65,10 +65,23 @@ class _WatchedProducer(AIOKafkaProducer):  # type: ignore[misc]  # published wit
     fuse: Fuse
     sent: ClassVar[list[str]] = []
 
-    async def send_and_wait(self, topic: str, **record: Any) -> Any:
-        answer = await super().send_and_wait(topic, **record)
-        _, topic, name, _ = dict(record["headers"])["ce_type"].decode().split(".")
-        if topic == "incident":  # what is said for alerting is none of our effects
+    def create_batch(self) -> Any:
+        batch = super().create_batch()
+        append, batch.names = batch.append, []
+
+        def named(**record: Any) -> Any:
+            _, topic, name, _ = dict(record["headers"])["ce_type"].decode().split(".")
+            if topic == "incident":  # a probe is none of our effects
+                batch.names.append(name)
+            return append(**record)
+
+        batch.append = named
+        return batch
+
+    async def send_batch(self, batch: Any, topic: str, *, partition: int) -> Any:
+        answer = await super().send_batch(batch, topic, partition=partition)
+        await asyncio.wait([answer])
+        for name in batch.names if answer.exception() is None else ():
             self.sent.append(name)
             self.fuse.burn(f"send {name}")
         return answer

@@ -3,7 +3,8 @@
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, APIRouter
+from starlette.applications import Starlette
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
@@ -35,6 +36,28 @@ class PlainRoute(APIRoute):
         self.app = app
 
 
+class _Straight:
+    """In front of the router, which asks one route after the other: those whose path holds no names are looked up."""
+
+    def __init__(self, router: APIRouter) -> None:
+        self._router = router
+        self._routes = {
+            (method, route.path): route
+            for route in router.routes
+            if isinstance(route, PlainRoute) and not route.param_convertors
+            for method in route.methods or ()
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, or the start and end of the process."""
+        route = self._routes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if route is None:
+            await self._router(scope, receive, send)
+            return
+        scope["route"], scope["path_params"] = route, {}
+        await route.app(scope, receive, send)
+
+
 class PlainApp(FastAPI):
     """Without the middleware for what `PlainRoute` does without: dependencies, telemetry, a second limit for bodies.
 
@@ -42,5 +65,9 @@ class PlainApp(FastAPI):
     """
 
     def build_middleware_stack(self) -> ASGIApp:
-        """The way of a request to its route."""
-        return RequestLog(ExceptionMiddleware(self.router, handlers=self.exception_handlers))
+        """The way of a request to its route; made at the first one, when all routes are known."""
+        return RequestLog(ExceptionMiddleware(_Straight(self.router), handlers=self.exception_handlers))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Starlette's own way: FastAPI's looks for telemetry in the environment at each request."""
+        await Starlette.__call__(self, scope, receive, send)

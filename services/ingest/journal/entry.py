@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Self
 
+from pydantic_core import to_json
+
 from schemas import codec
 from schemas.events import EmergencyMailed, Event, Heartbeat, Kind, Mode, Probe, Reported
 from services.ingest.journal.rows import Row
@@ -41,6 +43,13 @@ class Entry:
     not_before: float = 0.0
     publications: int = 0
     failures: int = 0
+    is_watched: bool = field(init=False)
+    """Somebody has to be told of it."""
+    _headers: str | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        data = self.event.data
+        self.is_watched = isinstance(data, Reported) and data.mode is Mode.ACTUAL and not data.learning
 
     @classmethod
     def of(cls, event: Event) -> Self:
@@ -84,9 +93,10 @@ class Entry:
     @property
     def row(self) -> Row:
         """As the journal keeps it."""
-        headers = json.dumps([(name, value.decode()) for name, value in self.record.headers], ensure_ascii=False)
+        if self._headers is None:
+            self._headers = to_json([(name, value.decode()) for name, value in self.record.headers]).decode()
         return Row(
-            self.event.id, headers, self.record.value, self.stored_at.timestamp(), self.acknowledged_by_kafka,
+            self.event.id, self._headers, self.record.value, self.stored_at.timestamp(), self.acknowledged_by_kafka,
             self.taken, self.heard, None if self.mailed_at is None else self.mailed_at.timestamp(),
         )  # fmt: skip
 
@@ -104,12 +114,6 @@ class Entry:
     def subject(self) -> str:
         """The incident that it is about: events of one subject are never reordered."""
         return self.event.subject or self.event.id
-
-    @property
-    def is_watched(self) -> bool:
-        """Whether somebody has to be told of it."""
-        data = self.event.data
-        return isinstance(data, Reported) and data.mode is Mode.ACTUAL and not data.learning
 
     @property
     def is_done(self) -> bool:

@@ -5,13 +5,15 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import structlog
 
 from services.common.outage import wait_for
 from services.ingest.journal.ledger import Entry, Ledger
-from services.ingest.kafka_writer import SEND_WITHIN, KafkaWriter, Undelivered
+from services.ingest.kafka_lanes import SEND_WITHIN, Undelivered
+from services.ingest.kafka_writer import KafkaWriter
 from services.ingest.metrics import FORWARDED
 
 log = structlog.get_logger()
@@ -22,19 +24,34 @@ _LOOK_EVERY: Final = 1.0
 _GIVE_UP_EVERY: Final = 600.0
 
 
+def post(writer: KafkaWriter, ledger: Ledger, entry: Entry) -> asyncio.Future[None]:
+    """Hand an entry to Kafka, and note when Kafka has it; the future fails with `Undelivered`."""
+    entry.is_being_sent = True
+    sent = writer.post(entry.record)
+    sent.add_done_callback(partial(_note, ledger, entry))
+    return sent
+
+
+def _note(ledger: Ledger, entry: Entry, sent: asyncio.Future[None]) -> None:
+    entry.is_being_sent = False
+    if not sent.cancelled() and sent.exception() is None:
+        ledger.acknowledge(entry)
+
+
 async def send(
     writer: KafkaWriter, ledger: Ledger, entry: Entry, *, within: float = SEND_WITHIN, patient: bool = False
-) -> str | None:
-    """Publish an entry and note that Kafka has it; returns why not, None for success."""
+) -> None:
+    """Publish an entry and note that Kafka has it.
+
+    Raises:
+        Undelivered: after at most `within` seconds.
+    """
     entry.is_being_sent = True
     try:
         await writer.send(entry.record, within=within, patient=patient)
-    except Undelivered as undelivered:
-        return str(undelivered)
     finally:
         entry.is_being_sent = False
     ledger.acknowledge(entry)
-    return None
 
 
 class Forwarder:
@@ -91,7 +108,9 @@ class Forwarder:
         sent = False
         for entry in entries:
             again = entry.acknowledged_by_kafka
-            if await send(self._writer, self._ledger, entry) is not None:
+            try:
+                await send(self._writer, self._ledger, entry)
+            except Undelivered:
                 entry.fail()
                 break
             sent = True

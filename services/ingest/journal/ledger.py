@@ -10,6 +10,7 @@ import heapq
 import time
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import structlog
@@ -98,15 +99,18 @@ class Ledger:
         self._add(entry)
         return entry
 
-    async def write(self, entry: Entry) -> None:
-        """Return when the entry is on disk.
+    def write(self, entry: Entry) -> asyncio.Future[None]:
+        """A future that is done when the entry is on disk.
 
-        Raises:
-            Unjournalled: it is in memory only; it goes to the disk when the journal is back.
+        It fails with `Unjournalled`: the entry is in memory only, and goes to the disk when the journal is back.
         """
-        if self._journal is not None:
-            await self._journal.write(entry.row)
-            entry.is_journalled = True
+        if self._journal is None:
+            nowhere: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            nowhere.set_result(None)
+            return nowhere
+        written = self._journal.write(entry.row)
+        written.add_done_callback(partial(_note, entry))
+        return written
 
     def drop(self, entry: Entry) -> None:
         """Answer for it no longer."""
@@ -275,3 +279,8 @@ class Ledger:
             else:
                 if row.event_id not in self._entries:
                     yield entry
+
+
+def _note(entry: Entry, written: asyncio.Future[None]) -> None:
+    if not written.cancelled() and written.exception() is None:
+        entry.is_journalled = True

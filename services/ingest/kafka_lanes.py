@@ -1,0 +1,168 @@
+"""Records on their way to Kafka: what comes while Kafka stores a partition's last batch goes together in the next one.
+
+The client's own way takes each record by itself, and a task of its own for each: that was a fifth of what a press cost.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from schemas import codec
+from services.common import kafka
+from services.common.loops import library_cancellation_as_error
+from services.ingest.loops import end_process_on_bug
+from services.ingest.metrics import PUBLISHING
+
+SEND_WITHIN: Final = 1.8
+"""Seconds for one event in all: several senders hang up after 5 s and never try again."""
+_LARGEST: Final = 1_000_000
+"""Bytes; Kafka's own limit, which a topic may lower, is little more. Ours take at most a tenth of it."""
+_ENDS_WITHIN: Final = 1.0
+
+
+class Undelivered(Exception):
+    """Kafka is not known to have the record; the message says why, without addresses."""
+
+
+class TooLarge(Undelivered):
+    """Nor will it ever: Kafka takes no record of this size."""
+
+    def __init__(self) -> None:
+        super().__init__("Kafka takes no record of this size")
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    record: codec.Record
+    stored: asyncio.Future[None]
+    since: float
+
+
+class Lanes:
+    """The partitions of one topic, through one producer; each is sent one batch at a time, so nothing is overtaken.
+
+    Args:
+        producer: connected; whoever made it closes it.
+        topic: with its prefix.
+        partitions: how many it has; more are noticed.
+        failed: called with the error that makes the producer useless, before anybody hears of it.
+    """
+
+    def __init__(
+        self, producer: AIOKafkaProducer, topic: str, partitions: int, failed: Callable[[BaseException], None]
+    ) -> None:
+        self.producer = producer
+        self._topic = topic
+        self._partitions = partitions
+        self._failed = failed
+        self._lanes: dict[int, deque[_Waiting]] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self.underway = 0
+        """Records that Kafka has not acknowledged."""
+
+    def put(self, record: codec.Record) -> asyncio.Future[None]:
+        """Send a record; the future is done when all in-sync replicas have it, and fails with `Undelivered`.
+
+        The record may arrive all the same, unless the future was cancelled before its turn came.
+        """
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if len(record.value) > _LARGEST:
+            stored.set_exception(TooLarge())
+            stored.exception()
+            return stored
+        known = self.producer.client.cluster.partitions_for_topic(self._topic)
+        # While a broker starts, its metadata may leave out a topic that is there.
+        self._partitions = max(self._partitions, len(known or ()))
+        partition = kafka.partition_of(record.key, self._partitions)
+        lane = self._lanes.setdefault(partition, deque())
+        lane.append(_Waiting(record, stored, time.perf_counter()))
+        self.underway += 1
+        if partition not in self._tasks:
+            task = asyncio.create_task(self._drain(partition, lane), name="sending to Kafka")
+            task.add_done_callback(end_process_on_bug)
+            self._tasks[partition] = task
+        return stored
+
+    def close(self, reason: str) -> None:
+        """What was not sent yet is not going to be."""
+        for lane in self._lanes.values():
+            self._fail(lane, Undelivered(reason))
+            lane.clear()
+
+    async def ended(self) -> None:
+        """After `close`, and the end of the producer: nothing of this runs any more."""
+        tasks = set(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_ENDS_WITHIN)
+
+    async def _drain(self, partition: int, lane: deque[_Waiting]) -> None:
+        try:
+            while lane:
+                batch, taken = self._gather(lane)
+                if taken:
+                    await self._send(batch, taken, partition)
+        finally:
+            del self._tasks[partition]
+
+    def _gather(self, lane: deque[_Waiting]) -> tuple[BatchBuilder, list[_Waiting]]:
+        """As many of the lane as fit in one batch."""
+        batch = self.producer.create_batch()
+        taken: list[_Waiting] = []
+        while lane:
+            one = lane[0]
+            record = one.record
+            if one.stored.done():
+                self.underway -= 1
+            elif batch.append(timestamp=None, key=record.key, value=record.value, headers=list(record.headers)) is None:
+                break  # full; its first record it takes whatever the size
+            else:
+                taken.append(one)
+            lane.popleft()
+        return batch, taken
+
+    async def _send(self, batch: BatchBuilder, taken: list[_Waiting], partition: int) -> None:
+        try:
+            async with asyncio.timeout(SEND_WITHIN):
+                with library_cancellation_as_error():
+                    await (await self.producer.send_batch(batch, self._topic, partition=partition))
+        except MessageSizeTooLargeError as error:
+            # What comes next would be out of sequence for the broker.
+            self._failed(error)
+            self._fail(taken, TooLarge())
+        except Exception as error:  # noqa: BLE001 – whatever it is, such as a topic with fewer partitions: a new producer is the cure
+            self._failed(error)
+            self._fail(taken, Undelivered(describe(error)))
+        except BaseException:
+            self._fail(taken, Undelivered("stopping"))
+            raise
+        else:
+            now = time.perf_counter()
+            self.underway -= len(taken)
+            for one in taken:
+                PUBLISHING.observe(now - one.since)
+                if not one.stored.done():
+                    one.stored.set_result(None)
+
+    def _fail(self, some: Collection[_Waiting], error: Undelivered) -> None:
+        self.underway -= len(some)
+        for one in some:
+            if not one.stored.done():
+                one.stored.set_exception(error)
+                # Whoever waited may have its answer from the journal already.
+                one.stored.exception()
+
+
+def describe(error: BaseException) -> str:
+    """Why Kafka is not at hand, without addresses."""
+    if isinstance(error, TimeoutError):
+        return "Kafka did not answer in time"
+    return f"Kafka cannot be reached ({type(error).__name__})"

@@ -38,11 +38,11 @@ EXPLAIN = if grep -qE "$(OFFLINE)" $(VENV)/setup.log; then \
 	echo "make setup: no connection to the package index; connect this machine once, or set HTTPS_PROXY or PIP_INDEX_URL (log: $(VENV)/setup.log)" >&2; \
 	else tail -n 5 $(VENV)/setup.log >&2; fi
 
-# Each worker has servers of its own, so half of the cores; a fault test that gets no core in time finds faults of the machine.
-WORKERS = $(shell $(PY) -c 'import os; n = len(os.sched_getaffinity(0)) // 2 if hasattr(os, "sched_getaffinity") else 1; print(n if n > 1 else 0)')
+# Each worker has servers of its own. Fewer (make test WORKERS=2) for a machine that has other things to do.
+WORKERS = $(shell $(PY) -c 'import os; n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2; print(n if n > 1 else 0)')
 
-test: setup ## every test, against real Kafka, PostgreSQL and SMTP, on half of the cores
-	$(PY) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+test: setup ## every test, against real Kafka, PostgreSQL and SMTP, on all cores
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup ## format, lint, types, import rules
 	$(VENV)/bin/ruff format --check .

@@ -13,7 +13,18 @@ from tests.support.servers import KafkaServer, PostgresServer, fresh_topics
 from tests.support.service import Service
 from tests.support.smtp_sink import SmtpSink
 
+_LONGEST_FIRST = ("faults", "embedded", "reports", "browser", "e2e", "services", "ingest", "alerting", "common")
 StartService = Callable[..., Awaitable[Service]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take minutes are begun first, so that no worker ends long after the others."""
+
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        return _LONGEST_FIRST.index(folder) if folder in _LONGEST_FIRST else len(_LONGEST_FIRST)
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session")

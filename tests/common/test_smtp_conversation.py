@@ -135,6 +135,7 @@ async def test_answers_that_come_in_pieces(chunk: int) -> None:
 
 async def test_an_answer_without_end() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await take(reader, b"MAIL", b"RCPT", b"DATA")
         while not writer.is_closing():
             writer.write(b"250-" + b"x" * 1000 + b"\r\n")
             await writer.drain()

@@ -54,7 +54,7 @@ def joined(incident: Incident, what: Joined, now: datetime, rules: Rules) -> Dec
     if real or breaks_through or stricter or is_graver(incident, merged, wish):
         again, effects = alarm_graver(merged, Again.REAL if real else Again.JOINED, now, rules, wish)
         if again.police == merged.police:  # else it has been said with the alarm
-            effects = (*_advised(incident, merged), *effects)
+            effects = (*_advised(incident, again), *effects)
         return Decision(again, (*_taken_in(incident, again, other), *effects), Reason.JOINED_REALARMED)
     news = _taken_in(incident, merged, other)
     told_there = {person.email.casefold() for person in other.told}

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from schemas.configuration import PoliceFlag
 from schemas.events import Category, Event, Kind, Mode, PoliceWish, Reported
 from schemas.lifecycle import Change
-from services.alerting.core.effects import Decision, Effect, Reason
-from services.alerting.core.escalation import relay, restart, start
+from services.alerting.core.effects import Decision, Effect, Reason, Relay
+from services.alerting.core.escalation import Changed, relay, restart, start
 from services.alerting.core.incident import Again, Hold, Incident, LevelFrom, Place, PoliceCall, Report, Status
 from services.alerting.core.plans import HIGHEST_SILENCED_LEVEL, Silence
 from services.alerting.core.policy import Facts, Rules, first_match, level_of, normalise_place
@@ -17,7 +17,6 @@ QUIET_AFTER_ACKNOWLEDGEMENT = timedelta(minutes=2)
 """A press at a place that somebody has just taken over alarms again only after this time."""
 PLANNED_SILENCE = "planned_silence"
 """The reason in the lifecycle; what people wrote stays out of it."""
-
 STRICTNESS = {"none": 0, "advised": 1, "urgent": 2}
 
 
@@ -233,25 +232,30 @@ def _merge(incident: Incident, event: Event, data: Reported, now: datetime, rule
         keys=tuple(dict.fromkeys((*incident.keys, *merge_keys(data, rules)))),
         notified=incident.notified and incident.status is not Status.CLOSED,  # of what begins anew nobody has heard
     )
-    joined = relay(merged, Change.MERGED, event_ids=(event.id,), source=event.source)
     if event.imported:
         if merged.closing is not None and now > merged.closing.at:
             return Decision(replace(merged, status=Status.OPEN, taken=None, closing=None), (), Reason.REOPENED)
         return Decision(merged, (), Reason.MERGED)
     if incident.status is Status.CLOSED:
         again, effects = alarm_graver(replace(merged, closing=None), Again.PRESSED, now, rules, data.police)
-        return Decision(again, (joined, *effects), Reason.REOPENED)
+        return Decision(again, (_joined(again, event), *effects), Reason.REOPENED)
     real = incident.under_test and not merged.under_test
     breaks_through = incident.held and _silence_of(merged, data, level, now, rules) is None
     if real or breaks_through or is_graver(incident, merged, data.police):
         again, effects = alarm_graver(merged, Again.REAL if real else Again.GRAVER, now, rules, data.police)
-        return Decision(again, (joined, *called_news(incident, merged), *effects), Reason.MERGED_REALARMED)
-    news = (joined, *called_news(incident, merged))
-    if merged.held:
-        return Decision(merged, (*news, relay(merged, Change.SUPPRESSED, reason=PLANNED_SILENCE)), Reason.SUPPRESSED)
-    if merged.status is Status.ACKNOWLEDGED and data.kind is Kind.PANIC:
-        return _pressed_while_taken(merged, report, news, now, rules)
-    return Decision(merged, news, Reason.MERGED)
+        news = (_joined(again, event), *called_news(incident, again), *effects)
+        return Decision(again, news, Reason.MERGED_REALARMED)
+    effects = (relay(merged, Change.SUPPRESSED, reason=PLANNED_SILENCE),) if merged.held else ()
+    if merged.status is Status.ACKNOWLEDGED and data.kind is Kind.PANIC and not merged.held:
+        merged, effects = _pressed_while_taken(merged, report, now, rules)
+    news = (_joined(merged, event), *called_news(incident, merged), *effects)
+    reason = Reason.SUPPRESSED if merged.held else Reason.MERGED_REALARMED if effects else Reason.MERGED
+    return Decision(merged, news, reason)
+
+
+def _joined(incident: Incident, event: Event) -> Relay:
+    """Of the incident as it is afterwards: of what is alarmed anew nobody has heard for having taken over before."""
+    return relay(incident, Change.MERGED, event_ids=(event.id,), source=event.source)
 
 
 def with_level(incident: Incident, level: int | None, level_from: LevelFrom, category: Category | None) -> Incident:
@@ -273,9 +277,8 @@ def alarm_graver(
     incident: Incident, why: Again, now: datetime, rules: Rules, wish: PoliceWish = PoliceWish.NONE
 ) -> tuple[Incident, tuple[Effect, ...]]:
     """Apply the rules anew to what became worse, and alarm again from the first step."""
-    graver = apply_rules(incident, wish, now, rules)
-    news = (relay(graver, Change.POLICE_ADVISED, police=graver.police),) if graver.police != incident.police else ()
-    again, effects = restart(graver, why, now, rules)
+    again, effects = restart(apply_rules(incident, wish, now, rules), why, now, rules)
+    news = (relay(again, Change.POLICE_ADVISED, police=again.police),) if again.police != incident.police else ()
     return again, (*news, *effects)
 
 
@@ -284,17 +287,14 @@ def called_news(before: Incident, after: Incident) -> tuple[Effect, ...]:
     return (relay(after, Change.POLICE_REQUESTED),) if after.calls and not before.calls else ()
 
 
-def _pressed_while_taken(
-    merged: Incident, report: Report, news: tuple[Effect, ...], now: datetime, rules: Rules
-) -> Decision:
+def _pressed_while_taken(merged: Incident, report: Report, now: datetime, rules: Rules) -> Changed:
     """Pressed again although somebody took over: alarm again, but leave them a moment to get there."""
     assert merged.taken is not None
     if report.at < merged.taken.at:
-        return Decision(merged, news, Reason.MERGED)
+        return merged, ()
     quiet_until = merged.taken.at + QUIET_AFTER_ACKNOWLEDGEMENT
     if now >= quiet_until:
-        again, effects = restart(merged, Again.PRESSED, now, rules)
-        return Decision(again, (*news, *effects), Reason.MERGED_REALARMED)
+        return restart(merged, Again.PRESSED, now, rules)
     ends = quiet_until if merged.taken.until is None else min(merged.taken.until, quiet_until)
     taken = replace(merged.taken, until=ends, reminded=True)
-    return Decision(replace(merged, taken=taken, due_at=ends), news, Reason.MERGED)
+    return replace(merged, taken=taken, due_at=ends), ()

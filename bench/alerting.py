@@ -19,8 +19,8 @@ from schemas import codec, topics
 from services.alerting.migrations.apply import migrate
 from services.common import kafka
 from services.common.settings import Settings
+from services.embedded.ports import free_port
 from services.embedded.postgres import Postgres
-from services.embedded.process import free_port
 
 TARGET: Final = 0.5
 """The least of the bare loop's events per second that alerting takes."""

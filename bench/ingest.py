@@ -12,7 +12,7 @@ from bench import parts
 from bench.http_client import HttpClient
 from bench.http_load import CONCURRENCY, post_all
 from bench.systems import Rufkette, rufkette_client, rufkette_configuration
-from services.embedded.process import free_port
+from services.embedded.ports import free_port
 
 TARGET = 0.7
 """The least of the bare endpoint's presses per second that ingest takes."""

@@ -22,7 +22,7 @@ from services.alerting.core.policy import Rules
 from services.alerting.database import create_engine, in_transaction
 from services.alerting.mailer import CONNECTIONS
 from services.alerting.tables import outbox
-from services.embedded.process import free_port
+from services.embedded.ports import free_port
 
 TARGET: Final = 0.6
 """The least of the bare loop's mails per second that alerting sends."""

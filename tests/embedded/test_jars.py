@@ -1,10 +1,13 @@
 """Kafka's jars: verified, kept once, and one clear line when they cannot be had."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from services.embedded import jars
 from services.embedded.jars import Pin, ensure_jars, read_pins
 from services.embedded.process import EmbeddedError
 
@@ -49,3 +52,27 @@ def test_without_network_there_is_one_clear_line(tmp_path: Path, small: Pin, mon
     with pytest.raises(EmbeddedError, match="the first start needs a connection") as raised:
         ensure_jars(tmp_path, pins=[small], progress=quiet)
     assert "\n" not in str(raised.value)
+
+
+def test_a_connection_that_breaks_is_tried_again(tmp_path: Path, small: Pin, monkeypatch: pytest.MonkeyPatch) -> None:
+    download, attempts = jars._download, 0
+
+    def breaking(pin: Pin, staging: Path) -> Path:
+        nonlocal attempts
+        attempts += 1
+        if attempts < 3:
+            raise ConnectionError("reset by peer")
+        return download(pin, staging)
+
+    monkeypatch.setattr(jars, "_download", breaking)
+    assert [path.name for path in ensure_jars(tmp_path, pins=[small], progress=quiet).iterdir()] == [small.filename]
+    assert attempts == 3
+
+
+def test_those_who_come_together_fetch_once(tmp_path: Path, small: Pin) -> None:
+    started: list[tuple[int, ...]] = []
+    with ThreadPoolExecutor(4) as pool:
+        fetch = partial(ensure_jars, tmp_path, pins=[small], progress=lambda *count: started.append(count))
+        made = [job.result() for job in [pool.submit(fetch) for _ in range(4)]]
+    assert len(set(made)) == 1
+    assert started == [(0, 1), (1, 1)]

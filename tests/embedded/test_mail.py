@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.embedded.process import Part, free_port
+from services.embedded.ports import free_port
+from services.embedded.process import Part
 
 
 class Catcher:

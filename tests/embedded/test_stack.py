@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.embedded.process import free_port
+from services.embedded.ports import free_port
 
 READY = "Raise a first alarm"
 IN_A_TERMINAL = """

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.embedded.process import free_port
+from services.embedded.ports import free_port
 from tests.faults.chaos.network import Link
 from tests.support.chain import Chain, Surroundings, alerting_service, ingest_service
 from tests.support.office import all_mailed, assert_nothing_lost_and_nothing_doubled, office_on, one_mail_an_incident

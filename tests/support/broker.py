@@ -3,7 +3,8 @@
 import shutil
 from pathlib import Path
 
-from services.embedded.process import Part, free_port, is_free
+from services.embedded.ports import free_port, is_free
+from services.embedded.process import Part
 
 _DEBIAN = Path("/usr/sbin/mosquitto")  # not on everybody's PATH
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from services.embedded.process import free_port
+from services.embedded.ports import free_port
 from tests.support.organisation import KEYS
 from tests.support.service import Service
 from tests.support.smtp_sink import SmtpSink

@@ -12,8 +12,9 @@ from services.common.kafka import create_topics
 from services.common.settings import Settings
 from services.embedded.jars import ensure_jars
 from services.embedded.kafka import Kafka
+from services.embedded.ports import free_port
 from services.embedded.postgres import Postgres
-from services.embedded.process import Part, free_port
+from services.embedded.process import Part
 
 # A power cut does not happen in a test, so nothing waits for the disk; a killed server still loses no commit.
 _FAST = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB"}

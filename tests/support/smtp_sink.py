@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
-from services.embedded.process import free_port
+from services.embedded.ports import free_port
 
 Fault = Literal["drop", "stall", "garbage"]
 Stage = Literal["CONNECT", "MAIL", "RCPT", "DATA"]

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass, field
 
-from services.embedded.process import free_port
+from services.embedded.ports import free_port
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from services.embedded.process import free_port
+from services.embedded.ports import free_port
 from tests.faults.chaos.history import watch_sender
 from tests.faults.chaos.network import Link
 from tests.faults.chaos.timing import WATCH_AFTER

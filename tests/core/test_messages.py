@@ -88,6 +88,26 @@ def test_level_3_urges_to_call() -> None:
     assert "POLICE URGENT – call to 110 not confirmed yet." in english
 
 
+def test_a_tap_calls_the_police_while_a_call_is_wanted() -> None:
+    link = '<a class="call" href="tel:110"'
+    assert mail(pressed(RULES)).html.count(link) == 1
+    assert ">110 anrufen</a>" in mail(pressed(RULES)).html
+    assert ">Call 110</a>" in mail(pressed(RULES, site="english")).html
+    called = after(pressed(RULES), CALL, given=RULES, at=PRESSED_AT + timedelta(minutes=2))
+    unflagged = pressed(RULES, kind="form", danger_level=0, category="insult")
+    for incident in (called, unflagged, pressed(RULES, mode="exercise")):
+        assert "tel:" not in mail(incident).html
+
+
+@pytest.mark.parametrize(("phone", "link"), [("+49 391 546-0", "tel:+493915460"), ("Leitstelle", None)])
+def test_a_number_of_its_own_is_called_as_phones_need_it(phone: str, link: str | None) -> None:
+    sites = organisation()["sites"]
+    sites["bernburg"]["police"] = {"phone": phone}
+    own = rules(sites=sites)
+    html = mail(pressed(own), by=own).html
+    assert f'href="{link}"' in html if link else "tel:" not in html
+
+
 def test_without_a_flag_the_call_is_still_said_to_be_unconfirmed() -> None:
     message = mail(pressed(RULES, kind="form", danger_level=0, category="insult"))
     assert "Polizei: Kein Anruf bei 110 bestätigt.\nBei Gefahr 110 wählen: „Jobcenter" in message.text

@@ -23,7 +23,7 @@ _DARK: Final = (
     ".card p,.card a.plain{color:#eceef0!important}.card p.quiet{color:#b4bac2!important}"
     ".card .box{background:#2c3036!important;border-color:#6a7079!important}"
     ".card .strong{background:#4a1512!important;border-color:#ff8a80!important}"
-    ".card .strong p{color:#ffe9e7!important}"
+    ".card .strong p,.card .strong a.call{color:#ffe9e7!important}.card .strong a.call{border-color:#ff8a80!important}"
     ".card .drill{background:#35264f!important;border-color:#b79cf0!important}"
 )
 _HEAD: Final = (
@@ -74,10 +74,24 @@ def _alert(letter: Letter) -> str:
         drill = letter.tone == "exercise"
         kind, background, edge = ("drill", "#efe8fb", "#5b3a8e") if drill else ("strong", "#fdecea", "#b3261e")
     weight = "bold" if letter.alert_strong else "normal"
+    advice = "".join(_paragraph(line) for line in letter.advice) + _call(letter)
     return (
         f'<table {_ROWS}><tr><td class="{kind}" bgcolor="{background}" style="background:{background};'
         f'border-left:5px solid {edge};padding:12px 12px 4px"><p style="{_TEXT};font-weight:{weight}">'
-        f"{escape(letter.alert)}</p>{''.join(_paragraph(line) for line in letter.advice)}</td></tr></table>"
+        f"{escape(letter.alert)}</p>{advice}</td></tr></table>"
+    )
+
+
+def _call(letter: Letter) -> str:
+    """A number to tap on; phones find long ones by themselves, but not 110."""
+    phone, heading = letter.call or ("", "")
+    digits = "".join(character for character in phone if character in "+0123456789")
+    if not digits:
+        return ""
+    return (
+        f'<p style="margin:4px 0 8px"><a class="call" href="tel:{digits}" style="display:block;padding:11px 12px;'
+        f"{_FONT};font-size:17px;line-height:1.3;font-weight:bold;text-align:center;color:#8f0d0d;text-decoration:none;"
+        f'border:2px solid #b3261e;border-radius:8px">{escape(heading)}</a></p>'
     )
 
 

@@ -144,6 +144,7 @@ def _alarm(telling: Telling, notify: Notify, link: str, *, full: bool) -> Letter
         link=link,
         sections=tuple(_sections(telling, full=full)),
         tail=(*tail, telling.upcoming(), _reference(telling)),
+        call=(telling.phone, words.call_now.format(phone=telling.phone)) if telling.call_wanted else None,
     )
 
 

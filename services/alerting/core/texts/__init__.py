@@ -91,6 +91,7 @@ class Words:
     # what to do
     take_over: str
     take_over_and_confirm: str
+    call_now: str
     take_over_exercise: str
     # a source in learning mode
     learning: str

@@ -94,6 +94,7 @@ ENGLISH: Final = Words(
     file_number="File number: {reference}",
     take_over="TAKE OVER",
     take_over_and_confirm="TAKE OVER and confirm the call",
+    call_now="Call {phone}",
     take_over_exercise="TAKE OVER (exercise)",
     learning="LEARNING MODE of the source “{source}”: only the test address was told, nobody else.",
     learning_alert="NOBODY ELSE KNOWS OF THIS. If it is real: call {phone} and tell the site yourself.",

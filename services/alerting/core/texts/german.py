@@ -94,6 +94,7 @@ GERMAN: Final = Words(
     file_number="Aktenzeichen: {reference}",
     take_over="ÜBERNEHMEN",
     take_over_and_confirm="ÜBERNEHMEN und Anruf bestätigen",
+    call_now="{phone} anrufen",
     take_over_exercise="ÜBERNEHMEN (Übung)",
     learning="LERNMODUS der Quelle „{source}“: Nur die Testadresse wurde informiert, sonst niemand.",
     learning_alert="NIEMAND SONST WEISS DAVON. Ist es echt: {phone} rufen und den Standort selbst verständigen.",

@@ -84,12 +84,11 @@ def _alert(letter: Letter) -> str:
 
 def _call(letter: Letter) -> str:
     """A number to tap on; phones find long ones by themselves, but not 110."""
-    phone, heading = letter.call or ("", "")
-    digits = "".join(character for character in phone if character in "+0123456789")
-    if not digits:
+    if letter.call is None:
         return ""
+    number, heading = letter.call
     return (
-        f'<p style="margin:4px 0 8px"><a class="call" href="tel:{digits}" style="display:block;padding:11px 12px;'
+        f'<p style="margin:4px 0 8px"><a class="call" href="tel:{number}" style="display:block;padding:11px 12px;'
         f"{_FONT};font-size:17px;line-height:1.3;font-weight:bold;text-align:center;color:#8f0d0d;text-decoration:none;"
         f'border:2px solid #b3261e;border-radius:8px">{escape(heading)}</a></p>'
     )

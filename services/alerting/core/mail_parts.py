@@ -34,7 +34,7 @@ class Letter:
     sections: tuple[Section, ...]
     tail: tuple[str, ...]
     call: tuple[str, str] | None = None
-    """What a tap on a phone calls, and how that is headed. The plain text has the number in its advice."""
+    """The number that a tap on a phone dials, and how that is headed. The plain text has it in its advice."""
 
     def as_text(self) -> str:
         """Plain text; the first line is what a phone previews."""

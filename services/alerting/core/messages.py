@@ -17,7 +17,7 @@ from services.alerting.core.learning_mail import learning
 from services.alerting.core.mail_html import render
 from services.alerting.core.mail_parts import Letter, Section, tone_of
 from services.alerting.core.policy import Rules
-from services.alerting.core.spoken import sentence
+from services.alerting.core.spoken import dialled, sentence
 from services.alerting.core.summary import silence_ended
 from services.alerting.core.telling import Telling, many_lines, one_line
 from services.alerting.core.unsendable import unsendable
@@ -125,6 +125,7 @@ def _alarm(telling: Telling, notify: Notify, link: str, *, full: bool) -> Letter
     else:
         button = words.take_over_and_confirm if telling.call_wanted else words.take_over
     tail = [telling.informed] if incident.told else []
+    number = dialled(telling.phone)
     return Letter(
         language=words.code,
         tone=tone_of(incident),
@@ -144,7 +145,7 @@ def _alarm(telling: Telling, notify: Notify, link: str, *, full: bool) -> Letter
         link=link,
         sections=tuple(_sections(telling, full=full)),
         tail=(*tail, telling.upcoming(), _reference(telling)),
-        call=(telling.phone, words.call_now.format(phone=telling.phone)) if telling.call_wanted else None,
+        call=(number, words.call_now.format(phone=telling.phone)) if telling.call_wanted and number else None,
     )
 
 

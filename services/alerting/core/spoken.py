@@ -1,4 +1,4 @@
-"""What to say on the phone: one sentence, to be read aloud."""
+"""Calling the police: the number to dial, and one sentence to be read aloud."""
 
 import re
 
@@ -6,6 +6,11 @@ from services.alerting.core.incident import Place
 from services.alerting.core.telling import Telling, one_line
 
 _POSTCODE = re.compile(r"\b\d{5}\s+")
+
+
+def dialled(phone: str) -> str:
+    """A configured number as a link takes it (RFC 3966): digits, and the plus of a country; empty where it has none."""
+    return "".join(character for character in phone if character in "+0123456789")
 
 
 def sentence(telling: Telling) -> str:

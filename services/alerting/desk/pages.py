@@ -9,6 +9,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from services.alerting.core.spoken import dialled
+
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _STYLE: Final = (_TEMPLATES / "desk.css").read_text(encoding="utf-8")
 # The style sheet is part of each page, so that a page over a bad connection arrives whole or not at all;
@@ -32,6 +34,7 @@ _environment: Final = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_environment.filters["dialled"] = dialled
 _environment.globals["style"] = Markup(_STYLE)  # noqa: S704 - our own file, not anybody's input
 
 

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from schemas.events import Mode
 from services.alerting.database import create_engine
 from services.alerting.mailing.deliveries import Delivery, deliveries, find_incidents
 from services.common.configuration import file as configuration_file
@@ -147,6 +148,7 @@ def _cells(delivery: Delivery, zone: tzinfo) -> tuple[str, ...]:
     if delivery.step is not None:
         what += f" {delivery.step}" + (f" repeat {delivery.repetition}" if delivery.repetition else "")
         what += f" cycle {delivery.cycle}" if delivery.cycle else ""
+    what += " (exercise)" if delivery.mode == Mode.EXERCISE else ""
     return (
         _local(delivery.created_at, zone),
         delivery.code or "-",

@@ -81,6 +81,16 @@ async def test_all_mails_as_json_and_csv(mailed: Shell, settings: DeliveriesSett
     assert table[0]["failed"].startswith("1 normal DATA 451")
 
 
+async def test_a_mail_about_an_exercise_says_so(shell: Shell, settings: DeliveriesSettings) -> None:
+    await shell.apply(report(shell.now, id="e", location="1"), report(shell.now, id="x", location="2", mode="exercise"))
+    lines = (await told(settings)).output.splitlines()[1:]
+    assert {code_of("e"): False, code_of("x"): True} == {
+        line.split()[2]: "alarm 1 (exercise)" in line for line in lines
+    }
+    rows = json.loads((await told(settings, format="json")).output)
+    assert {row["incident_id"]: row["mode"] for row in rows} == {"e": "actual", "x": "exercise"}
+
+
 async def test_what_is_left_out_is_said(mailed: Shell, settings: DeliveriesSettings) -> None:
     answer = await told(settings, limit=1, format="json")
     assert [row["recipient"] for row in json.loads(answer.output)] == ["vertretung@example.org"]

@@ -35,7 +35,8 @@ class Attempt:
 class Delivery:
     """One mail. `state` as in the outbox; `answer` is the last one, and `attempts` counts those that it stands for.
 
-    Mails about devices have no incident, and their `purpose` begins with `device_`.
+    `mode`: actual or exercise, of its incident. Mails about devices have no incident; their `purpose` begins with
+    `device_`.
     """
 
     mail_id: str
@@ -53,6 +54,7 @@ class Delivery:
     answered_at: datetime | None
     via: str | None
     answer: str | None
+    mode: str | None
     failed: tuple[Attempt, ...] = field(default=())
 
     @property
@@ -101,6 +103,7 @@ def _of_incidents(incident_ids: Sequence[str] | None, since: datetime | None) ->
     query = sa.select(
         o.id.label("mail_id"), o.incident_id, incidents.c.site, o.purpose, o.cycle, o.step, o.repetition, o.recipient,
         o.role, o.created_at, o.state, o.attempts, o.answered_at, o.via, o.answer,
+        incidents.c.mode,
     ).select_from(outbox.outerjoin(incidents, incidents.c.id == o.incident_id))  # fmt: skip
     if incident_ids is not None:
         query = query.where(o.incident_id.in_(list(incident_ids)))
@@ -108,10 +111,11 @@ def _of_incidents(incident_ids: Sequence[str] | None, since: datetime | None) ->
 
 
 def _about_devices(since: datetime | None) -> sa.Select[Any]:
-    n, none = notices.c, sa.cast(sa.null(), sa.Integer)
+    n, none, text = notices.c, sa.cast(sa.null(), sa.Integer), sa.cast(sa.null(), sa.Text)
     query = sa.select(
-        n.id.label("mail_id"), sa.cast(sa.null(), sa.Text), n.site, sa.literal("device_") + n.news, none, none, none,
+        n.id.label("mail_id"), text, n.site, sa.literal("device_") + n.news, none, none, none,
         n.recipient, n.role, n.created_at, n.state, n.attempts, n.answered_at, n.via, n.answer,
+        text.label("mode"),
     )  # fmt: skip
     return query if since is None else query.where(sa.or_(n.created_at >= since, n.answered_at >= since))
 

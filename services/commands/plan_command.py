@@ -1,8 +1,11 @@
 """What `rufkette announce-test` and `rufkette silence` do: understand, check and write, as the page does."""
 
 import asyncio
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from schemas.configuration import Configuration
+from schemas.configuration_sources import normalise_device_id
 from services.alerting.core.calendar import OfficeCalendar
 from services.alerting.core.plans import AnnouncedTest, Silence
 from services.alerting.core.policy import Rules
@@ -11,6 +14,7 @@ from services.alerting.desk.plans_form import Wish, understand
 from services.alerting.desk.texts.plans import ENGLISH
 from services.alerting.plans import plan_store
 from services.common.configuration import file as configuration_file
+from services.common.configuration.checks import suggestion
 from services.common.settings import DatabaseSettings
 
 
@@ -40,12 +44,24 @@ def plan(wish: Wish, settings: PlanSettings) -> str:
     rules = Rules(configuration, OfficeCalendar(configuration))
     made, mistakes = understand(wish, ENGLISH, rules, datetime.now(UTC))
     if made is None:
-        raise PlanRefused(mistakes)
+        raise PlanRefused([*mistakes, *_unknown(wish, configuration)])
     asyncio.run(_write(made, settings.database_url.get_secret_value()))
     zone = rules.zone(made.site)
     start, end = (at.astimezone(zone).strftime("%Y-%m-%d %H:%M") for at in (made.starts_at, made.ends_at))
     kind = "test announced" if isinstance(made, AnnouncedTest) else "silence planned"
     return f"{kind} from {start} to {end}"
+
+
+def _unknown(wish: Wish, configuration: Configuration) -> Iterator[str]:
+    """The page offers what there is; at a command line names are typed."""
+    kind, _, where = wish.where.partition(":")
+    sites = {wish.site, where if kind == "site" else ""} - {"", *configuration.sites}
+    devices = {*wish.devices, normalise_device_id(where) if kind == "device" else ""} - {"", *configuration.register}
+    for words, there in (
+        (sites, configuration.sites),
+        (devices, (spelt for _, spelt in configuration.register.values())),
+    ):
+        yield from (f"`{word}`: expected {suggestion(word, there)}" for word in sorted(words))
 
 
 async def _write(made: AnnouncedTest | Silence, database_url: str) -> None:

@@ -70,6 +70,10 @@ async def test_a_silence_holds_back_and_tells_at_its_end(chain: Chain) -> None:
     done = rufkette(chain, "announce-test", "--minutes", "10", "--by", "A. Muster")
     assert (done.returncode, done.stderr) == (2, "name either --site or --device\n")
 
+    for misspelt, right in (("--site=bernbrug", "bernburg"), ("--device=BTN-11", "btn-112")):
+        done = rufkette(chain, "announce-test", misspelt, "--by", "A. Muster")
+        assert (done.returncode, f"did you mean `{right}`?" in done.stderr) == (1, True), done.stderr
+
     soon = f"{datetime.now(ZoneInfo('Europe/Berlin')) + timedelta(hours=1):%Y-%m-%dT%H:%M}"
     page = await plan(chain, action="silence", where="site:bernburg", until=soon, reason="Umzug", name="A. Muster")
     assert "Die Ruhezeit ist geplant." in page

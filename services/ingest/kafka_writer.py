@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from itertools import chain
 from typing import Final
 
 import structlog
@@ -189,6 +190,14 @@ async def _close(producer: AIOKafkaProducer, lanes: Lanes | None) -> None:
         with contextlib.suppress(TimeoutError, KafkaError, OSError, asyncio.CancelledError):
             async with asyncio.timeout(_CLOSE_WITHIN):
                 await producer._sender.close()  # noqa: SLF001 – the only way to end a sender without flushing
+                _let_go(producer)
                 await producer.client.close()
     if lanes is not None:
         await lanes.ended()
+
+
+def _let_go(producer: AIOKafkaProducer) -> None:
+    """End what still waits for its batches to be stored: the task of a flush that we gave up would stay for ever."""
+    accumulator = producer._message_accumulator  # noqa: SLF001 – see above
+    for batch in [*chain.from_iterable(accumulator._batches.values()), *accumulator._pending_batches]:  # noqa: SLF001 – see above
+        batch.future.cancel()

@@ -16,6 +16,7 @@ from schemas import topics
 from schemas.codec import Record
 from services.common import kafka as clients
 from services.ingest.kafka_lanes import SEND_WITHIN, Lanes, TooLarge, Undelivered
+from services.ingest.kafka_writer import _close
 from tests.ingest.reading import until
 from tests.support.servers import KafkaServer, client_settings, fresh_topics
 
@@ -43,8 +44,8 @@ async def opened(kafka: str, prefix: str, partitions: int = 12) -> AsyncIterator
         yield found
     finally:
         found.lanes.close("stopping")
-        await asyncio.wait([asyncio.ensure_future(producer.stop())], timeout=2)
-        await found.lanes.ended()
+        await _close(producer, found.lanes)
+        assert not [task for task in asyncio.all_tasks() if "Accumulator" in repr(task)], "nothing of it stays"
 
 
 async def read(kafka: str, prefix: str, count: int) -> dict[int, list[bytes]]:

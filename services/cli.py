@@ -150,6 +150,7 @@ def new_key() -> None:
 @app.command()
 def check_config(
     file: Annotated[Path | None, typer.Argument(envvar="RUFKETTE_CONFIG", help="The YAML file.")] = None,
+    strict: Annotated[bool, typer.Option(help="Fail on hints, too.")] = False,
 ) -> None:
     """Check a configuration: every mistake with file and line, and what to write instead."""
     from services.common.configuration.file import ConfigurationError, examine
@@ -163,8 +164,11 @@ def check_config(
         for mistake in error.mistakes:
             print(mistake, file=sys.stderr)
         raise typer.Exit(1) from None
-    for hint in (*hints, *unreadable_secrets(configuration, file)):
+    noticed = [*hints, *unreadable_secrets(configuration, file)]
+    for hint in noticed:
         print(f"hint: {hint}", file=sys.stderr)
+    if strict and noticed:
+        raise typer.Exit(1)
     print(f"{file}: OK – {len(configuration.sites)} sites, {len(configuration.sources)} sources")
 
 

@@ -84,6 +84,19 @@ def test_check_config_names_every_mistake(tmp_path: Path) -> None:
     assert any(re.match(rf"{re.escape(str(file))}:\d+: rules.*; expected ", line) for line in lines)
 
 
+def test_a_strict_check_fails_on_hints_too(tmp_path: Path) -> None:
+    def share_a_key(content: dict[str, Any]) -> None:
+        content["sources"]["forms"]["key_sha256"] = content["sources"]["buttons"]["key_sha256"]
+
+    file = str(write_configuration(tmp_path / "config.yaml", share_a_key))
+    lenient, strict = rufkette("check-config", file), rufkette("check-config", "--strict", file)
+    assert (lenient.returncode, lenient.stdout != "") == (0, True)
+    assert (strict.returncode, strict.stdout) == (1, "")
+    assert lenient.stderr == strict.stderr
+    assert strict.stderr.startswith("hint: ")
+    assert rufkette("check-config", "--strict", "config/example.yaml").returncode == 0
+
+
 def test_check_config_without_a_file_says_what_to_do() -> None:
     done = rufkette("check-config")
     assert (done.returncode, done.stderr) == (2, "name a file, or set RUFKETTE_CONFIG\n")

@@ -144,6 +144,14 @@ def test_the_example_is_good() -> None:
         ("DE-ST", "Sachsen", 3, "organisation.holidays", "`Sachsen`", "DE-ST"),
         # contradictions
         ("Mo,Fr 08:00-12:00", "Montag", 11, "sites.bernburg.opening_hours", "cannot be read", "OpenStreetMap"),
+        (
+            "Mo,Fr 08:00-12:00",
+            "Mo,Do 08:00-12:00",
+            11,
+            "sites.bernburg.opening_hours",
+            "cannot be read",
+            "`Mo,Th 08:00",
+        ),
         ("Mo,Fr 08:00-12:00", "Mo-Fr 08:00-12:00; PH off", 11, "sites.bernburg.opening_hours", "PH", "without them"),
         ("btn-113:", "BTN112:", 24, "sources.buttons.devices.BTN112", "same device as `btn-112`", "each device once"),
         ("name: Zimmer 113}", "name: ZIMMER-112}", 10, "sites.bernburg.locations[1]", "`r112`", "one location only"),

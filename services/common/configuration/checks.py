@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
+from typing import Final
 
 import holidays
 import opening_hours
@@ -17,6 +18,8 @@ from services.common.configuration.device_checks import check_devices
 from services.common.configuration.forms import check_forms
 from services.common.configuration.meaning import check_hours, check_reach, check_steps, hint_at_unused
 from services.common.configuration.yaml_places import Document, Path_
+
+_GERMAN_DAYS: Final = {"Di": "Tu", "Mi": "We", "Do": "Th", "So": "Su"}
 
 
 def check(configuration: Configuration, document: Document, rule_numbers: Sequence[int] | None = None) -> None:
@@ -106,7 +109,9 @@ def _check_hours(document: Document, path: Path_, hours: str | None) -> None:
         document.mistake(path, "holds PH or SH", "hours without them: `holidays` and `closed` say when it is closed")
         return
     if not opening_hours.validate(hours):
-        document.mistake(path, f"`{hours}` cannot be read", example)
+        meant = re.sub(r"\b(Di|Mi|Do|So)\b", lambda found: _GERMAN_DAYS[found[0]], hours)
+        perhaps = f" (did you mean `{meant}`?)" if meant != hours and opening_hours.validate(meant) else ""
+        document.mistake(path, f"`{hours}` cannot be read", example + perhaps)
         return
     check_hours(document, path, hours, datetime.now())  # noqa: DTZ005 – hours are local, a day does not matter
 

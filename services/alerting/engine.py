@@ -76,6 +76,7 @@ class Engine:
         self.signals = Signals()
         self.senders: Senders | None = None
         self.plans = plan_store.InForce()
+        self._guess = one_trip.Guess()
 
     async def apply(self, batch: Batch, owner: str) -> None:
         """Apply a batch of records and move the position, in one commit.
@@ -96,12 +97,13 @@ class Engine:
 
     async def _apply_in_one_trip(self, events: Sequence[Event], move: Move) -> bool:
         """Whether it could be done so; else nothing was written, and the way with locks finds out what there is."""
-        changes = Changes(self.clock(), self.rules(), self.topic_prefix)
-        handover = Handover(self.senders)
-        if not await one_trip.apply(self.database, events, move, changes, handover):
-            return False
-        await self._committed(changes, handover)
-        return True
+        for guessing in self._guess.ways(events):
+            changes = Changes(self.clock(), self.rules(), self.topic_prefix)
+            handover = Handover(self.senders)
+            if await one_trip.apply(self.database, events, move, changes, handover, guessing=guessing):
+                await self._committed(changes, handover)
+                return True
+        return False
 
     async def _apply_events(self, tx: AsyncConnection, changes: Changes, events: Sequence[Event], move: Move) -> None:
         digests = {event.id: digest(event) for event in reversed(events)}

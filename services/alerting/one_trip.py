@@ -1,14 +1,16 @@
 """Plain presses, decided without a lock and written in one round trip if nothing has changed meanwhile.
 
 Nearly every batch of an office is one press about which nothing is known. To lock, load, decide, write and commit takes
-five round trips to the database, and an alarm waits for each of them; here it takes two, and no lock is held while
-Python computes. What is not plain, and what changed in between, goes the way with locks (`Engine.apply`), which makes
-the same of it. Straight through asyncpg: SQLAlchemy would double the time of a round trip.
+five round trips to the database, and an alarm waits for each of them. Here it takes two, and no lock is held while
+Python computes; or one, when it is guessed that nothing is known, and the writing finds that true. What is not plain,
+and what changed in between, goes the way with locks (`Engine.apply`), which makes the same of it. Straight through
+asyncpg: SQLAlchemy would double the time of a round trip.
 """
 
 import asyncio
+import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,21 +37,32 @@ log = structlog.get_logger()
 
 _WITHIN: Final = 2.0
 """Seconds for a round trip; then the way with locks is tried, over another connection."""
-_LOOK: Final = """
+_GUESSED_AT_MOST: Final = 50
+"""Events of a batch: deciding more of them in vain would take long."""
+_GUESS_AGAIN_AFTER: Final = 1.0
+"""Seconds after a wrong guess: where one press joins an incident, more will."""
+_PLANS: Final = """
+    EXISTS (SELECT FROM silences WHERE starts_at <= {now} AND ends_at > {now} AND told_at IS NULL)
+    OR EXISTS (SELECT FROM announced_tests WHERE starts_at <= {now} AND ends_at > {now})
+"""
+_LOOK: Final = f"""
     SELECT special, id, version, state
     FROM (SELECT EXISTS (SELECT FROM events WHERE id = ANY($1))
               OR EXISTS (SELECT FROM held WHERE incident_id = ANY($1))
-              OR EXISTS (SELECT FROM silences WHERE starts_at <= $3 AND ends_at > $3 AND told_at IS NULL)
-              OR EXISTS (SELECT FROM announced_tests WHERE starts_at <= $3 AND ends_at > $3) AS special) AS about
+              OR {_PLANS.format(now="$3")} AS special) AS about
     LEFT JOIN (
         SELECT id, xmin::text::bigint AS version, state FROM incidents
         WHERE merge_keys && $2 AND NOT imported AND (status <> 'closed' OR closed_at >= $4)
     ) AS known ON true
     ORDER BY id
-"""
-_BEGIN: Final = """
+"""  # noqa: S608 – our own condition
+# No partition stands at −1, so with a plan in force it ends as with any other change.
+_BEGIN: Final = f"""
     begun AS MATERIALIZED (
-        SELECT begin_unchanged($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS so
+        SELECT begin_unchanged(
+            $1, $2, $3, CASE WHEN {_PLANS.format(now="$7")} THEN -1 ELSE $4::bigint END,
+            $5, $6, $7::timestamptz, $8, $9, $10, $11, $12, $13
+        ) AS so
     )
 """
 _ROWS: Final = {insert.table.name: f"${number}" for number, insert in enumerate(INSERTS, start=14)}
@@ -64,6 +77,23 @@ class _Seen:
     versions: list[int]
 
 
+_NOTHING: Final = _Seen({}, [])
+
+
+@dataclass(slots=True)
+class Guess:
+    """That nothing is known of a press, which nearly always is so."""
+
+    _again_at: float = 0.0
+
+    def ways(self, events: Sequence[Event]) -> Iterator[bool]:
+        """Whether to guess, try after try; whoever is asked for a second one has guessed wrong."""
+        if len(events) <= _GUESSED_AT_MOST and time.monotonic() >= self._again_at:
+            yield True
+            self._again_at = time.monotonic() + _GUESS_AGAIN_AFTER
+        yield False
+
+
 def is_plain(events: Sequence[Event]) -> bool:
     """Whether these are nothing but reports of today, each once."""
     ids = {event.id for event in events}
@@ -75,9 +105,15 @@ def _is_plain(event: Event) -> bool:
 
 
 async def apply(
-    database: AsyncEngine, events: Sequence[Event], move: Move, changes: Changes, handover: Handover
+    database: AsyncEngine,
+    events: Sequence[Event],
+    move: Move,
+    changes: Changes,
+    handover: Handover,
+    *,
+    guessing: bool = False,
 ) -> bool:
-    """Decide plain events, move the position and write everything.
+    """Decide plain events, move the position and write everything; `guessing` that nothing is known of them.
 
     Returns:
         Whether it was done. Else it was not possible so, and nothing was written – or it was, and the connection broke
@@ -86,7 +122,7 @@ async def apply(
     new: set[uuid.UUID] | None = None
     try:
         async with _connection(database) as connection:
-            new = await _apply(connection, events, move, changes, handover)
+            new = await _apply(connection, events, move, changes, handover, guessing=guessing)
     except Exception as error:  # noqa: BLE001 – whatever it is, the way with locks meets it again, and says so
         log.debug("batch.redone", error=type(error).__name__)
     finally:
@@ -111,12 +147,12 @@ async def _connection(database: AsyncEngine) -> AsyncIterator[Any]:
 
 
 async def _apply(
-    connection: Any, events: Sequence[Event], move: Move, changes: Changes, handover: Handover
+    connection: Any, events: Sequence[Event], move: Move, changes: Changes, handover: Handover, *, guessing: bool
 ) -> set[uuid.UUID] | None:
     keys = {event.id: keys_of(event, changes.rules) for event in events}
     places = sorted({key for of_one in keys.values() for key in of_one})
     closed_after = changes.now - changes.rules.configuration.merge.within
-    seen = await _look(connection, list(keys), places, changes.now, closed_after)
+    seen = _NOTHING if guessing else await _look(connection, list(keys), places, changes.now, closed_after)
     if seen is None:
         return None
     _decide(events, keys, seen.known, changes)

@@ -23,11 +23,11 @@ from tests.core.office import MONDAY, report, rules
 from tests.support.servers import PostgresServer
 
 
-async def one_way(shell: Shell, *given: Event, owner: str = "me") -> bool:
+async def one_way(shell: Shell, *given: Event, owner: str = "me", guessing: bool = False) -> bool:
     """Only without locks; whether that was possible."""
     move = Move(Position(TOPIC, 0, shell.offset), owner, shell.offset + len(given), given[-1].id)
     changes = Changes(shell.now, rules(), "")
-    done = await one_trip.apply(shell.database, given, move, changes, Handover(None))
+    done = await one_trip.apply(shell.database, given, move, changes, Handover(None), guessing=guessing)
     shell.offset += len(given) if done else 0
     return done
 
@@ -134,22 +134,54 @@ async def _test(shell: Shell) -> None:
     await _insert(shell, "announced_tests", test)
 
 
+async def _someone_at_its_place(shell: Shell) -> None:
+    await shell.apply(report(id="other"))
+
+
 async def _insert(shell: Shell, name: str, row: dict[str, Any]) -> None:
     table = metadata.tables[name]
     async with shell.database.begin() as connection:
         await connection.execute(table.insert().values({k: v for k, v in row.items() if k in table.c}))
 
 
-@pytest.mark.parametrize("before", [_known, _awaited, _silence, _test])
-async def test_what_is_not_plain_goes_the_way_with_locks(
-    shell: Shell, before: Callable[[Shell], Awaitable[None]]
+@pytest.mark.parametrize(
+    ("before", "guessing"),
+    [(before, guessing) for before in (_known, _awaited, _silence, _test) for guessing in (False, True)]
+    + [(_someone_at_its_place, True)],
+)
+async def test_what_is_not_plain_goes_another_way(
+    shell: Shell, before: Callable[[Shell], Awaitable[None]], *, guessing: bool
 ) -> None:
     await before(shell)
     counted = await shell.count()
-    assert not await one_way(shell, report(id="a"))
+    assert not await one_way(shell, report(id="a"), guessing=guessing)
     assert await shell.count() == counted, "it writes nothing"
     await shell.apply(report(id="a"))
     assert (await shell.rows(partitions))[0].next_offset == shell.offset
+    assert "a" in {id_ for row in await shell.rows(incidents) for id_ in store.from_json(row.state).event_ids}
+
+
+@pytest.mark.parametrize("name", ["one press", "several at once", "an unknown place"])
+async def test_a_right_guess_saves_asking(
+    shell: Shell, beside: Shell, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell.now = beside.now = MONDAY
+    (given,) = BATCHES[name]
+    with monkeypatch.context() as patch:
+        patch.delattr(one_trip, "_look")
+        assert await one_way(shell, *given, guessing=True)
+    await with_locks(beside, given)
+    assert await everything(shell) == await everything(beside)
+
+
+async def test_a_wrong_guess_is_made_once_a_second(shell: Shell) -> None:
+    guess, one, many = one_trip.Guess(), [report(id="a")], [report(id=str(number)) for number in range(51)]
+    assert next(guess.ways(one))
+    assert list(guess.ways(many)) == [False]
+    assert list(guess.ways(one)) == [True, False]
+    assert list(guess.ways(one)) == [False]
+    await asyncio.sleep(1.05)
+    assert next(guess.ways(one))
 
 
 async def test_without_the_lease_nothing_is_written(shell: Shell) -> None:

@@ -6,8 +6,8 @@ The client's own way takes each record by itself, and a task of its own for each
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
@@ -45,8 +45,23 @@ class _Waiting:
     since: float
 
 
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """What waits for one partition, in order; what is urgent goes first."""
+
+    urgent: deque[_Waiting] = field(default_factory=deque)
+    others: deque[_Waiting] = field(default_factory=deque)
+
+    @property
+    def queue(self) -> deque[_Waiting]:
+        """What the next one is taken from; empty when nothing waits."""
+        return self.urgent or self.others
+
+
 class Lanes:
-    """The partitions of one topic, through one producer; each is sent one batch at a time, so nothing is overtaken.
+    """The partitions of one topic, through one producer; each is sent one batch at a time.
+
+    Nothing overtakes but what is urgent, and that overtakes all that is not on its way.
 
     Args:
         producer: connected; whoever made it closes it.
@@ -62,12 +77,12 @@ class Lanes:
         self._topic = topic
         self._partitions = partitions
         self._failed = failed
-        self._lanes: dict[int, deque[_Waiting]] = {}
+        self._lanes: dict[int, _Lane] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self.underway = 0
         """Records that Kafka has not acknowledged."""
 
-    def put(self, record: codec.Record) -> asyncio.Future[None]:
+    def put(self, record: codec.Record, *, urgent: bool = False) -> asyncio.Future[None]:
         """Send a record; the future is done when all in-sync replicas have it, and fails with `Undelivered`.
 
         The record may arrive all the same, unless the future was cancelled before its turn came.
@@ -81,8 +96,8 @@ class Lanes:
         # While a broker starts, its metadata may leave out a topic that is there.
         self._partitions = max(self._partitions, len(known or ()))
         partition = kafka.partition_of(record.key, self._partitions)
-        lane = self._lanes.setdefault(partition, deque())
-        lane.append(_Waiting(record, stored, time.perf_counter()))
+        lane = self._lanes.get(partition) or self._lanes.setdefault(partition, _Lane())
+        (lane.urgent if urgent else lane.others).append(_Waiting(record, stored, time.perf_counter()))
         self.underway += 1
         if partition not in self._tasks:
             task = asyncio.create_task(self._drain(partition, lane), name="sending to Kafka")
@@ -93,8 +108,8 @@ class Lanes:
     def close(self, reason: str) -> None:
         """What was not sent yet is not going to be."""
         for lane in self._lanes.values():
-            self._fail(lane, Undelivered(reason))
-            lane.clear()
+            while lane.queue:
+                self._fail([lane.queue.popleft()], Undelivered(reason))
 
     async def ended(self) -> None:
         """After `close`, and the end of the producer: nothing of this runs any more."""
@@ -104,21 +119,21 @@ class Lanes:
         if tasks:
             await asyncio.wait(tasks, timeout=_ENDS_WITHIN)
 
-    async def _drain(self, partition: int, lane: deque[_Waiting]) -> None:
+    async def _drain(self, partition: int, lane: _Lane) -> None:
         try:
-            while lane:
+            while lane.queue:
                 batch, taken = self._gather(lane)
                 if taken:
                     await self._send(batch, taken, partition)
         finally:
             del self._tasks[partition]
 
-    def _gather(self, lane: deque[_Waiting]) -> tuple[BatchBuilder, list[_Waiting]]:
+    def _gather(self, lane: _Lane) -> tuple[BatchBuilder, list[_Waiting]]:
         """As many of the lane as fit in one batch."""
         batch = self.producer.create_batch()
         taken: list[_Waiting] = []
-        while lane:
-            one = lane[0]
+        while queue := lane.queue:
+            one = queue[0]
             record = one.record
             if one.stored.done():
                 self.underway -= 1
@@ -126,7 +141,7 @@ class Lanes:
                 break  # full; its first record it takes whatever the size
             else:
                 taken.append(one)
-            lane.popleft()
+            queue.popleft()
         return batch, taken
 
     async def _send(self, batch: BatchBuilder, taken: list[_Waiting], partition: int) -> None:
@@ -152,7 +167,7 @@ class Lanes:
                 if not one.stored.done():
                     one.stored.set_result(None)
 
-    def _fail(self, some: Collection[_Waiting], error: Undelivered) -> None:
+    def _fail(self, some: Sequence[_Waiting], error: Undelivered) -> None:
         self.underway -= len(some)
         for one in some:
             if not one.stored.done():

@@ -74,17 +74,22 @@ class KafkaWriter:
         """Return when there is a connection."""
         await self._connected.wait()
 
-    def post(self, record: codec.Record) -> asyncio.Future[None]:
-        """Send a record; the future is done when all in-sync replicas have it, and fails with `Undelivered`."""
+    def post(self, record: codec.Record, *, urgent: bool = False) -> asyncio.Future[None]:
+        """Send a record; the future is done when all in-sync replicas have it, and fails with `Undelivered`.
+
+        What is urgent overtakes what is not.
+        """
         if self._lanes is not None and self._lanes.underway < _MOST_IN_FLIGHT:
-            return self._lanes.put(record)
+            return self._lanes.put(record, urgent=urgent)
         refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         crowded = f"more than {_MOST_IN_FLIGHT} events wait for Kafka"
         refused.set_exception(Undelivered(self._reason if self._lanes is None else crowded))
         refused.exception()
         return refused
 
-    async def send(self, record: codec.Record, *, within: float = SEND_WITHIN, patient: bool = False) -> None:
+    async def send(
+        self, record: codec.Record, *, within: float = SEND_WITHIN, patient: bool = False, urgent: bool = False
+    ) -> None:
         """Return when all in-sync replicas have the record; a patient one waits for Kafka to come back meanwhile.
 
         Raises:
@@ -97,7 +102,7 @@ class KafkaWriter:
                     if patient:
                         await self._connected.wait()
                     try:
-                        await self.post(record)
+                        await self.post(record, urgent=urgent)
                     except TooLarge:
                         raise
                     except Undelivered as undelivered:

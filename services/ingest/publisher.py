@@ -13,7 +13,7 @@ import structlog
 
 from schemas import codec
 from schemas.events import Event
-from services.ingest.journal.entry import PRESS
+from services.ingest.journal.entry import PRESS, urgency_of
 from services.ingest.journal.forwarder import Forwarder, post, send
 from services.ingest.journal.journal import Unjournalled
 from services.ingest.journal.ledger import Entry, Ledger
@@ -108,7 +108,7 @@ class Publisher:
 
     async def _straight_to_kafka(self, event: Event, *, patient: bool) -> str | None:
         try:
-            await self._writer.send(codec.encode(event), patient=patient)
+            await self._writer.send(codec.encode(event), patient=patient, urgent=urgency_of(event) >= PRESS)
         except Undelivered as undelivered:
             return str(undelivered)
         return None
@@ -120,7 +120,7 @@ class Publisher:
             answer.set_result(await self._make_safe(entry))
         except Unpublished as unpublished:
             answer.set_exception(unpublished)
-            if entry.urgency < PRESS:
+            if not entry.is_urgent:
                 self._ledger.drop(entry)
         finally:
             del self._underway[entry.event.id]

@@ -138,6 +138,18 @@ async def test_what_is_too_large_is_refused_alone(kafka: str, topic_prefix: str)
     assert list((await read(kafka, topic_prefix, 2)).values()) == [[b"before", b"after"]]
 
 
+async def test_a_press_overtakes_what_is_not_on_its_way(kafka: str, topic_prefix: str) -> None:
+    forms = [b"form %04d " % n + b"x" * 60_000 for n in range(20)]
+    async with opened(kafka, topic_prefix) as found:
+        sent = [found.lanes.put(record(form)) for form in forms]
+        await sent[0]
+        presses = [found.lanes.put(record(value), urgent=True) for value in (b"press 1", b"press 2")]
+        await asyncio.gather(*sent, *presses)
+    (values,) = (await read(kafka, topic_prefix, 22)).values()
+    assert [value for value in values if value.startswith(b"form")] == forms
+    assert values.index(b"press 2") == values.index(b"press 1") + 1 < 14, "after the two batches that were made before"
+
+
 async def test_more_than_a_batch_holds_goes_in_several(kafka: str, topic_prefix: str) -> None:
     values = [b"%04d" % n + b"x" * 60_000 for n in range(20)]
     async with opened(kafka, topic_prefix) as found:

@@ -106,6 +106,11 @@ class Entry:
         return len(self.record.value)
 
     @property
+    def is_urgent(self) -> bool:
+        """A real press, or what the watch has to say about presses: nothing else is to hold it up."""
+        return self.urgency >= PRESS
+
+    @property
     def rank(self) -> tuple[int, datetime]:
         """Sorts urgent first, older first within an urgency."""
         return -self.urgency, self.stored_at

@@ -27,7 +27,7 @@ _GIVE_UP_EVERY: Final = 600.0
 def post(writer: KafkaWriter, ledger: Ledger, entry: Entry) -> asyncio.Future[None]:
     """Hand an entry to Kafka, and note when Kafka has it; the future fails with `Undelivered`."""
     entry.is_being_sent = True
-    sent = writer.post(entry.record)
+    sent = writer.post(entry.record, urgent=entry.is_urgent)
     sent.add_done_callback(partial(_note, ledger, entry))
     return sent
 
@@ -48,7 +48,7 @@ async def send(
     """
     entry.is_being_sent = True
     try:
-        await writer.send(entry.record, within=within, patient=patient)
+        await writer.send(entry.record, within=within, patient=patient, urgent=entry.is_urgent)
     finally:
         entry.is_being_sent = False
     ledger.acknowledge(entry)

@@ -17,7 +17,7 @@ import structlog
 
 from schemas.codec import Unreadable
 from schemas.events import Event, Heartbeat, Reported
-from services.ingest.journal.entry import PRESS, Entry
+from services.ingest.journal.entry import Entry
 from services.ingest.journal.journal import Journal, Unjournalled
 from services.ingest.journal.rows import Row
 from services.ingest.metrics import ENTRIES, OLDEST
@@ -229,7 +229,7 @@ class Ledger:
 
     def _make_room(self, entry: Entry) -> None:
         is_heartbeat = isinstance(entry.event.data, Heartbeat)
-        share = _SHARE_OF_PRESSES if entry.urgency >= PRESS else _SHARE_OF_OTHERS
+        share = _SHARE_OF_PRESSES if entry.is_urgent else _SHARE_OF_OTHERS
         if is_heartbeat:
             share = _SHARE_OF_HEARTBEATS
         while len(self._entries) >= share * self._most_entries or self._bytes + entry.size > share * self._most_bytes:

@@ -34,7 +34,9 @@ _TIMELINES = """
 """
 """One statement, because escalation goes on: what two would find might be of two moments."""
 _OUTBOX = """
-    select id::text, recipient, state, extract(epoch from clock_timestamp() - created_at)::float as age from outbox
+    select id::text, recipient, state,
+        extract(epoch from clock_timestamp() - greatest(created_at, least(lease_until, clock_timestamp())))::float as age
+    from outbox
 """
 
 

@@ -35,7 +35,7 @@ _TIMELINES = """
 """One statement, because escalation goes on: what two would find might be of two moments."""
 _OUTBOX = """
     select id::text, recipient, state,
-        extract(epoch from clock_timestamp() - greatest(created_at, least(lease_until, clock_timestamp())))::float as age
+        extract(epoch from now() - greatest(created_at, least(lease_until, now())))::float as age
     from outbox
 """
 

@@ -16,7 +16,7 @@ from services.ingest.sources.ttn import NO_UPLINK
 from tests.ingest.networks import NETWORKS, lorawan, posted
 from tests.support.organisation import WS101
 
-REASONS = {*NO_UPLINK, "join_accept", "simulated", *FROM_DEVICE, *FROM_NETWORK, "not decoded"}
+REASONS = {*NO_UPLINK, "join_accept", "simulated", *FROM_DEVICE, *FROM_NETWORK, "not decoded", "empty frame"}
 MODELS = st.sampled_from(
     [None, "milesight-ws101", "milesight-ws156", "browan-tbpb100", "dragino-pb01", "abeeway-2", "abeeway-3", "generic"]
 )

@@ -10,7 +10,7 @@ asyncpg: SQLAlchemy would double the time of a round trip.
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -84,13 +84,14 @@ _NOTHING: Final = _Seen({}, [])
 class Guess:
     """That nothing is known of a press, which nearly always is so."""
 
+    clock: Callable[[], float] = time.monotonic
     _again_at: float = 0.0
 
     def ways(self, events: Sequence[Event]) -> Iterator[bool]:
         """Whether to guess, try after try; whoever is asked for a second one has guessed wrong."""
-        if len(events) <= _GUESSED_AT_MOST and time.monotonic() >= self._again_at:
+        if len(events) <= _GUESSED_AT_MOST and self.clock() >= self._again_at:
             yield True
-            self._again_at = time.monotonic() + _GUESS_AGAIN_AFTER
+            self._again_at = self.clock() + _GUESS_AGAIN_AFTER
         yield False
 
 

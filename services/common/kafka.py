@@ -2,6 +2,8 @@
 
 import asyncio
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -82,27 +84,34 @@ async def close(client: AIOKafkaConsumer) -> None:
         log.debug("client.abandoned")
 
 
+@asynccontextmanager
+async def admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client for topics and the cluster, until the end of the block."""
+    client = AIOKafkaAdminClient(**connection(settings))
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
 async def create_topics(
     settings: Settings, *, replication: int = 1, overrides: dict[str, str] | None = None
 ) -> list[str]:
     """Create the topics that are missing; returns the names of those that it made."""
-    admin = AIOKafkaAdminClient(**connection(settings))
-    await admin.start()
     made: list[str] = []
-    try:
+    async with admin(settings) as client:
         for topic in topics.ALL:
             name = topics.prefixed(topic.name, settings.topic_prefix)
             configs = {"retention.ms": str(int(topic.retention.total_seconds() * 1000)), **(overrides or {})}
             new = NewTopic(name, topic.partitions, replication, topic_configs=configs)
-            response = await admin.create_topics([new])
+            response = await client.create_topics([new])
             for _, code, *_ in response.topic_errors:
                 error = for_code(code)
                 if code == 0:
                     made.append(name)
                 elif error is not TopicAlreadyExistsError:
                     raise error(f"cannot create topic {name}")
-    finally:
-        await admin.close()
     return made
 
 
@@ -112,12 +121,8 @@ async def partitions_of(settings: Settings, topic: str) -> list[int]:
     Raises:
         UnknownTopicOrPartitionError: there is no such topic.
     """
-    admin = AIOKafkaAdminClient(**connection(settings))
-    await admin.start()
-    try:
-        (found,) = await admin.describe_topics([topic])
+    async with admin(settings) as client:
+        (found,) = await client.describe_topics([topic])
         if found["error_code"] != 0:
             raise for_code(found["error_code"])(f"topic {topic}")
         return sorted(partition["partition"] for partition in found["partitions"])
-    finally:
-        await admin.close()

@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import structlog
 
@@ -25,6 +26,11 @@ def being_cancelled() -> bool:
     """Whether somebody cancels the current task, as against a library that cancelled what the task waits for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def succeeded(step: asyncio.Future[Any]) -> bool:
+    """Whether it has ended, and well."""
+    return step.done() and not step.cancelled() and step.exception() is None
 
 
 @contextmanager

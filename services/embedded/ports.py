@@ -5,6 +5,7 @@ import os
 import socket
 import tempfile
 from contextlib import suppress
+from functools import cache
 from itertools import cycle, islice
 from pathlib import Path
 from random import SystemRandom
@@ -48,7 +49,10 @@ class _Claims:
         self._mine.clear()
 
 
-_claims = _Claims()
+@cache
+def _claims() -> _Claims:
+    """This process's; made when the first port is chosen."""
+    return _Claims()
 
 
 def free_port() -> int:
@@ -57,11 +61,12 @@ def free_port() -> int:
     Raises:
         OSError: there is none.
     """
+    claims = _claims()
     for _ in range(2):
-        for port in islice(_claims.order, len(_PORTS)):
-            if is_free(port) and _claims.take(port):
+        for port in islice(claims.order, len(_PORTS)):
+            if is_free(port) and claims.take(port):
                 return port
-        _claims.give_back()
+        claims.give_back()
     raise OSError(f"no free port between {_PORTS.start} and {_PORTS.stop - 1}")
 
 

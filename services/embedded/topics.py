@@ -3,9 +3,7 @@
 import asyncio
 import logging
 
-from aiokafka.admin import AIOKafkaAdminClient
-
-from services.common.kafka import connection, create_topics
+from services.common.kafka import admin, create_topics
 from services.common.settings import TopicsSettings, load
 from services.embedded.process import EmbeddedError
 
@@ -43,9 +41,5 @@ def set_up_topics(settings: TopicsSettings, *, embedded: bool) -> None:
 
 async def _copies(settings: TopicsSettings) -> int:
     """How many copies the user's own cluster can keep of each record: three, or as many as it has brokers."""
-    admin = AIOKafkaAdminClient(**connection(settings))
-    await admin.start()
-    try:
-        return min(3, len((await admin.describe_cluster())["brokers"]))
-    finally:
-        await admin.close()
+    async with admin(settings) as client:
+        return min(3, len((await client.describe_cluster())["brokers"]))

@@ -87,16 +87,14 @@ class Lanes:
 
         The record may arrive all the same, unless the future was cancelled before its turn came.
         """
-        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if len(record.value) > _LARGEST:
-            stored.set_exception(TooLarge())
-            stored.exception()
-            return stored
+            return refused(TooLarge())
         known = self.producer.client.cluster.partitions_for_topic(self._topic)
         # While a broker starts, its metadata may leave out a topic that is there.
         self._partitions = max(self._partitions, len(known or ()))
         partition = kafka.partition_of(record.key, self._partitions)
         lane = self._lanes.get(partition) or self._lanes.setdefault(partition, _Lane())
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         (lane.urgent if urgent else lane.others).append(_Waiting(record, stored, time.perf_counter()))
         self.underway += 1
         if partition not in self._tasks:
@@ -171,9 +169,20 @@ class Lanes:
         self.underway -= len(some)
         for one in some:
             if not one.stored.done():
-                one.stored.set_exception(error)
-                # Whoever waited may have its answer from the journal already.
-                one.stored.exception()
+                _end(one.stored, error)
+
+
+def refused(error: Undelivered) -> asyncio.Future[None]:
+    """What `put` returns for a record that is not sent at all."""
+    stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    _end(stored, error)
+    return stored
+
+
+def _end(stored: asyncio.Future[None], error: Undelivered) -> None:
+    stored.set_exception(error)
+    # Whoever waited may have its answer from the journal already.
+    stored.exception()
 
 
 def describe(error: BaseException) -> str:

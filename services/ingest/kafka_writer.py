@@ -14,7 +14,7 @@ from schemas import codec, topics
 from services.common import kafka
 from services.common.loops import library_cancellation_as_error
 from services.common.settings import IngestSettings
-from services.ingest.kafka_lanes import SEND_WITHIN, Lanes, TooLarge, Undelivered, describe
+from services.ingest.kafka_lanes import SEND_WITHIN, Lanes, TooLarge, Undelivered, describe, refused
 from services.ingest.loops import end_process_on_bug
 from services.ingest.metrics import IN_FLIGHT, KAFKA_REACHABLE
 
@@ -81,11 +81,8 @@ class KafkaWriter:
         """
         if self._lanes is not None and self._lanes.underway < _MOST_IN_FLIGHT:
             return self._lanes.put(record, urgent=urgent)
-        refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         crowded = f"more than {_MOST_IN_FLIGHT} events wait for Kafka"
-        refused.set_exception(Undelivered(self._reason if self._lanes is None else crowded))
-        refused.exception()
-        return refused
+        return refused(Undelivered(self._reason if self._lanes is None else crowded))
 
     async def send(
         self, record: codec.Record, *, within: float = SEND_WITHIN, patient: bool = False, urgent: bool = False

@@ -13,7 +13,7 @@ import structlog
 
 from schemas import codec
 from schemas.events import Event
-from services.ingest.journal.entry import PRESS, urgency_of
+from services.common.loops import succeeded
 from services.ingest.journal.forwarder import Forwarder, post, send
 from services.ingest.journal.journal import Unjournalled
 from services.ingest.journal.ledger import Entry, Ledger
@@ -107,8 +107,9 @@ class Publisher:
         return "queued"
 
     async def _straight_to_kafka(self, event: Event, *, patient: bool) -> str | None:
+        entry = Entry.of(event)  # nobody answers for it: only as it goes to Kafka
         try:
-            await self._writer.send(codec.encode(event), patient=patient, urgent=urgency_of(event) >= PRESS)
+            await self._writer.send(entry.record, patient=patient, urgent=entry.is_urgent)
         except Undelivered as undelivered:
             return str(undelivered)
         return None
@@ -145,13 +146,13 @@ class Publisher:
         steps = [writing] if sending is None else [writing, sending]
         await _all_end(steps, _ONE_IS_ENOUGH_AFTER)
         await _one_succeeds(steps, until)
-        if not any(map(_succeeded, steps)) and time.monotonic() < until:
+        if not any(map(succeeded, steps)) and time.monotonic() < until:
             within = until - time.monotonic()
             sending = self._begin(send(self._writer, self._ledger, entry, within=within, patient=True))
             await _one_succeeds([writing, sending], until)
-        if sending is not None and _succeeded(sending):
+        if sending is not None and succeeded(sending):
             return "accepted"
-        if _succeeded(writing):
+        if succeeded(writing):
             self._forwarder.wake()
             return "queued"
         raise Unpublished("; ".join(f"{name}: {reason}" for name, reason in self.problems.items()) or "too slow")
@@ -171,10 +172,6 @@ class Publisher:
         # Whoever waited may have its answer from elsewhere already.
         if not task.cancelled():
             task.exception()
-
-
-def _succeeded(step: Step) -> bool:
-    return step.done() and not step.cancelled() and step.exception() is None
 
 
 async def _all_end(steps: Sequence[Step], within: float) -> None:
@@ -205,5 +202,5 @@ async def _all_end(steps: Sequence[Step], within: float) -> None:
 async def _one_succeeds(steps: Sequence[Step], until: float) -> None:
     """Return when one has succeeded, all have failed, or the time is over (monotonic)."""
     waiting = set(steps)
-    while waiting and not any(map(_succeeded, steps)) and (rest := until - time.monotonic()) > 0:
+    while waiting and not any(map(succeeded, steps)) and (rest := until - time.monotonic()) > 0:
         _, waiting = await asyncio.wait(waiting, timeout=rest, return_when=asyncio.FIRST_COMPLETED)

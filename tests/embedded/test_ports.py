@@ -39,7 +39,7 @@ def test_two_processes_choose_different_ones_for_as_long_as_they_live() -> None:
 
 
 def test_whoever_has_chosen_all_of_them_begins_anew() -> None:
-    code = "from services.embedded import ports; ports._PORTS = range(30_000, 30_010); ports._claims = ports._Claims();"
+    code = "from services.embedded import ports; ports._PORTS = range(30_000, 30_010);"
     code += "print(*(ports.free_port() for _ in range(30)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert len(done.stdout.split()) == 30

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from aiokafka.admin import NewPartitions
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import TopicPartition
 from hypothesis import given
@@ -46,6 +46,11 @@ async def opened(kafka: str, prefix: str, partitions: int = 12) -> AsyncIterator
         found.lanes.close("stopping")
         await _close(producer, found.lanes)
         assert not [task for task in asyncio.all_tasks() if "Accumulator" in repr(task)], "nothing of it stays"
+
+
+def on_their_way(lanes: Lanes) -> bool:
+    """All that was put, in batches that Kafka has not acknowledged."""
+    return not any(lane.queue for lane in lanes._lanes.values())
 
 
 async def read(kafka: str, prefix: str, count: int) -> dict[int, list[bytes]]:
@@ -111,10 +116,8 @@ async def test_partitions_that_were_added_are_used(kafka: str, topic_prefix: str
     keys = [f"site-{n}".encode() for n in range(200)]
     async with opened(kafka, topic_prefix) as found:
         await found.lanes.put(record(b"before"))
-        admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-        await admin.start()
-        await admin.create_partitions({topic: NewPartitions(total_count=40)})
-        await admin.close()
+        async with clients.admin(client_settings(kafka)) as admin:
+            await admin.create_partitions({topic: NewPartitions(total_count=40)})
         cluster = found.lanes.producer.client.cluster
 
         async def all_known() -> None:
@@ -172,8 +175,7 @@ async def test_a_broker_that_is_gone_fails_each_record_in_time(own_kafka: KafkaS
         await found.lanes.put(record(b"before"))
         own_kafka.kill()
         first = found.lanes.put(record(b"1"))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await until(lambda: on_their_way(found.lanes))
         second = found.lanes.put(record(b"2"))
         async with asyncio.timeout(2 * SEND_WITHIN + 1):
             with pytest.raises(Undelivered):
@@ -191,8 +193,8 @@ async def test_an_end_in_the_middle_leaves_nobody_waiting(own_kafka: KafkaServer
         await found.lanes.put(record(b"before"))
         own_kafka.kill()
         waiting = found.lanes.put(record(b"1"))
-        await until(lambda: found.lanes.underway == 1)
-        await asyncio.sleep(0.05)
+        await until(lambda: on_their_way(found.lanes))
+        assert found.lanes.underway == 1
         found.lanes.close("stopping")
         await found.lanes.ended()
         with pytest.raises(Undelivered, match="stopping"):
@@ -202,10 +204,8 @@ async def test_an_end_in_the_middle_leaves_nobody_waiting(own_kafka: KafkaServer
 async def test_what_a_topic_of_small_records_refuses_is_said_so(kafka: str, topic_prefix: str) -> None:
     topic = ConfigResource(ConfigResourceType.TOPIC, topics.prefixed(topics.EVENTS, topic_prefix))
     topic.configs = {"max.message.bytes": "1000"}
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    await admin.alter_configs([topic])
-    await admin.close()
+    async with clients.admin(client_settings(kafka)) as admin:
+        await admin.alter_configs([topic])
     async with opened(kafka, topic_prefix) as found:
         with pytest.raises(TooLarge):
             await found.lanes.put(record(b"x" * 5_000))

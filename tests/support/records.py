@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas import codec, topics
 from schemas.lifecycle import Change, Lifecycle
@@ -63,9 +62,7 @@ async def recreate(around: Surroundings, topic: str) -> None:
     """Delete a topic with all that is on it and create it anew, as a cluster that was set up again."""
     settings = client_settings(around.kafka, around.topic_prefix)
     name = topics.prefixed(topic, around.topic_prefix)
-    admin = AIOKafkaAdminClient(bootstrap_servers=around.kafka)
-    await admin.start()
-    try:
+    async with kafka.admin(settings) as admin:
         await admin.delete_topics([name])
         await eventually(admin.list_topics, lambda names: name not in names)
         await eventually(lambda: kafka.create_topics(settings), lambda made: name in made)
@@ -75,5 +72,3 @@ async def recreate(around: Surroundings, topic: str) -> None:
             return found
 
         await eventually(described, lambda t: t["error_code"] == 0 and all(p["leader"] >= 0 for p in t["partitions"]))
-    finally:
-        await admin.close()

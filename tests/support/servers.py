@@ -5,10 +5,8 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from aiokafka.admin import AIOKafkaAdminClient
-
 from schemas import topics
-from services.common.kafka import create_topics
+from services.common.kafka import admin, create_topics
 from services.common.settings import Settings
 from services.embedded.jars import ensure_jars
 from services.embedded.kafka import Kafka
@@ -131,14 +129,9 @@ async def fresh_topics(bootstrap_servers: str) -> str:
 
 
 async def _leaders_elected(bootstrap_servers: str, prefix: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    await admin.start()
-    try:
-        async with asyncio.timeout(20):
-            while True:
-                described = await admin.describe_topics([topics.prefixed(t.name, prefix) for t in topics.ALL])
-                if all(t["error_code"] == 0 and all(p["leader"] >= 0 for p in t["partitions"]) for t in described):
-                    return
-                await asyncio.sleep(0.02)
-    finally:
-        await admin.close()
+    async with admin(client_settings(bootstrap_servers)) as client, asyncio.timeout(20):
+        while True:
+            described = await client.describe_topics([topics.prefixed(t.name, prefix) for t in topics.ALL])
+            if all(t["error_code"] == 0 and all(p["leader"] >= 0 for p in t["partitions"]) for t in described):
+                return
+            await asyncio.sleep(0.02)

@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from services.common.loops import succeeded
 from services.common.outage import wait_for
 from services.ingest.journal.ledger import Entry, Ledger
 from services.ingest.kafka_lanes import SEND_WITHIN, Undelivered
@@ -34,7 +35,7 @@ def post(writer: KafkaWriter, ledger: Ledger, entry: Entry) -> asyncio.Future[No
 
 def _note(ledger: Ledger, entry: Entry, sent: asyncio.Future[None]) -> None:
     entry.is_being_sent = False
-    if not sent.cancelled() and sent.exception() is None:
+    if succeeded(sent):
         ledger.acknowledge(entry)
 
 

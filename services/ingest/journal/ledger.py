@@ -17,6 +17,7 @@ import structlog
 
 from schemas.codec import Unreadable
 from schemas.events import Event, Heartbeat, Reported
+from services.common.loops import succeeded
 from services.ingest.journal.entry import Entry
 from services.ingest.journal.journal import Journal, Unjournalled
 from services.ingest.journal.rows import Row
@@ -282,5 +283,5 @@ class Ledger:
 
 
 def _note(entry: Entry, written: asyncio.Future[None]) -> None:
-    if not written.cancelled() and written.exception() is None:
+    if succeeded(written):
         entry.is_journalled = True

@@ -64,11 +64,10 @@ class Mail:
     crashes: int = 0
     message: bytes | None = None
 
-    def result(self, answer: Answer) -> tuple[str, DeliveryResult]:
+    def result(self, answer: Answer) -> DeliveryResult:
         """The input for `decide`."""
         n = self.notify
-        result = DeliveryResult(n.recipient.email, n.purpose, n.cycle, n.step, n.repetition, answer)
-        return self.incident.id, result
+        return DeliveryResult(n.recipient.email, n.purpose, n.cycle, n.step, n.repetition, answer)
 
 
 @dataclass(slots=True)

@@ -1,9 +1,11 @@
 """The shell around `decide`: load and lock what an input concerns, decide, store everything in one commit."""
 
 import asyncio
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 import sqlalchemy as sa
 import structlog
@@ -11,12 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from schemas import codec, topics
 from schemas.events import EmergencyMailed, Event, Probe, Reported
-from services.alerting import emergencies, one_trip, saving, store
+from services.alerting import emergencies, one_trip, plain_presses, saving, store
 from services.alerting.candidates import Candidates
 from services.alerting.changes import Changes
 from services.alerting.clock import system_clock
 from services.alerting.core.devices import signs_in
-from services.alerting.core.effects import Action, Click, Deadline, Decision, DeliveryResult, Reason, SilenceEnded
+from services.alerting.core.effects import Action, Click, Deadline, Decision, Reason, SilenceEnded
 from services.alerting.core.incident import Incident
 from services.alerting.core.learning import keys_of
 from services.alerting.core.policy import Rules
@@ -76,7 +78,7 @@ class Engine:
         self.signals = Signals()
         self.senders: Senders | None = None
         self.plans = plan_store.InForce()
-        self._guess = one_trip.Guess()
+        self._guess = plain_presses.Guess()
 
     async def apply(self, batch: Batch, owner: str) -> None:
         """Apply a batch of records and move the position, in one commit.
@@ -85,7 +87,7 @@ class Engine:
             LeaseLostError: the partition is no longer `owner`'s; nothing was written.
         """
         move = Move(batch.position, owner, batch.end_offset, batch.last_event_id)
-        if not batch.rejected and one_trip.is_plain(batch.events) and await self._apply_in_one_trip(batch.events, move):
+        if not batch.rejected and plain_presses.is_plain(batch.events) and await self._apply_plain(batch.events, move):
             return
 
         async def work(tx: AsyncConnection, changes: Changes) -> None:
@@ -95,13 +97,10 @@ class Engine:
 
         await self.commit(work)
 
-    async def _apply_in_one_trip(self, events: Sequence[Event], move: Move) -> bool:
+    async def _apply_plain(self, events: Sequence[Event], move: Move) -> bool:
         """Whether it could be done so; else nothing was written, and the way with locks finds out what there is."""
         for guessing in self._guess.ways(events):
-            changes = Changes(self.clock(), self.rules(), self.topic_prefix)
-            handover = Handover(self.senders)
-            if await one_trip.apply(self.database, events, move, changes, handover, guessing=guessing):
-                await self._committed(changes, handover)
+            if await self.in_one_trip(partial(plain_presses.apply, events=events, move=move, guessing=guessing)):
                 return True
         return False
 
@@ -227,29 +226,6 @@ class Engine:
 
         return (await self.commit(work)).journeys[0][1]
 
-    async def delivered(
-        self,
-        results: Sequence[tuple[str, DeliveryResult]],
-        record: Callable[[AsyncConnection], Awaitable[set[int]]],
-    ) -> None:
-        """Final results of mails, as (incident id, result).
-
-        Args:
-            results: what the mail servers answered.
-            record: writes the answers into the outbox in the same transaction, and returns the indexes of the
-                results that were still ours to record.
-        """
-
-        async def work(tx: AsyncConnection, changes: Changes) -> None:
-            ours = await record(tx)
-            changes.known = await store.load_for_update(tx, (results[index][0] for index in ours))
-            for index in sorted(ours):
-                incident_id, result = results[index]
-                if incident_id in changes.known:
-                    changes.decide([changes.known[incident_id]], result)
-
-        await self.commit(work)
-
     async def commit(self, work: Callable[[AsyncConnection, Changes], Awaitable[None]]) -> Changes:
         """Do work that decides, as often as it takes, and store everything in one commit."""
         handover = Handover(self.senders)
@@ -269,6 +245,19 @@ class Engine:
             handover.end(committed=committed)
         await self._committed(changes, handover)
         return changes
+
+    async def in_one_trip(self, work: Callable[..., Awaitable[set[uuid.UUID] | None]]) -> bool:
+        """Do `work(connection, changes=…, handover=…)`, which decides and writes in one statement (`one_trip.attempt`).
+
+        Returns:
+            Whether it was done; else `commit` finds out what there is.
+        """
+        changes = Changes(self.clock(), self.rules(), self.topic_prefix)
+        handover = Handover(self.senders)
+        if not await one_trip.attempt(self.database, handover, partial(work, changes=changes, handover=handover)):
+            return False
+        await self._committed(changes, handover)
+        return True
 
     async def _committed(self, changes: Changes, handover: Handover) -> None:
         self._wake(changes, handed_over=len(handover.mails))

@@ -9,15 +9,14 @@ from functools import partial
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.alerting.changes import Mail
-from services.alerting.core.effects import Purpose
 from services.alerting.database import in_transaction, patiently
 from services.alerting.engine import Engine
 from services.alerting.mailing import outbox
 from services.alerting.mailing.letters import Letters
 from services.alerting.mailing.outcomes import Outcome, State, after_a_bug, judge, without_trying
+from services.alerting.mailing.recording import record
 from services.common.loops import run_together
 from services.common.mail.route import PATIENCE, MailRoute, Try
 from services.common.mail.session import WHOLE_CONVERSATION
@@ -214,30 +213,9 @@ class Mailer:
                 await asyncio.sleep(_COLLECT)  # a refusal may mean that the next step is due now
             while not self._outcomes.empty() and len(outcomes) < 100:
                 outcomes.append(self._outcomes.get_nowait())
-            await patiently(self._database, partial(self._write, outcomes))
+            await patiently(self._database, partial(record, self._engine, outcomes))
             self._unrecorded -= len(outcomes)
             self._settled.set()
-
-    async def _write(self, outcomes: list[Outcome]) -> None:
-        warnings = 0
-
-        async def record(tx: AsyncConnection) -> set[int]:
-            nonlocal warnings
-            ours = await outbox.record(tx, outcomes)
-            lost = [outcomes[index].mail for index in sorted(ours) if _nobody_knows(outcomes[index])]
-            warnings = await outbox.warn(tx, lost, self._engine.rules(), self._engine.clock()) if lost else 0
-            return {position for position, index in enumerate(told) if index in ours}
-
-        told = [index for index, outcome in enumerate(outcomes) if outcome.answer is not None]
-        results = [outcome.mail.result(outcome.answer) for outcome in outcomes if outcome.answer is not None]
-        await self._engine.delivered(results, record)
-        if warnings:
-            self._engine.signals.mail.set()
-
-
-def _nobody_knows(outcome: Outcome) -> bool:
-    """Whether an alarm mail failed for its own sake: then the emergency contacts get one that is made otherwise."""
-    return outcome.state is State.SET_ASIDE and outcome.mail.notify.purpose is Purpose.ALARM
 
 
 def _say(outcome: Outcome, started: float) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from services.alerting.reading import leases
 from services.alerting.reading.leases import Position
 from services.alerting.tables import incidents, inputs, outbox, relay
 from tests.core.office import rules
+from tests.support.servers import PostgresServer
 
 TOPIC = "incidents.events"
 
@@ -80,3 +82,30 @@ async def shell(database: AsyncEngine) -> Shell:
     shell = Shell(database)
     await shell.lease()
     return shell
+
+
+@pytest.fixture
+async def beside(postgres_server: PostgresServer) -> AsyncIterator[Shell]:
+    """Another installation, for what is done otherwise."""
+    name = postgres_server.create_database()
+    database = create_engine(postgres_server.url(name))
+    shell = Shell(database)
+    await shell.lease()
+    yield shell
+    await database.dispose()
+    postgres_server.drop_database(name)
+
+
+async def everything(shell: Shell) -> dict[str, list[tuple[Any, ...]]]:
+    """What is written, without what time and chance give: what two installations that did the same have in common."""
+    kept = {
+        incidents: [c for c in incidents.c if c.name not in ("merge_keys",)],
+        inputs: list(inputs.c),
+        outbox: [c for c in outbox.c if c.name not in ("attempt_at", "answered_at", "lease", "lease_until", "crashes")],
+        relay: [relay.c.topic, relay.c.key, relay.c.value, relay.c.headers],
+    }
+    async with shell.database.connect() as connection:
+        return {
+            table.name: sorted((tuple(row) for row in await connection.execute(sa.select(*columns))), key=repr)
+            for table, columns in kept.items()
+        }

@@ -87,9 +87,9 @@ class World:
         more = {"until": until.isoformat(), "late": late}
         return await self.nursery.run(moment, what="firing", database_url=self.database_url, **more)
 
-    async def mail(self, smtp_url: str, moment: Moment | None = None) -> Ended:
-        """Until nothing waits in the outbox."""
-        more = {"database_url": self.database_url, "smtp_url": smtp_url}
+    async def mail(self, smtp_url: str, moment: Moment | None = None, *, under_locks: bool = False) -> Ended:
+        """Until nothing waits in the outbox; `under_locks` answers are not recorded in one trip."""
+        more = {"database_url": self.database_url, "smtp_url": smtp_url, "under_locks": under_locks}
         return await self.nursery.run(moment, what="mailing", **more)
 
     async def let_leases_run_out(self) -> None:

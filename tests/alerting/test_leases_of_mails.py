@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.alerting import store
 from services.alerting.changes import Mail
@@ -14,6 +13,7 @@ from services.alerting.core.incident import Incident
 from services.alerting.database import in_transaction
 from services.alerting.mailing import outbox as mails
 from services.alerting.mailing.outcomes import Outcome, State
+from services.alerting.mailing.recording import record
 from services.alerting.tables import incidents, inputs, outbox
 from services.alerting.upkeep import housekeeping
 from tests.alerting.conftest import Shell
@@ -42,11 +42,7 @@ async def _lease_ran_out(shell: Shell) -> None:
 async def _say(shell: Shell, mail: Mail, state: State) -> None:
     outcome = Outcome(mail, state, f"DATA 250 {state.value}", via="normal")
 
-    async def record(tx: AsyncConnection) -> set[int]:
-        return await mails.record(tx, [outcome])
-
-    assert outcome.answer is not None
-    await shell.engine.delivered([mail.result(outcome.answer)], record)
+    await record(shell.engine, [outcome])
 
 
 async def _incident(shell: Shell) -> Incident:

@@ -33,17 +33,23 @@ _CLAIM = sa.text("""
     RETURNING outbox.*, incidents.state AS incident_state
 """).columns(*outbox.c, sa.column("incident_state", sa.Text))
 
-_RECORD = sa.text("""
-    UPDATE outbox SET state = CASE WHEN told.state = 'due' AND outbox.state = 'recalled' THEN 'withdrawn'
-                                   ELSE told.state END,
-                      answer = told.text, via = told.via, crashes = 0,
-                      lease = NULL, lease_until = NULL,
-                      answered_at = CASE WHEN told.state <> 'due' THEN clock_timestamp() END,
-                      attempt_at = clock_timestamp() + told.delay * interval '1 second'
-    FROM unnest(:ids, :leases, :states, :texts, :vias, :delays) AS told (id, lease, state, text, via, delay)
-    WHERE outbox.id = told.id AND outbox.lease = told.lease AND outbox.state IN ('due', 'recalled')
-    RETURNING outbox.id
-""").bindparams(
+
+def recording(ids: str, leases: str, states: str, texts: str, vias: str, delays: str) -> str:
+    """The statement that writes what became of mails, from how the arrays of `columns` are bound; answers the ids."""
+    return f"""
+        UPDATE outbox SET state = CASE WHEN told.state = 'due' AND outbox.state = 'recalled' THEN 'withdrawn'
+                                       ELSE told.state END,
+                          answer = told.text, via = told.via, crashes = 0,
+                          lease = NULL, lease_until = NULL,
+                          answered_at = CASE WHEN told.state <> 'due' THEN clock_timestamp() END,
+                          attempt_at = clock_timestamp() + told.delay * interval '1 second'
+        FROM unnest({ids}, {leases}, {states}, {texts}, {vias}, {delays}) AS told (id, lease, state, text, via, delay)
+        WHERE outbox.id = told.id AND outbox.lease = told.lease AND outbox.state IN ('due', 'recalled')
+        RETURNING outbox.id
+    """  # noqa: S608 – names of parameters
+
+
+_RECORD = sa.text(recording(":ids", ":leases", ":states", ":texts", ":vias", ":delays")).bindparams(
     *(sa.bindparam(name, type_=sa.ARRAY(sa.Uuid)) for name in ("ids", "leases")),
     *(sa.bindparam(name, type_=sa.ARRAY(sa.Text)) for name in ("states", "texts", "vias")),
     sa.bindparam("delays", type_=sa.ARRAY(sa.Double)),
@@ -111,9 +117,9 @@ async def give_up_recalled(tx: AsyncConnection) -> None:
     await tx.execute(_UNANSWERED)
 
 
-async def record(tx: AsyncConnection, outcomes: Sequence[Outcome]) -> set[int]:
-    """Write what became of mails; returns the indexes of those whose lease was still ours."""
-    rows = {
+def columns(outcomes: Sequence[Outcome]) -> dict[str, list[Any]]:
+    """What became of mails, as `recording` takes it."""
+    return {
         "ids": [outcome.mail.id for outcome in outcomes],
         "leases": [outcome.mail.lease for outcome in outcomes],
         "states": [outcome.state.value for outcome in outcomes],
@@ -121,7 +127,11 @@ async def record(tx: AsyncConnection, outcomes: Sequence[Outcome]) -> set[int]:
         "vias": [outcome.via for outcome in outcomes],
         "delays": [outcome.delay for outcome in outcomes],
     }
-    ours = set((await tx.execute(_RECORD, rows)).scalars())
+
+
+async def record(tx: AsyncConnection, outcomes: Sequence[Outcome]) -> set[int]:
+    """Write what became of mails; returns the indexes of those whose lease was still ours."""
+    ours = set((await tx.execute(_RECORD, columns(outcomes))).scalars())
     await _keep_attempts(tx, [outcome for outcome in outcomes if outcome.mail.id in ours])
     return {index for index, outcome in enumerate(outcomes) if outcome.mail.id in ours}
 

@@ -1,8 +1,9 @@
 """The way of plain presses: what it makes is what the way with locks makes, and whatever is otherwise goes that way."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,24 +11,23 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from schemas.events import Acknowledged, Closed, Event, Heartbeat, Outcome, Reported
-from services.alerting import one_trip, store
+from services.alerting import one_trip, plain_presses, store
 from services.alerting.changes import Changes
 from services.alerting.core.effects import Action, Click
-from services.alerting.database import create_engine
 from services.alerting.engine import Batch, Engine
 from services.alerting.handover import Handover
 from services.alerting.reading.leases import LeaseLostError, Move, Position
-from services.alerting.tables import events, incidents, inputs, metadata, outbox, partitions, relay
-from tests.alerting.conftest import TOPIC, Shell
+from services.alerting.tables import events, incidents, inputs, metadata, partitions
+from tests.alerting.conftest import TOPIC, Shell, everything
 from tests.core.office import MONDAY, report, rules
-from tests.support.servers import PostgresServer
 
 
 async def one_way(shell: Shell, *given: Event, owner: str = "me", guessing: bool = False) -> bool:
     """Only without locks; whether that was possible."""
     move = Move(Position(TOPIC, 0, shell.offset), owner, shell.offset + len(given), given[-1].id)
-    changes = Changes(shell.now, rules(), "")
-    done = await one_trip.apply(shell.database, given, move, changes, Handover(None), guessing=guessing)
+    changes, handover = Changes(shell.now, rules(), ""), Handover(None)
+    apply = partial(plain_presses.apply, events=given, move=move, changes=changes, handover=handover, guessing=guessing)
+    done = await one_trip.attempt(shell.database, handover, apply)
     shell.offset += len(given) if done else 0
     return done
 
@@ -51,36 +51,9 @@ BATCHES: dict[str, Sequence[Sequence[Event]]] = {
 }
 
 
-@pytest.fixture
-async def beside(postgres_server: PostgresServer) -> AsyncIterator[Shell]:
-    """An installation where nothing is plain."""
-    name = postgres_server.create_database()
-    database = create_engine(postgres_server.url(name))
-    shell = Shell(database)
-    await shell.lease()
-    yield shell
-    await database.dispose()
-    postgres_server.drop_database(name)
-
-
 async def with_locks(shell: Shell, given: Sequence[Event]) -> None:
     """A batch with a sign of life in it is not plain."""
     await shell.apply(follow(f"sign-{shell.offset}", Heartbeat(device_id="none"), None), *given)
-
-
-async def everything(shell: Shell) -> dict[str, list[tuple[Any, ...]]]:
-    """What both ways write, without what time and chance give."""
-    kept = {
-        incidents: [c for c in incidents.c if c.name not in ("merge_keys",)],
-        inputs: list(inputs.c),
-        outbox: [c for c in outbox.c if c.name not in ("attempt_at", "lease", "lease_until", "crashes")],
-        relay: [relay.c.topic, relay.c.key, relay.c.value, relay.c.headers],
-    }
-    async with shell.database.connect() as connection:
-        return {
-            table.name: sorted((tuple(row) for row in await connection.execute(sa.select(*columns))), key=repr)
-            for table, columns in kept.items()
-        }
 
 
 @pytest.mark.parametrize("name", list(BATCHES))
@@ -88,7 +61,7 @@ async def test_both_ways_make_the_same(shell: Shell, beside: Shell, name: str) -
     shell.now = beside.now = MONDAY
     ways = []
     for given in BATCHES[name]:
-        if one_trip.is_plain(given):
+        if plain_presses.is_plain(given):
             ways.append(await one_way(shell, *given))
         else:
             await shell.apply(*given)
@@ -101,12 +74,12 @@ async def test_both_ways_make_the_same(shell: Shell, beside: Shell, name: str) -
 
 def test_what_is_plain() -> None:
     press = report(id="a")
-    assert one_trip.is_plain([press, report(id="b")])
-    assert not one_trip.is_plain([])
-    assert not one_trip.is_plain([press, press])
-    assert not one_trip.is_plain([press, follow("t", Acknowledged(by="A"), "a")])
-    assert not one_trip.is_plain([press.model_copy(update={"imported": True})])
-    assert not one_trip.is_plain([press.model_copy(update={"subject": "a"})])
+    assert plain_presses.is_plain([press, report(id="b")])
+    assert not plain_presses.is_plain([])
+    assert not plain_presses.is_plain([press, press])
+    assert not plain_presses.is_plain([press, follow("t", Acknowledged(by="A"), "a")])
+    assert not plain_presses.is_plain([press.model_copy(update={"imported": True})])
+    assert not plain_presses.is_plain([press.model_copy(update={"subject": "a"})])
     assert isinstance(press.data, Reported)
 
 
@@ -168,7 +141,7 @@ async def test_a_right_guess_saves_asking(
     shell.now = beside.now = MONDAY
     (given,) = BATCHES[name]
     with monkeypatch.context() as patch:
-        patch.delattr(one_trip, "_look")
+        patch.delattr(plain_presses, "_look")
         assert await one_way(shell, *given, guessing=True)
     await with_locks(beside, given)
     assert await everything(shell) == await everything(beside)
@@ -176,7 +149,11 @@ async def test_a_right_guess_saves_asking(
 
 def test_a_wrong_guess_is_made_once_a_second() -> None:
     now = 100.0
-    guess, one, many = one_trip.Guess(lambda: now), [report(id="a")], [report(id=str(number)) for number in range(51)]
+    guess, one, many = (
+        plain_presses.Guess(lambda: now),
+        [report(id="a")],
+        [report(id=str(number)) for number in range(51)],
+    )
     assert next(guess.ways(one))
     assert list(guess.ways(many)) == [False]
     assert list(guess.ways(one)) == [True, False]

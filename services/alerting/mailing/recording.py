@@ -1,0 +1,87 @@
+"""Records what became of mails, and decides what follows from it.
+
+Nearly always all of them were accepted, and nothing happened to their incidents since the mails were decided or
+claimed: then it takes one round trip to the database (see `one_trip.py`).
+"""
+
+import uuid
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.alerting import one_trip, store
+from services.alerting.changes import Changes
+from services.alerting.core.effects import Purpose
+from services.alerting.core.incident import Incident
+from services.alerting.engine import Engine
+from services.alerting.handover import Handover
+from services.alerting.mailing import outbox
+from services.alerting.mailing.outcomes import Outcome, State
+
+_TOLD: Final = outbox.recording("$1::uuid[]", "$2::uuid[]", "$3::text[]", "$4::text[]", "$5::text[]", "$6::float8[]")
+_BEGIN: Final = f"begun AS MATERIALIZED (SELECT hold_unchanged($7, $8, $1, $2) AS so), recorded AS ({_TOLD})"
+_SAVE: Final = one_trip.saving_if(_BEGIN, arguments=8)
+
+
+async def record(engine: Engine, outcomes: Sequence[Outcome]) -> None:
+    """Write them and decide on them; what another process has meanwhile is left to that one.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError, OSError: the database refuses or cannot be reached; then nothing was written.
+    """
+    plain = all(outcome.state is State.ACCEPTED and not outcome.failed for outcome in outcomes)
+    if not plain or not await engine.in_one_trip(partial(record_unchanged, outcomes=outcomes)):
+        await record_under_locks(engine, outcomes)
+
+
+async def record_unchanged(
+    connection: Any, outcomes: Sequence[Outcome], changes: Changes, handover: Handover
+) -> set[uuid.UUID] | None:
+    """Decide on accepted mails by their incidents as the mails know them; for `Engine.in_one_trip`.
+
+    Raises:
+        asyncpg.PostgresError: an incident has changed since, or a mail is in other hands; nothing was written.
+    """
+    seen: dict[str, Incident] = {}
+    for outcome in outcomes:
+        incident = outcome.mail.incident
+        if incident.id not in seen or seen[incident.id].revision < incident.revision:
+            seen[incident.id] = incident
+    changes.known = dict(seen)
+    for outcome in outcomes:
+        _decide(changes, outcome)
+    revisions = [incident.revision for incident in seen.values()]
+    arguments = (*outbox.columns(outcomes).values(), list(seen), revisions)
+    return await one_trip.write(connection, _SAVE, arguments, changes, handover)
+
+
+async def record_under_locks(engine: Engine, outcomes: Sequence[Outcome]) -> None:
+    """Decide on any outcomes by their incidents as they are now; raises as `record`."""
+    warnings = 0
+
+    async def work(tx: AsyncConnection, changes: Changes) -> None:
+        nonlocal warnings
+        ours = [outcomes[index] for index in sorted(await outbox.record(tx, outcomes))]
+        lost = [outcome.mail for outcome in ours if _nobody_knows(outcome)]
+        warnings = await outbox.warn(tx, lost, changes.rules, changes.now) if lost else 0
+        answered = [outcome for outcome in ours if outcome.answer is not None]
+        changes.known = await store.load_for_update(tx, [outcome.mail.incident.id for outcome in answered])
+        for outcome in answered:
+            _decide(changes, outcome)
+
+    await engine.commit(work)
+    if warnings:
+        engine.signals.mail.set()
+
+
+def _decide(changes: Changes, outcome: Outcome) -> None:
+    incident = changes.known.get(outcome.mail.incident.id)
+    if incident is not None and outcome.answer is not None:
+        changes.decide([incident], outcome.mail.result(outcome.answer))
+
+
+def _nobody_knows(outcome: Outcome) -> bool:
+    """Whether an alarm mail failed for its own sake: then the emergency contacts get one that is made otherwise."""
+    return outcome.state is State.SET_ASIDE and outcome.mail.notify.purpose is Purpose.ALARM

@@ -64,9 +64,11 @@ def encode(event: Event) -> Record:
 
 
 def encode_lifecycle(change_id: str, change: Change, time: datetime, data: Lifecycle) -> Record:
-    """A lifecycle event as a record for `incidents.lifecycle`, keyed by incident."""
+    """A lifecycle event as a record for `incidents.lifecycle`, keyed by site as its reports are, else by incident."""
     headers = _envelope(change_id, "alerting", change.type, time, data.incident_id)
-    return Record(data.incident_id.encode(), data.model_dump_json(exclude_none=True).encode(), tuple(headers))
+    return Record(
+        (data.site or data.incident_id).encode(), data.model_dump_json(exclude_none=True).encode(), tuple(headers)
+    )
 
 
 def _attributes(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:

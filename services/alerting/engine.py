@@ -26,6 +26,7 @@ from services.alerting.core.summary import held_back
 from services.alerting.database import in_transaction
 from services.alerting.handover import Handover, Senders
 from services.alerting.journeys import log_decision
+from services.alerting.lull import Lull
 from services.alerting.plans import plan_store
 from services.alerting.reading.leases import Move, Position
 from services.alerting.reading.repeats import digest, first_of_each, tell_again
@@ -76,6 +77,7 @@ class Engine:
         self.clock = clock
         self.topic_prefix = topic_prefix
         self.signals = Signals()
+        self.lull = Lull()
         self.senders: Senders | None = None
         self.plans = plan_store.InForce()
         self._guess = plain_presses.Guess()
@@ -87,6 +89,10 @@ class Engine:
             LeaseLostError: the partition is no longer `owner`'s; nothing was written.
         """
         move = Move(batch.position, owner, batch.end_offset, batch.last_event_id)
+        with self.lull.alarm():
+            await self._apply(batch, move)
+
+    async def _apply(self, batch: Batch, move: Move) -> None:
         if not batch.rejected and plain_presses.is_plain(batch.events) and await self._apply_plain(batch.events, move):
             return
 

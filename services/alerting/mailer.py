@@ -140,7 +140,8 @@ class Mailer:
         while True:
             mail = await self._work.get()
             try:
-                await self._deliver(mail)
+                with self._engine.lull.alarm():
+                    await self._deliver(mail)
             finally:
                 self._busy -= 1
                 self._settled.set()
@@ -211,9 +212,10 @@ class Mailer:
             outcomes = [await self._outcomes.get()]
             if outcomes[0].state is State.ACCEPTED:
                 await asyncio.sleep(_COLLECT)  # a refusal may mean that the next step is due now
-            while not self._outcomes.empty() and len(outcomes) < 100:
-                outcomes.append(self._outcomes.get_nowait())
-            await patiently(self._database, partial(record, self._engine, outcomes))
+            async with self._engine.lull.waited_for(_COLLECT):
+                while not self._outcomes.empty() and len(outcomes) < 100:
+                    outcomes.append(self._outcomes.get_nowait())
+                await patiently(self._database, partial(record, self._engine, outcomes))
             self._unrecorded -= len(outcomes)
             self._settled.set()
 

@@ -53,7 +53,8 @@ class LifecycleRelay:
         while True:
             try:
                 producer = await self._started()
-                published = await patiently(self._database, partial(self._publish, producer))
+                async with self._engine.lull.waited_for(_COLLECT):
+                    published = await patiently(self._database, partial(self._publish, producer))
             except (KafkaError, TimeoutError, OSError, _KafkaAwayError) as error:
                 self._outage.noticed(error)
                 await self.close()

@@ -113,6 +113,7 @@ class Alerting:
             "silences": lambda: planning.run(self.engine, self.database_outage),
             "mail servers": self.route.run,
             "mailer": self.mailer.run,
+            "life": self.mailer.show_life,
             "attendance": self.attendance.run,
             "notices": self.notices.run,
             "troubles": self.troubles.run,

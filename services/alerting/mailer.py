@@ -9,9 +9,10 @@ from functools import partial
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.alerting.changes import Mail
-from services.alerting.database import in_transaction, patiently
+from services.alerting.database import LIGHTLY, in_transaction, patiently
 from services.alerting.engine import Engine
 from services.alerting.mailing import outbox
 from services.alerting.mailing.letters import Letters
@@ -37,6 +38,7 @@ _COLLECT = 0.05
 """Seconds to let answers gather before they are recorded together."""
 _LOOK_EVERY = 1.0
 """Seconds between looks at the outbox when nobody in this process says that there is a mail."""
+_SHOW_LIFE_EVERY = 1.0
 _RENEW_WITHIN = 1.0
 _FINISH_WITHIN = 5.0
 
@@ -45,6 +47,7 @@ class Mailer:
     """Any number of processes may run it."""
 
     def __init__(self, engine: Engine, route: MailRoute, letters: Letters, database: Outage) -> None:
+        self._id = uuid.uuid4()
         self._engine = engine
         self._route = route
         self._letters = letters
@@ -64,6 +67,17 @@ class Mailer:
         """Send for ever."""
         senders = {f"sender {number}": self._send_on for number in range(1, CONNECTIONS + 1)}
         await run_together({"claim": self._claim, "record": self._record} | senders)
+
+    async def show_life(self) -> None:
+        """Say for ever that this process lives: what a dead one had in hand is taken by the others within seconds."""
+
+        async def work(tx: AsyncConnection) -> None:
+            await tx.execute(LIGHTLY)  # what is forgotten is said again
+            await outbox.show_life(tx, self._id)
+
+        while True:
+            await patiently(self._database, lambda: in_transaction(self._engine.database, work))
+            await asyncio.sleep(_SHOW_LIFE_EVERY)
 
     async def finish(self) -> None:
         """Claim nothing more; wait, for a few seconds at most, until what is being sent has its answer recorded.
@@ -134,7 +148,7 @@ class Mailer:
         # A single statement needs no BEGIN and COMMIT of its own: two round trips less on the way of every alarm.
         async with self._engine.database.connect() as connection:
             single = await connection.execution_options(isolation_level="AUTOCOMMIT")
-            return await outbox.claim(single, limit)
+            return await outbox.claim(single, self._id, limit)
 
     async def _send_on(self) -> None:
         while True:
@@ -202,7 +216,7 @@ class Mailer:
         """A second server takes longer than a mail's first lease; and somebody may have taken over meanwhile."""
         try:
             async with asyncio.timeout(_RENEW_WITHIN):
-                return await in_transaction(self._engine.database, lambda tx: outbox.renew(tx, mail))
+                return await in_transaction(self._engine.database, lambda tx: outbox.renew(tx, self._id, mail))
         except (SQLAlchemyError, OSError, TimeoutError):
             return True  # without the database nobody else can take it, and somebody waits for help
 

@@ -124,12 +124,22 @@ outbox = sa.Table(
     sa.Column("answer", sa.Text),
     sa.Column("via", sa.Text),
     sa.Column("crashes", sa.SmallInteger, nullable=False, server_default="0"),
+    sa.Column("sender", sa.Uuid),
     sa.Index("outbox_due", "urgency", "created_at", postgresql_where=sa.text("state = 'due'")),
     sa.Index("outbox_recalled", "lease_until", postgresql_where=sa.text("state = 'recalled'")),
 )
 """One row a mail. `state`: see `outcomes.State`; `answer` is the last code and text of a mail server, `via`
-says which one (normal, fallback); `crashes` counts processes in a row that ended with the mail in hand.
+says which one (normal, fallback); `crashes` counts processes in a row that ended with the mail in hand; `sender` is the
+process that has it in hand, if it claimed it.
 """
+
+senders = sa.Table(
+    "senders",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("seen_at", _instant, nullable=False),
+)
+"""Living processes that send mails: what one had in hand that lives no longer is taken by the others at once."""
 
 mail_attempts = sa.Table(
     "mail_attempts",

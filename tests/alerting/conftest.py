@@ -101,7 +101,11 @@ async def everything(shell: Shell) -> dict[str, list[tuple[Any, ...]]]:
     kept = {
         incidents: [c for c in incidents.c if c.name not in ("merge_keys",)],
         inputs: list(inputs.c),
-        outbox: [c for c in outbox.c if c.name not in ("attempt_at", "answered_at", "lease", "lease_until", "crashes")],
+        outbox: [
+            c
+            for c in outbox.c
+            if c.name not in ("attempt_at", "answered_at", "lease", "lease_until", "crashes", "sender")
+        ],
         relay: [relay.c.topic, relay.c.key, relay.c.value, relay.c.headers],
     }
     async with shell.database.connect() as connection:

@@ -1,5 +1,6 @@
 """A process that was stopped with mails in hand wakes up, or never does: what it says counts only with its lease."""
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from services.alerting.database import in_transaction
 from services.alerting.mailing import outbox as mails
 from services.alerting.mailing.outcomes import Outcome, State
 from services.alerting.mailing.recording import record
-from services.alerting.tables import incidents, inputs, outbox
+from services.alerting.tables import incidents, inputs, outbox, senders
 from services.alerting.upkeep import housekeeping
 from tests.alerting.conftest import Shell
 from tests.alerting.test_mailer import at_night
@@ -29,9 +30,13 @@ async def in_hand(shell: Shell) -> Mail:
     return await _claim(shell)
 
 
-async def _claim(shell: Shell) -> Mail:
-    (mail,) = await in_transaction(shell.database, lambda tx: mails.claim(tx, 10))
+async def _claim(shell: Shell, me: uuid.UUID | None = None) -> Mail:
+    (mail,) = await _claim_all(shell, me)
     return mail
+
+
+async def _claim_all(shell: Shell, me: uuid.UUID | None = None) -> list[Mail]:
+    return await in_transaction(shell.database, lambda tx: mails.claim(tx, me or uuid.uuid4(), 10))
 
 
 async def _lease_ran_out(shell: Shell) -> None:
@@ -53,6 +58,69 @@ async def _incident(shell: Shell) -> Incident:
 async def _only(shell: Shell) -> sa.Row[tuple[object, ...]]:
     (row,) = await shell.rows(outbox)
     return row
+
+
+async def _lives(shell: Shell, sender: uuid.UUID, seconds_ago: float = 0) -> None:
+    async with shell.database.begin() as tx:
+        await mails.show_life(tx, sender)
+        ago = sa.text("UPDATE senders SET seen_at = seen_at - :seconds * interval '1 second' WHERE id = :id")
+        await tx.execute(ago, {"seconds": seconds_ago, "id": sender})
+
+
+async def test_what_a_dead_process_had_in_hand_is_taken_before_its_lease_runs_out(shell: Shell) -> None:
+    at_night(shell)
+    await shell.apply(report(shell.now, id="e"))
+    dead, living = uuid.uuid4(), uuid.uuid4()
+    mail = await _claim(shell, dead)
+    await _lives(shell, dead, 6)
+    await _lives(shell, living)
+    again = await _claim(shell, living)
+    assert (again.id, again.attempt, again.crashes) == (mail.id, 2, 1)
+    assert await _claim_all(shell, uuid.uuid4()) == [], "the other one lives"
+    await _say(shell, mail, State.ACCEPTED)
+    assert (await _only(shell)).state == "due", "it was dead, or slept"
+    await _say(shell, again, State.ACCEPTED)
+    row = await _only(shell)
+    assert (row.state, row.sender) == ("accepted", None)
+
+
+async def test_after_an_outage_of_the_database_nobody_passes_for_dead(shell: Shell) -> None:
+    """For ten seconds nobody could show life; who comes back first must not take what the other one has in hand."""
+    at_night(shell)
+    await shell.apply(report(shell.now, id="e"))
+    one, other = uuid.uuid4(), uuid.uuid4()
+    await _claim(shell, one)
+    await _lives(shell, one, 10.5)
+    await _lives(shell, other, 10)
+    assert await _claim_all(shell, other) == []
+
+
+async def test_who_never_showed_life_is_waited_for(shell: Shell) -> None:
+    """A process of the version before this does not show any."""
+    at_night(shell)
+    await shell.apply(report(shell.now, id="e"))
+    await _claim(shell, uuid.uuid4())
+    await _lives(shell, uuid.uuid4())
+    assert await _claim_all(shell) == []
+    await _lease_ran_out(shell)
+    assert len(await _claim_all(shell)) == 1
+
+
+async def test_whoever_goes_on_with_a_mail_has_it_in_hand(shell: Shell, in_hand: Mail) -> None:
+    """It was decided and begun by a process that goes over to the second server, and dies there."""
+    dead = uuid.uuid4()
+    assert await in_transaction(shell.database, lambda tx: mails.renew(tx, dead, in_hand))
+    await _lives(shell, dead, 6)
+    await _lives(shell, uuid.uuid4())
+    assert (await _claim(shell)).id == in_hand.id
+
+
+async def test_processes_that_are_long_gone_are_forgotten(shell: Shell) -> None:
+    gone, living = uuid.uuid4(), uuid.uuid4()
+    await _lives(shell, gone, 3700)
+    await _lives(shell, living, 3700)
+    await _lives(shell, living)
+    assert {row.id for row in await shell.rows(senders)} == {living}
 
 
 @pytest.mark.parametrize("states", [(State.REFUSED, State.ACCEPTED), (State.ACCEPTED, State.REFUSED)])

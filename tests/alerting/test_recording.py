@@ -1,5 +1,6 @@
 """What mail servers answered is recorded in one round trip, or under locks: both make the same."""
 
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -28,7 +29,7 @@ TAKE_OVER = Click("A. Muster", (Action.ACKNOWLEDGE,))
 
 async def claimed(shell: Shell) -> list[Mail]:
     """All mails that are due."""
-    return await in_transaction(shell.database, lambda tx: mails.claim(tx, 100))
+    return await in_transaction(shell.database, lambda tx: mails.claim(tx, uuid.uuid4(), 100))
 
 
 def accepted(given: Sequence[Mail]) -> list[Outcome]:

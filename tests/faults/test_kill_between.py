@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from tests.support.chain import Chain
-from tests.support.database import end_mail_leases, rows
+from tests.support.database import rows
 from tests.support.mails import link_in, mails_about, press_button, wait_for_mails
 from tests.support.office import all_mailed
 from tests.support.waiting import eventually
@@ -23,7 +23,6 @@ async def everything_running(office: Chain) -> AsyncIterator[None]:
 
 async def kill_and_start(office: Chain) -> None:
     office.alerting.kill()
-    await end_mail_leases(office.database_url)
     await office.alerting.start(ready=False)
 
 
@@ -70,6 +69,22 @@ async def test_between_handing_the_mail_over_and_the_servers_answer(office: Chai
     office.sink.received.remove(first)
 
 
+async def test_during_a_second_attempt(office: Chain) -> None:
+    """Its lease is the long one; but whoever has it has shown no life for seconds."""
+    office.sink.answer_data("451 4.3.0 later")
+    office.sink.misbehave("stall")
+    event_id = await press(office, "Raum 3a")
+
+    async def answers() -> list[str]:
+        return [mail.answered for mail in office.sink.received if mail.message["X-Rufkette-Incident"] == event_id]
+
+    await eventually(answers, lambda found: found == ["451 4.3.0 later", "stall"])
+    await kill_and_start(office)
+    (mail,) = await wait_for_mails(office.sink, event_id, 1)
+    assert mail.message["X-Rufkette-Attempt"] == "3"
+    office.sink.received = [mail for mail in office.sink.received if mail.answered != "stall"]
+
+
 async def test_between_the_servers_answer_and_recording_it(office: Chain) -> None:
     await office.sink.stop()
     event_id = await press(office, "Raum 4")
@@ -85,7 +100,6 @@ async def test_between_the_servers_answer_and_recording_it(office: Chain) -> Non
         await lock.close()
     (unrecorded,) = await rows(office.database_url, "select state from outbox where incident_id = $1", event_id)
     assert unrecorded["state"] == "due"
-    await end_mail_leases(office.database_url)
     await office.alerting.start()
     first, again = await wait_for_mails(office.sink, event_id, 2)
     # It cannot be known that the first one was taken, so there are two – which a mail program shows as one.

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from tests.support.chain import Chain
-from tests.support.database import end_mail_leases, rows
+from tests.support.database import rows
 from tests.support.gateway import Gateway
 from tests.support.office import all_mailed, assert_nothing_lost_and_nothing_doubled
 from tests.support.waiting import eventually
@@ -27,8 +27,6 @@ async def kill_at(victim: str, office: Chain, gateway: Gateway, moments: list[in
         await asyncio.sleep(chance.uniform(0, 0.04))
         service.kill()
         assert service.exit_code == -9
-        if victim == "alerting":
-            await end_mail_leases(office.database_url)
         await service.start()
 
 

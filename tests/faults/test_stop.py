@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from tests.support.chain import Chain
-from tests.support.database import end_mail_leases, rows
+from tests.support.database import rows
 from tests.support.gateway import Gateway
 from tests.support.mails import mails_about, wait_for_mails
 from tests.support.office import all_mailed, assert_nothing_lost_and_nothing_doubled
@@ -59,7 +59,6 @@ async def test_while_a_mail_server_hangs(office: Chain) -> None:
     await eventually(hanging, bool)
     await ends_well(office.alerting)
     office.sink.behave()
-    await end_mail_leases(office.database_url)
     await office.alerting.start()
     (mail,) = await wait_for_mails(office.sink, event_id, 1)
     assert mail.message["X-Rufkette-Attempt"] == "2"

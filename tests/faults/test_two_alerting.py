@@ -5,7 +5,6 @@ import random
 import time
 
 from tests.support.chain import Chain
-from tests.support.database import end_mail_leases, rows
 from tests.support.gateway import Gateway
 from tests.support.leases import shared
 from tests.support.mails import mails_about
@@ -52,16 +51,8 @@ async def test_a_kill_while_presses_stream_in(office: Chain, second: Service) ->
     office.alerting.kill()
     pressed = await stream
     await shared(office, second)
-    await all_but_leased_by_the_dead(office)
     await all_mailed(office, pressed)
     await assert_nothing_lost_and_nothing_doubled(office, pressed)
-
-
-async def all_but_leased_by_the_dead(office: Chain) -> None:
-    """Until the living process has nothing in hand; then let the minute of the dead one's leases pass."""
-    waiting = "select id from outbox where state = 'due' and lease is null"
-    await eventually(lambda: rows(office.database_url, waiting), lambda left: not left)
-    await end_mail_leases(office.database_url)
 
 
 async def test_one_that_hung_applies_nothing_twice_when_it_wakes(office: Chain, second: Service) -> None:

@@ -17,13 +17,3 @@ async def rows(database_url: str, sql: str, *arguments: object) -> list[Any]:
 async def incident_count(database_url: str) -> int:
     """How many incidents there are."""
     return int((await rows(database_url, "select count(*) from incidents"))[0][0])
-
-
-async def end_mail_leases(database_url: str) -> None:
-    """Let the minute pass after which a mail that a dead process was sending is sent by another one.
-
-    Only right while no process that claimed a mail is alive.
-    """
-    await rows(
-        database_url, "update outbox set lease_until = clock_timestamp() where state = 'due' and lease is not null"
-    )

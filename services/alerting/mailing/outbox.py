@@ -1,5 +1,6 @@
 """The mails that wait: claimed under a lease, worst first, and what became of them."""
 
+import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -19,19 +20,31 @@ from services.alerting.tables import mail_attempts, outbox
 ATTEMPTS_KEPT: Final = 20
 """Failed attempts of which each answer is kept; of a longer row the count and the last answer are."""
 
-# A lease that ran out was held by a process that ended, or stood still, with the mail in hand.
-_CLAIM = sa.text("""
-    UPDATE outbox SET lease = gen_random_uuid(), lease_until = clock_timestamp() + interval '60 seconds',
+# A lease that ran out was held by a process that ended, or stood still, with the mail in hand. Who is dead is told from
+# who showed life last: after an outage of the database nobody has for a while.
+_CLAIM = (
+    sa.text("""
+    UPDATE outbox SET lease = gen_random_uuid(), lease_until = clock_timestamp() + interval '60 seconds', sender = :me,
                       attempts = attempts + 1, crashes = crashes + CASE WHEN lease IS NULL THEN 0 ELSE 1 END
     FROM (
         SELECT id FROM outbox
         WHERE state = 'due' AND attempt_at <= clock_timestamp()
-          AND (lease_until IS NULL OR lease_until < clock_timestamp())
+          AND (lease_until IS NULL OR lease_until < clock_timestamp() OR sender = ANY(ARRAY(
+              SELECT id FROM senders WHERE seen_at < (SELECT max(seen_at) FROM senders) - interval '5 seconds')))
         ORDER BY urgency, created_at LIMIT :limit FOR UPDATE SKIP LOCKED
     ) AS chosen JOIN incidents ON true
     WHERE outbox.id = chosen.id AND incidents.id = outbox.incident_id
     RETURNING outbox.*, incidents.state AS incident_state
-""").columns(*outbox.c, sa.column("incident_state", sa.Text))
+""")
+    .bindparams(sa.bindparam("me", type_=sa.Uuid))
+    .columns(*outbox.c, sa.column("incident_state", sa.Text))
+)
+
+_LIVE = sa.text("""
+    WITH gone AS (DELETE FROM senders WHERE seen_at < clock_timestamp() - interval '1 hour' AND id <> :me)
+    INSERT INTO senders (id, seen_at) VALUES (:me, clock_timestamp())
+    ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at
+""").bindparams(sa.bindparam("me", type_=sa.Uuid))
 
 
 def recording(ids: str, leases: str, states: str, texts: str, vias: str, delays: str) -> str:
@@ -40,7 +53,7 @@ def recording(ids: str, leases: str, states: str, texts: str, vias: str, delays:
         UPDATE outbox SET state = CASE WHEN told.state = 'due' AND outbox.state = 'recalled' THEN 'withdrawn'
                                        ELSE told.state END,
                           answer = told.text, via = told.via, crashes = 0,
-                          lease = NULL, lease_until = NULL,
+                          lease = NULL, lease_until = NULL, sender = NULL,
                           answered_at = CASE WHEN told.state <> 'due' THEN clock_timestamp() END,
                           attempt_at = clock_timestamp() + told.delay * interval '1 second'
         FROM unnest({ids}, {leases}, {states}, {texts}, {vias}, {delays}) AS told (id, lease, state, text, via, delay)
@@ -56,13 +69,13 @@ _RECORD = sa.text(recording(":ids", ":leases", ":states", ":texts", ":vias", ":d
 )
 
 _RENEW = sa.text("""
-    UPDATE outbox SET lease_until = clock_timestamp() + interval '60 seconds'
+    UPDATE outbox SET lease_until = clock_timestamp() + interval '60 seconds', sender = :me
     WHERE id = :id AND lease = :lease AND state = 'due' RETURNING 1
-""").bindparams(*(sa.bindparam(name, type_=sa.Uuid) for name in ("id", "lease")))
+""").bindparams(*(sa.bindparam(name, type_=sa.Uuid) for name in ("id", "lease", "me")))
 
 _GIVE_BACK = sa.text("""
     UPDATE outbox SET state = CASE WHEN outbox.state = 'recalled' THEN 'withdrawn' ELSE 'due' END,
-                      lease = NULL, lease_until = NULL, attempts = attempts - 1,
+                      lease = NULL, lease_until = NULL, sender = NULL, attempts = attempts - 1,
                       attempt_at = clock_timestamp() + interval '1 second'
     FROM unnest(:ids, :leases) AS ours (id, lease)
     WHERE outbox.id = ours.id AND outbox.lease = ours.lease AND outbox.state IN ('due', 'recalled')
@@ -76,9 +89,9 @@ _UNANSWERED = sa.text("""
 """)
 
 
-async def claim(tx: AsyncConnection, limit: int) -> list[Mail]:
-    """Take up to `limit` mails that are due and that nobody else is sending."""
-    rows = (await tx.execute(_CLAIM, {"limit": limit})).all()
+async def claim(tx: AsyncConnection, me: uuid.UUID, limit: int) -> list[Mail]:
+    """Take up to `limit` mails that are due and that nobody else who lives is sending."""
+    rows = (await tx.execute(_CLAIM, {"me": me, "limit": limit})).all()
     # RETURNING has no order of its own.
     return sorted(map(_mail, rows), key=lambda mail: (mail.notify.urgency, mail.created_at))
 
@@ -102,9 +115,14 @@ def _mail(row: sa.Row[Any]) -> Mail:
     )
 
 
-async def renew(tx: AsyncConnection, mail: Mail) -> bool:
+async def show_life(tx: AsyncConnection, me: uuid.UUID) -> None:
+    """Say that this process lives; another one takes what it has in hand when it has not done so for five seconds."""
+    await tx.execute(_LIVE, {"me": me})
+
+
+async def renew(tx: AsyncConnection, me: uuid.UUID, mail: Mail) -> bool:
     """Hold the mail for another minute; False when it is no longer ours, or was withdrawn."""
-    return await tx.scalar(_RENEW, {"id": mail.id, "lease": mail.lease}) is not None
+    return await tx.scalar(_RENEW, {"id": mail.id, "lease": mail.lease, "me": me}) is not None
 
 
 async def give_back(tx: AsyncConnection, mails: Sequence[Mail]) -> None:

@@ -34,9 +34,7 @@ _TIMELINES = """
 """
 """One statement, because escalation goes on: what two would find might be of two moments."""
 _OUTBOX = """
-    select id::text, recipient, state,
-        extract(epoch from now() - greatest(created_at, least(lease_until, now())))::float as age
-    from outbox
+    select id::text, recipient, state, extract(epoch from now() - created_at)::float as age from outbox
 """
 
 

@@ -122,7 +122,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """One row of the outbox; `age` in seconds since it was decided, or since the lease of a killed process ran out."""
+    """One row of the outbox; `age` in seconds since it was decided."""
 
     id: str
     recipient: str

@@ -16,13 +16,13 @@ from tests.faults.chaos.history import History
 from tests.faults.chaos.load import Load
 from tests.faults.chaos.people import People
 from tests.faults.chaos.schedule import schedule
-from tests.faults.chaos.timing import BACK, LEASE
+from tests.faults.chaos.timing import BACK, ORPHANED
 from tests.faults.chaos.world import World, world
 from tests.support.database import rows
 from tests.support.mails import named
 from tests.support.waiting import eventually
 
-_QUIET_WITHIN = LEASE + 60.0
+_QUIET_WITHIN = ORPHANED + 60.0
 _CALM = 6.0
 """Seconds of load when all is healed and has had its time: then nothing may be out of the ordinary."""
 _UNFINISHED = """

@@ -10,8 +10,8 @@ COMMIT: Final = 5.0
 """From a decision to its commit at the latest: `transaction_timeout`."""
 QUICK_COMMIT: Final = 2.0
 """The same, if nothing is wrong with the database; a hundred times what it takes on a quiet machine."""
-LEASE: Final = 60.0
-"""After so long a mail whose sender is gone is sent by another one."""
+ORPHANED: Final = 7.0
+"""After so long a mail whose sender is gone is sent by another one: it shows no life for 5 s, or a lease of 6 s ends."""
 RECORDED: Final = 5.0
 """From a mail server's answer to its record, if nothing is away."""
 APART: Final = 60.0

@@ -1,0 +1,7 @@
+CREATE TABLE senders (
+    id UUID NOT NULL,
+    seen_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (id)
+);
+
+ALTER TABLE outbox ADD COLUMN sender UUID;

@@ -90,18 +90,18 @@ def _message(type_: str, key: str, payload: str, summary: str) -> dict[str, Any]
 
 def _messages() -> dict[str, dict[str, Any]]:
     """Every message by its name in `components`."""
+    key = "The site's key if given, else the incident id"
     events = {
         type_: _message(
             type_,
-            "The site's key" if type_ == REPORTED else "The site's key if given, else the incident id",
+            "The site's key" if type_ == REPORTED else key,
             f"{type_}.json",
             _summary(model),
         )
         for type_, model in DATA_TYPES.items()
     }
     lifecycle = {
-        change.type: _message(change.type, "The incident id", "lifecycle.json", f"An incident: {change.value}.")
-        for change in Change
+        change.type: _message(change.type, key, "lifecycle.json", f"An incident: {change.value}.") for change in Change
     }
     rejected = {
         "name": "rejected",

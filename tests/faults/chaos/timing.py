@@ -11,7 +11,7 @@ COMMIT: Final = 5.0
 QUICK_COMMIT: Final = 2.0
 """The same, if nothing is wrong with the database; a hundred times what it takes on a quiet machine."""
 ORPHANED: Final = 7.0
-"""After so long a mail whose sender is gone is sent by another one: it shows no life for 5 s, or a lease of 6 s ends."""
+"""After so long a mail whose sender is gone is sent by another one: 5 s without life, or a first lease of 6 s."""
 RECORDED: Final = 5.0
 """From a mail server's answer to its record, if nothing is away."""
 APART: Final = 60.0

@@ -96,9 +96,8 @@ class Mailer:
             claimed = await patiently(self._database, partial(self._take, free)) if free > 0 else []
             self._busy += len(claimed)
             suspects = [mail for mail in claimed if mail.crashes >= SUSPECT]
-            for mail in claimed:
-                if mail not in suspects:
-                    self._work.put_nowait(mail)
+            for mail in self.write([mail for mail in claimed if mail.crashes < SUSPECT]):
+                self._work.put_nowait(mail)
             # As many as asked for: there may be more, and the worst of them must not be overtaken.
             self._backlog = len(claimed) >= free
             if suspects:
@@ -224,9 +223,10 @@ class Mailer:
         """Record outcomes, all that have come in since the last commit in one."""
         while True:
             outcomes = [await self._outcomes.get()]
-            if outcomes[0].state is State.ACCEPTED:
-                await asyncio.sleep(_COLLECT)  # a refusal may mean that the next step is due now
-            async with self._engine.lull.waited_for(_COLLECT):
+            # A refusal may mean that the next step is due now.
+            collect = _COLLECT if outcomes[0].state is State.ACCEPTED else 0.0
+            await asyncio.sleep(collect)
+            async with self._engine.lull.waited_for(collect):
                 while not self._outcomes.empty() and len(outcomes) < 100:
                     outcomes.append(self._outcomes.get_nowait())
                 await patiently(self._database, partial(record, self._engine, outcomes))

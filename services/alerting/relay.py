@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.alerting.database import LIGHTLY, in_transaction, patiently
+from services.alerting.database import in_transaction, patiently
 from services.alerting.engine import Engine
 from services.alerting.tables import relay
 from services.common import kafka
@@ -24,7 +24,8 @@ from services.common.settings import Settings
 log = structlog.get_logger()
 
 _AT_ONCE = 500
-_ALONE = sa.text("SELECT pg_try_advisory_xact_lock(x'72656C61'::int)")
+# Lightly (see `database.py`): what is not deleted for good is published again.
+_ALONE = sa.text("SELECT pg_try_advisory_xact_lock(x'72656C61'::int), set_config('synchronous_commit', 'off', true)")
 _OLDEST = sa.text(f"SELECT seq, topic, key, value, headers FROM relay ORDER BY seq LIMIT {_AT_ONCE}").columns(  # noqa: S608 - a number of ours
     *relay.c
 )
@@ -102,7 +103,6 @@ class LifecycleRelay:
             except (KafkaError, TimeoutError, OSError) as error:
                 failed.append(error)
                 return 0
-            await tx.execute(LIGHTLY)  # what is not deleted for good is published again
             await tx.execute(_PUBLISHED, {"published": [row.seq for row in rows]})
             return len(rows)
 

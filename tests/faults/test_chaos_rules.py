@@ -230,6 +230,8 @@ ACCEPTED: list[tuple[Rule, Spoil]] = [
     (rules_watch.the_watch_mails_once_a_minute, emergency_after(50, ingest=1)),
     (rules_watch.the_watch_is_silent_about_what_is_heard, both(
         hung(324, 330, "kill Kafka"), mails(is_emergency, at=340.0))),
+    (rules_watch.the_watch_is_silent_about_what_is_heard, both(
+        hung(324, 330, "hang link alerting to Kafka"), mails(is_emergency, at=340.0))),
     (rules_state.services_end_only_for_the_watchdog, lambda h: replace(h, ended=[("ingest 0", EXIT_CODE)])),
     # A record that came twice, and one that says again where a report is.
     (rules_state.told_in_order, said_again(1)),

@@ -16,8 +16,8 @@ from tests.faults.chaos.timing import (
     WATCH_TRIES,
 )
 
-_UNREAD = ("kill Kafka", "restart Kafka", "of Kafka", "ingest to Kafka")
-"""Faults in which an ingest cannot read the lifecycle."""
+_UNREAD = ("kill Kafka", "restart Kafka", "of Kafka", "ingest to Kafka", "alerting to Kafka")
+"""Faults in which an ingest cannot read the lifecycle, or alerting not write it: a record has the time of the attempt."""
 
 
 def _listed(history: History, mail: Mail) -> list[Report]:

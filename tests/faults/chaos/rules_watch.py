@@ -17,7 +17,7 @@ from tests.faults.chaos.timing import (
 )
 
 _UNREAD = ("kill Kafka", "restart Kafka", "of Kafka", "ingest to Kafka", "alerting to Kafka")
-"""Faults in which an ingest cannot read the lifecycle, or alerting not write it: a record has the time of the attempt."""
+"""Faults in which an ingest cannot read the lifecycle, or alerting not write it; a record has the time of the try."""
 
 
 def _listed(history: History, mail: Mail) -> list[Report]:

@@ -28,10 +28,8 @@ log = structlog.get_logger()
 CONNECTIONS = 8
 _WHILE_BEHIND = 2
 """Of them while events wait to be read in numbers: the worst may be among those, and nobody knows it yet."""
-_TOGETHER = 4
-"""So many are claimed at once while more mails wait than connections are free: each claim is a commit."""
 _MOMENT = 0.02
-"""Seconds to wait for that."""
+"""Seconds in which connections wait for each other while mails do: each claim is a commit."""
 SUSPECT = 2
 """So many processes ended with a mail in hand that it is tried with nothing else in hand from now on."""
 _COLLECT = 0.05
@@ -114,9 +112,9 @@ class Mailer:
         return 0 if self._stopping else max(0, self._most - self._busy)
 
     async def _gather_free(self) -> None:
-        """While mails wait, until several connections are free, or for a moment where the others take long."""
+        """While mails wait, until all connections are free, or for a moment where some take long."""
         until = time.monotonic() + _MOMENT
-        while self._backlog and self._free() < min(_TOGETHER, self._most) and (left := until - time.monotonic()) > 0:
+        while self._backlog and self._free() < self._most and (left := until - time.monotonic()) > 0:
             await wait_for(self._engine.signals.mail, left)
 
     def reserve(self, wanted: int) -> int:
@@ -158,7 +156,7 @@ class Mailer:
             finally:
                 self._busy -= 1
                 self._settled.set()
-                if self._backlog and self._free() >= min(_TOGETHER, self._most):
+                if self._backlog and self._free() >= self._most:
                     self._engine.signals.mail.set()
 
     async def _send_alone(self, suspects: Sequence[Mail]) -> None:

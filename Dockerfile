@@ -18,7 +18,7 @@ RUN /opt/build/bin/python -m hatchling build -t wheel -d dist \
 FROM python:3.11.14-slim-bookworm
 
 # A volume mounted at ingest's journal starts with this directory's owner.
-RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin rufkette \
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin rufkette \
  && install --directory --owner=10001 --group=10001 --mode=700 /var/lib/rufkette
 COPY --from=builder /opt/rufkette /opt/rufkette
 ENV PATH=/opt/rufkette/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 RUFKETTE_LOG_FORMAT=json

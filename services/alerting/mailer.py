@@ -156,7 +156,7 @@ class Mailer:
             finally:
                 self._busy -= 1
                 self._settled.set()
-                if self._backlog and self._free() >= self._most:
+                if self._backlog and self._free() > 0:
                     self._engine.signals.mail.set()
 
     async def _send_alone(self, suspects: Sequence[Mail]) -> None:

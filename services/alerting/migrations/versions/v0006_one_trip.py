@@ -1,4 +1,4 @@
-"""A batch of plain presses is written in one round trip, if all is as it was seen (`services/alerting/one_trip.py`)."""
+"""A batch of plain presses is written in one round trip, if all is as it was seen (`services/alerting/plain_presses.py`)."""
 
 from pathlib import Path
 

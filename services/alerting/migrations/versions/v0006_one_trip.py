@@ -1,4 +1,4 @@
-"""A batch of plain presses is written in one round trip, if all is as it was seen (`services/alerting/plain_presses.py`)."""
+"""Batches of plain presses are written in one round trip, if nothing has changed (`services/alerting/plain_presses.py`)."""
 
 from pathlib import Path
 

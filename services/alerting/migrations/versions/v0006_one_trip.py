@@ -1,4 +1,4 @@
-"""Batches of plain presses are written in one round trip, if nothing has changed (`services/alerting/plain_presses.py`)."""
+"""Plain presses are written in one round trip, if nothing has changed (`services/alerting/plain_presses.py`)."""
 
 from pathlib import Path
 

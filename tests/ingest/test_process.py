@@ -1,6 +1,7 @@
 """Ingest as a process of its own: starting, stopping, and Kafka coming and going."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -83,18 +84,22 @@ async def test_a_wrong_configuration_is_said_and_ends_it(
     assert "Traceback" not in service.output
 
 
-async def test_a_body_in_endless_chunks_is_cut_off(ingest: Service) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", ingest.port)
-    writer.write(
+def _send_chunks(port: int) -> bytes:
+    """The answer; over a plain socket, for one of asyncio forgets what it received when it cannot send on."""
+    head = (
         b"POST /v1/incidents HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
         b"Authorization: Bearer " + KEYS["buttons"].encode() + b"\r\n\r\n"
     )
-    for _ in range(20):
-        writer.write(b"2000\r\n" + b"x" * 0x2000 + b"\r\n")
-    await writer.drain()
-    answer = await asyncio.wait_for(reader.readline(), 5)
-    assert b" 413 " in answer
-    writer.close()
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        with contextlib.suppress(ConnectionError):  # it is cut off, sooner or later
+            connection.sendall(head)
+            for _ in range(20):
+                connection.sendall(b"2000\r\n" + b"x" * 0x2000 + b"\r\n")
+        return connection.recv(4096)
+
+
+async def test_a_body_in_endless_chunks_is_cut_off(ingest: Service) -> None:
+    assert b" 413 " in await asyncio.to_thread(_send_chunks, ingest.port)
 
 
 async def test_many_presses_at_once_are_all_on_kafka(ingest: Service, surroundings: Surroundings) -> None:

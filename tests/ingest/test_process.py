@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +94,42 @@ def _send_chunks(port: int) -> bytes:
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         with contextlib.suppress(ConnectionError):  # it is cut off, sooner or later
             connection.sendall(head)
-            for _ in range(20):
+            for _ in range(2000):
                 connection.sendall(b"2000\r\n" + b"x" * 0x2000 + b"\r\n")
         return connection.recv(4096)
 
 
 async def test_a_body_in_endless_chunks_is_cut_off(ingest: Service) -> None:
     assert b" 413 " in await asyncio.to_thread(_send_chunks, ingest.port)
+
+
+@pytest.mark.parametrize("in_chunks", [False, True])
+async def test_who_sends_a_photo_along_can_read_why_it_is_refused(ingest: Service, in_chunks: bool) -> None:
+    photo = b"x" * 5_000_000
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for start in range(0, len(photo), 100_000):
+            yield photo[start : start + 100_000]
+
+    headers = {"Authorization": f"Bearer {KEYS['buttons']}"}
+    async with httpx.AsyncClient(base_url=ingest.url, timeout=10, headers=headers) as client:
+        answer = await client.post("/v1/incidents", content=chunks() if in_chunks else photo)
+    assert answer.status_code == 413
+    assert "64 KiB" in answer.json()["detail"]
+
+
+async def test_who_asks_before_sending_is_refused_at_once(ingest: Service) -> None:
+    head = (
+        f"POST /v1/incidents HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\nExpect: 100-continue\r\n"
+        f"Authorization: Bearer {KEYS['buttons']}\r\n\r\n"
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", ingest.port)
+    try:
+        writer.write(head.encode())
+        async with asyncio.timeout(5):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+    finally:
+        writer.close()
 
 
 async def test_many_presses_at_once_are_all_on_kafka(ingest: Service, surroundings: Surroundings) -> None:

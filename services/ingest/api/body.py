@@ -14,6 +14,8 @@ LIMIT: Final = 64 * 1024
 """Bytes in a body."""
 MAX_DEPTH: Final = 64
 """Levels of objects and lists, the outermost included."""
+_READ_ON: Final = 8 * 1024 * 1024
+"""Bytes that are read of a body over the limit, and thrown away: most senders read the answer only after that."""
 READ_WITHIN: Final = 10.0
 """Seconds that a sender has for its whole body, so that a stalled one does not hold a connection for ever."""
 _LONG_NUMBER: Final = 400
@@ -34,22 +36,29 @@ async def read(request: Request) -> bytes:
         Refusal: 413 over `LIMIT` bytes, 408 when the sender stalls.
     """
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared[:20]) > LIMIT:
+    length = int(declared[:20]) if declared.isdecimal() else 0
+    # A sender that expects 100-continue has sent nothing yet.
+    if length > (LIMIT if "expect" in request.headers else _READ_ON):
         raise _too_large()
-    received = bytearray()
+    received, size = bytearray(), 0
     try:
         async with asyncio.timeout(READ_WITHIN):
             async for chunk in request.stream():
-                received += chunk
-                if len(received) > LIMIT:
-                    raise _too_large()
+                size += len(chunk)
+                if size <= LIMIT:
+                    received += chunk
+                elif size > _READ_ON:
+                    break
     except TimeoutError:
-        raise Refusal(408, f"The body did not arrive within {READ_WITHIN:.0f} seconds.") from None
+        if size <= LIMIT:
+            raise Refusal(408, f"The body did not arrive within {READ_WITHIN:.0f} seconds.") from None
+    if size > LIMIT:
+        raise _too_large()
     return bytes(received)
 
 
 def _too_large() -> Refusal:
-    # The rest of the body stays unread, so the connection is of no further use.
+    # What may be left of the body stays unread, so the connection is of no further use.
     return Refusal(413, f"The body is larger than {LIMIT} bytes (64 KiB).", headers={"Connection": "close"})
 
 

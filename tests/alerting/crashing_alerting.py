@@ -65,12 +65,19 @@ def _watch_database(fuse: Fuse, database: AsyncEngine) -> None:
 
     def then_burn(connection: Any) -> None:
         last = written.pop()
-        commit(connection)
-        if last:
-            fuse.burn(f"commit after {last}")
+        with fuse.writing():
+            commit(connection)
+            if last:
+                fuse.burn(f"commit after {last}")
+
+    write = burning(fuse, "one trip", one_trip.write)
+
+    async def in_one_trip(*arguments: Any) -> Any:
+        with fuse.writing():
+            return await write(*arguments)
 
     # Past SQLAlchemy, so it sees nothing of it.
-    setattr(one_trip, "write", burning(fuse, "one trip", one_trip.write))  # noqa: B010 – no part of its type
+    setattr(one_trip, "write", in_one_trip)  # noqa: B010 – no part of its type
     sa.event.listen(engine, "after_cursor_execute", executed)
     sa.event.listen(engine, "commit", commits)
     engine.dialect.do_commit = then_burn  # type: ignore[assignment, method-assign]
@@ -90,10 +97,11 @@ def _watch_kafka(fuse: Fuse) -> None:
         setattr(AIOKafkaProducer, name, burning(fuse, name, getattr(AIOKafkaProducer, name)))
 
 
-async def _run_until_done(loops: Mapping[str, Loop], done: asyncio.Task[None]) -> None:
+async def _run_until_done(fuse: Fuse, loops: Mapping[str, Loop], done: asyncio.Task[None]) -> None:
     running = asyncio.create_task(run_together(loops))
     await asyncio.wait({running, done}, return_when=asyncio.FIRST_COMPLETED)
     (running if running.done() else done).result()
+    await fuse.written()
 
 
 def _mail_loops(fuse: Fuse, engine: Engine, smtp_url: str) -> dict[str, Loop]:
@@ -119,7 +127,7 @@ async def _mail(fuse: Fuse, job: dict[str, Any]) -> None:
         while await looking.fetchval(_UNSENT) != 0:
             await asyncio.sleep(0.01)
 
-    await _run_until_done(_mail_loops(fuse, engine, job["smtp_url"]), asyncio.create_task(done()))
+    await _run_until_done(fuse, _mail_loops(fuse, engine, job["smtp_url"]), asyncio.create_task(done()))
 
 
 async def _read(fuse: Fuse, job: dict[str, Any]) -> None:
@@ -149,7 +157,7 @@ async def _read(fuse: Fuse, job: dict[str, Any]) -> None:
         ):
             await asyncio.sleep(0.01)
 
-    await _run_until_done(loops, asyncio.create_task(done()))
+    await _run_until_done(fuse, loops, asyncio.create_task(done()))
 
 
 @dataclass(slots=True)
@@ -174,7 +182,7 @@ async def _fire(fuse: Fuse, job: dict[str, Any]) -> None:
             clock.now = max(clock.now, min(due_at, until))
             await asyncio.sleep(0.01)
 
-    await _run_until_done({"timers": Timers(engine, Outage("database")).run}, asyncio.create_task(done()))
+    await _run_until_done(fuse, {"timers": Timers(engine, Outage("database")).run}, asyncio.create_task(done()))
 
 
 def main(fuse: Fuse, job: dict[str, Any]) -> None:

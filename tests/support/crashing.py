@@ -13,8 +13,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +29,8 @@ Moment = tuple[str, int]
 """An effect, and for the how manieth time it happens, from 1."""
 _AT_MOST = 40
 """Seconds for one process."""
+_TRIES = 20
+"""How often a run is begun that is to die of an effect which not every run has."""
 
 
 class Fuse:
@@ -37,6 +39,7 @@ class Fuse:
     def __init__(self, effect: str | None, times: int, report: int) -> None:
         self._effect, self._left = effect, times
         self._report = report
+        self._writing = 0
 
     def burn(self, effect: str) -> None:
         """An effect has happened."""
@@ -45,6 +48,20 @@ class Fuse:
             self._left -= 1
             if self._left == 0:
                 os._exit(CRASHED)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Around a write and the telling of it: others see what it wrote before its answer is here."""
+        self._writing += 1
+        try:
+            yield
+        finally:
+            self._writing -= 1
+
+    async def written(self) -> None:
+        """Wait until each write that others may have seen has been told."""
+        while self._writing:
+            await asyncio.sleep(0.001)
 
     def tell(self, what: str, value: str) -> None:
         """Something that the test wants to know."""
@@ -138,29 +155,41 @@ async def crash_after_each_effect(
     undisturbed: Ended,
     attempt: Callable[[World, Moment], Awaitable[Ended]],
     *,
+    always: Collection[str],
     by_the_clock: Collection[str] = (),
 ) -> int:
     """Try a run that crashes at each moment of one that came to its end by itself; returns how many did.
 
-    `by_the_clock` are effects that a run can have less often than another one.
+    `always` are the effects that some run has to die of, each; `by_the_clock` are those that a run can have less often
+    than another one, or not at all where they are not in `always`.
     """
     assert not undisturbed.crashed
+    assert set(undisturbed.effects) >= set(always), set(always) - set(undisturbed.effects)
     left = list(reversed(undisturbed.moments))
     crashed: set[Moment] = set()
 
     async def work(world: World) -> None:
         while left:
-            moment = left.pop()
-            try:
-                if (await attempt(world, moment)).crashed:
-                    crashed.add(moment)
-            except AssertionError as error:
-                raise AssertionError(f"after {moment}") from error
+            await at(world, left.pop())
+
+    async def at(world: World, moment: Moment) -> None:
+        try:
+            if (await attempt(world, moment)).crashed:
+                crashed.add(moment)
+        except AssertionError as error:
+            raise AssertionError(f"after {moment}") from error
+
+    def unseen() -> set[str]:
+        wanted = set(undisturbed.effects) - (set(by_the_clock) - set(always))
+        return wanted - {effect for effect, _ in crashed}
 
     async with asyncio.TaskGroup() as group:
         for world in worlds:
             group.create_task(work(world))
-    assert {effect for effect, _ in crashed} == set(undisturbed.effects)
+    for _ in range(_TRIES):
+        for effect in sorted(unseen() & set(by_the_clock)):
+            await at(worlds[0], (effect, 1))
+    assert not unseen(), f"no run died of {unseen()}"
     missed = [one for one in undisturbed.moments if one not in crashed and one[0] not in by_the_clock]
     # A fetch that comes in two parts makes two commits of one.
     assert len(missed) <= len(undisturbed.moments) / 10, missed

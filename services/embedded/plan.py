@@ -15,7 +15,7 @@ from services.common.settings import (
     known_variables,
 )
 from services.embedded.data import DataDirectory, InUse
-from services.embedded.ports import free_port, is_free
+from services.embedded.ports import choose, free_port, is_free
 
 _SETTINGS: tuple[type[Settings], type[Settings]] = (IngestSettings, AlertingSettings)
 _OWN_PORTS = {"KAFKA_PORT": 9092, "POSTGRES_PORT": 5432, "MAIL_CATCHER_PORT": 8025, "MAIL_CATCHER_SMTP_PORT": 1025}
@@ -31,7 +31,7 @@ def _given(environment: Mapping[str, str], name: str) -> bool:
 
 
 def _preferred(port: int) -> int:
-    return port if is_free(port) else free_port()
+    return port if choose(port) else free_port()
 
 
 def _service_port(environment: Mapping[str, str], name: str, preferred: int) -> int:

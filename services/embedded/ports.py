@@ -64,10 +64,15 @@ def free_port() -> int:
     claims = _claims()
     for _ in range(2):
         for port in islice(claims.order, len(_PORTS)):
-            if is_free(port) and claims.take(port):
+            if choose(port):
                 return port
         claims.give_back()
     raise OSError(f"no free port between {_PORTS.start} and {_PORTS.stop - 1}")
+
+
+def choose(port: int) -> bool:
+    """Whether nobody listens on this port and no process of ours has chosen it; then it is this one's."""
+    return is_free(port) and _claims().take(port)
 
 
 def is_free(port: int) -> bool:

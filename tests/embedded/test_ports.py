@@ -3,12 +3,12 @@
 import subprocess
 import sys
 
-from services.embedded.ports import _PORTS, _Claims, free_port, is_free
+from services.embedded.ports import _PORTS, _Claims, _claims, choose, free_port, is_free
 
 CHOOSE = "from services.embedded.ports import free_port; print(*(free_port() for _ in range({})), flush=True); input()"
 
 
-def choose(count: int) -> subprocess.Popen[str]:
+def choose_many(count: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", CHOOSE.format(count)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -21,7 +21,7 @@ def test_a_process_gives_none_twice() -> None:
 
 
 def test_two_processes_choose_different_ones_for_as_long_as_they_live() -> None:
-    with choose(3000) as one, choose(3000) as other:
+    with choose_many(3000) as one, choose_many(3000) as other:
         assert one.stdout is not None
         assert other.stdout is not None
         theirs, others = (
@@ -36,6 +36,18 @@ def test_two_processes_choose_different_ones_for_as_long_as_they_live() -> None:
         one.wait()
         assert mine.take(port)
         other.kill()
+
+
+def test_a_certain_port_is_chosen_by_one_process_alone() -> None:
+    """Such as 8080, which two that start at the same time would find free."""
+    port = free_port()
+    code = f"from services.embedded.ports import choose; print(choose({port}))"
+    for chosen in (False, True):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout == f"{chosen}\n"
+        _claims().give_back()
+    assert choose(port)
+    assert not choose(port)
 
 
 def test_whoever_has_chosen_all_of_them_begins_anew() -> None:

@@ -1,6 +1,9 @@
 """Mails about what was set aside: to whom, once, and without content."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 from services.alerting.database import in_transaction
 from services.alerting.mailing import troubles as told
@@ -39,26 +42,43 @@ async def test_each_time_that_a_deadline_is_set_aside_is_a_mail(shell: Shell) ->
     assert len(await shell.rows(troubles)) == 2 * len(rules().emergency(None))
 
 
-async def test_it_is_tried_until_it_is_taken(shell: Shell, smtp_sink: SmtpSink) -> None:
-    smtp_sink.answer_data("451 4.3.0 later")
-    await tell(shell, Trouble(None, "…", "incidents.events", 3, 17))
-    route = MailRoute(parse_smtp_url(smtp_sink.url))
+@asynccontextmanager
+async def mailed(shell: Shell, sink: SmtpSink) -> AsyncIterator[None]:
+    """Meanwhile a process sends what is due."""
+    route = MailRoute(parse_smtp_url(sink.url))
     mailer = TroubleMailer(shell.engine, route, "Rufkette <rufkette@example.org>", Outage("database"))
     task = asyncio.create_task(mailer.run())
     try:
-
-        async def tries() -> list[int]:
-            rows = await shell.rows(troubles)
-            async with shell.database.begin() as connection:
-                await connection.execute(troubles.update().values(attempt_at=shell.now))  # the pause passes
-            return [row.attempts for row in rows if row.state == "accepted"]
-
-        assert await eventually(tries, bool) == [2]
+        yield
     finally:
         await cancel({task})
         await route.close()
+
+
+async def tries(shell: Shell, state: str) -> list[int]:
+    return [row.attempts for row in await shell.rows(troubles) if row.state == state and row.lease is None]
+
+
+async def test_it_is_tried_until_it_is_taken(shell: Shell, smtp_sink: SmtpSink) -> None:
+    """Soon, as an alarm is: a press may be behind it."""
+    smtp_sink.answer_data("451 4.3.0 later")
+    await tell(shell, Trouble(None, "…", "incidents.events", 3, 17))
+    async with mailed(shell, smtp_sink):
+        assert await eventually(lambda: tries(shell, "accepted"), bool) == [2]
     first, second = smtp_sink.received
     assert first.message["Message-ID"] == second.message["Message-ID"]
+
+
+async def test_also_when_it_is_refused_but_not_so_soon(shell: Shell, smtp_sink: SmtpSink) -> None:
+    smtp_sink.answer_data("550 5.7.1 no")
+    await tell(shell, Trouble(None, "…", "incidents.events", 3, 17))
+    async with mailed(shell, smtp_sink):
+        assert await eventually(lambda: tries(shell, "due"), lambda found: found == [1]) == [1]
+        (row,) = await shell.rows(troubles)
+        assert timedelta(seconds=30) < row.attempt_at - datetime.now(UTC) <= timedelta(seconds=60)
+        async with shell.database.begin() as connection:
+            await connection.execute(troubles.update().values(attempt_at=shell.now))  # the pause passes
+        assert await eventually(lambda: tries(shell, "accepted"), bool) == [2]
 
 
 def test_the_texts_name_place_and_where_operations_look() -> None:

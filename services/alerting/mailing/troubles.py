@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.alerting.core.policy import Rules
 from services.alerting.database import in_transaction, patiently
 from services.alerting.engine import Engine
+from services.alerting.mailing.outcomes import delay_after
 from services.alerting.mailing.trouble_words import WORDS
 from services.alerting.tables import troubles
 from services.alerting.upkeep.repeating import repeat
@@ -28,13 +29,18 @@ log = structlog.get_logger()
 _LOOK_EVERY: Final = 1.0
 _CLAIM = sa.text("""
     UPDATE troubles SET lease = gen_random_uuid(), attempts = attempts + 1,
-                        attempt_at = clock_timestamp() + make_interval(secs => least(3600, 60 * (attempts + 1)))
+                        attempt_at = clock_timestamp() + interval '60 seconds'
     WHERE id = (
         SELECT id FROM troubles WHERE state = 'due' AND attempt_at <= clock_timestamp()
         ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED
     )
     RETURNING *
 """).columns(*troubles.c)
+_RECORD = sa.text("""
+    UPDATE troubles SET state = :state, answer = :answer, lease = NULL,
+                        attempt_at = clock_timestamp() + make_interval(secs => :pause)
+    WHERE id = :id AND lease = :lease
+""").bindparams(*(sa.bindparam(name, type_=sa.Uuid) for name in ("id", "lease")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +106,16 @@ class TroubleMailer:
             log.info("trouble.told", mail_id=str(row.id), attempt=row.attempts)
         else:
             log.error("trouble.untold", mail_id=str(row.id), attempt=row.attempts, stage=answer.stage, code=answer.code)
-        # Tried again even when it is refused: nobody else hears of this.
-        state = "accepted" if answer.verdict is Verdict.ACCEPTED else "due"
-        ours = sa.update(troubles).where(troubles.c.id == row.id, troubles.c.lease == row.lease)
-        values = {"state": state, "answer": str(answer), "lease": None}
+        values = {
+            "id": row.id,
+            "lease": row.lease,
+            "state": "accepted" if answer.verdict is Verdict.ACCEPTED else "due",
+            "answer": str(answer),
+            "pause": _pause(answer.verdict, row.attempts),
+        }
 
         async def write(tx: AsyncConnection) -> None:
-            await tx.execute(ours.values(values))
+            await tx.execute(_RECORD, values)
 
         await patiently(self._database, lambda: in_transaction(self._engine.database, write))
         return True
@@ -130,6 +139,11 @@ class TroubleMailer:
         for name, value in headers.items():
             mime[name] = value
         return mime.as_bytes()
+
+
+def _pause(verdict: Verdict, attempts: int) -> float:
+    """Seconds until it is tried again, also when it was refused: a press may be behind it, and nobody else hears of it."""
+    return min(3600.0, 60.0 * attempts) if verdict is Verdict.REFUSED else delay_after(attempts)
 
 
 def written(trouble: Trouble, rules: Rules) -> tuple[str, str]:

@@ -142,7 +142,7 @@ class TroubleMailer:
 
 
 def _pause(verdict: Verdict, attempts: int) -> float:
-    """Seconds until it is tried again, also when it was refused: a press may be behind it, and nobody else hears of it."""
+    """Seconds until it is tried again, also when refused: a press may be behind it, and nobody else hears of it."""
     return min(3600.0, 60.0 * attempts) if verdict is Verdict.REFUSED else delay_after(attempts)
 
 

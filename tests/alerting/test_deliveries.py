@@ -11,8 +11,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from services.alerting.core.effects import Action, Click
 from services.alerting.core.incident import code_of
+from services.alerting.desk.board import Board
+from services.alerting.desk.incidents import Arrival, Arrived
 from services.alerting.mailing.deliveries import deliveries, find_incidents
+from services.alerting.tables import outbox
 from services.commands.deliveries_command import Answer, DeliveriesFailed, DeliveriesSettings, Wish, parse_since, run
 from tests.alerting.conftest import Shell
 from tests.alerting.mailing import mailing
@@ -64,6 +68,24 @@ async def test_every_attempt_of_an_incident(mailed: Shell, settings: DeliveriesS
         assert lines[2].startswith("    attempt 1, ")
         assert lines[2].endswith("normal: DATA 451 4.3.0 =later [31m")
         assert len(lines) == 3
+
+
+async def test_what_the_page_says_of_each_person(mailed: Shell) -> None:
+    board = Board(mailed.engine)
+    assert {email: arrived.how for email, arrived in (await board.arrived("e")).items()} == {
+        "leitung@example.org": Arrival.ACCEPTED
+    }
+    found = await board.arrived("f")
+    (deputy,) = [row for row in await mailed.rows(outbox) if row.recipient == "vertretung@example.org"]
+    assert found == {
+        "leitung@example.org": Arrived(Arrival.FAILED),
+        "vertretung@example.org": Arrived(Arrival.ACCEPTED, deputy.answered_at),
+    }
+    mailed.later(1)
+    await mailed.apply(report(mailed.now, id="g", location="3"))  # nobody sends now
+    assert await board.arrived("g") == {"leitung@example.org": Arrived(Arrival.WAITING)}
+    await board.act("g", Click("A. Muster", (Action.ACKNOWLEDGE,)))
+    assert await board.arrived("g") == {}, "none is wanted any more"
 
 
 async def test_all_mails_as_json_and_csv(mailed: Shell, settings: DeliveriesSettings) -> None:

@@ -14,7 +14,7 @@ from services.alerting.core.joining import refusal, to_the_other
 from services.alerting.core.plans import Plans
 from services.alerting.core.policy import Rules
 from services.alerting.core.splitting import leaving, to_the_new_one
-from services.alerting.desk.incidents import TimelineEntry
+from services.alerting.desk.incidents import Arrived, TimelineEntry
 from services.alerting.desk.router import router_for
 from services.alerting.desk.tokens import Tokens
 
@@ -29,6 +29,7 @@ class IncidentsInMemory:
     clock: Callable[[], datetime]
     known: dict[str, Incident] = field(default_factory=dict)
     entries: dict[str, list[TimelineEntry]] = field(default_factory=dict)
+    arrivals: dict[str, Arrived] = field(default_factory=dict)
     clicks: list[Click] = field(default_factory=list)
     away: bool = False
 
@@ -52,6 +53,9 @@ class IncidentsInMemory:
 
     async def timeline(self, incident_id: str) -> Sequence[TimelineEntry]:
         return self.entries[incident_id]
+
+    async def arrived(self, incident_id: str) -> Mapping[str, Arrived]:
+        return self.arrivals
 
     async def act(self, incident_id: str, click: Click) -> Decision:
         self.clicks.append(click)

@@ -1,12 +1,15 @@
 """What the pages show, to whom, and that looking changes nothing."""
 
+import re
 from datetime import timedelta
 
 import httpx
 import pytest
 
 from services.alerting.core.effects import Action, Click
+from services.alerting.desk.incidents import Arrival, Arrived
 from services.alerting.desk.tokens import Tokens
+from tests.core.made_up import PRESSED_AT
 from tests.desk.conftest import Visit, visit_to
 
 
@@ -28,6 +31,20 @@ async def test_the_page_behind_the_link_shows_all_place_first(visit: Visit) -> N
         assert shown in page
     assert page.index('value="acknowledge"') < page.index('value="acknowledge_and_called"')
     assert page.index('value="acknowledge_and_called"') < page.index('value="called_police"')
+
+
+async def test_it_says_whom_the_mails_reached(visit: Visit) -> None:
+    guard, manager = "wache.bernburg@example.org", "leitung.bernburg@example.org"
+    arrived = visit.desk.incidents.arrivals
+    assert "Mail " not in (await visit.look()).text
+    arrived |= {manager: Arrived(Arrival.ACCEPTED, PRESSED_AT), guard: Arrived(Arrival.WAITING)}
+    page = (await visit.look()).text
+    assert re.search(r"A\. Muster.*<br><span class=\"quiet\">Mail angenommen \d\d:\d\d</span>", page)
+    assert re.search(r"Haussicherheit.*<br><span class=\"quiet\">Mail noch nicht angenommen", page)
+    arrived[guard] = Arrived(Arrival.FAILED)
+    page = (await visit.look()).text
+    assert re.search(r"Haussicherheit.*<br><span class=\"failed\">Mail kam nicht an</span>", page)
+    assert "Mail kam nicht an" not in (await visit.client.get("/incidents/press-1")).text
 
 
 async def test_nobody_without_a_name_is_a_choice(visit: Visit) -> None:

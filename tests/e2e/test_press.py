@@ -246,3 +246,17 @@ async def test_line_breaks_and_html_stay_what_they_are_text(office: Chain) -> No
     assert "<script>alert" not in page
     assert "<img" not in page
     assert "&lt;script&gt;" in page
+
+
+async def test_the_page_says_whom_the_mails_reached(office: Chain) -> None:
+    """One takes it, one is refused: whoever reads the page knows whom to phone."""
+    office.sink.refuse_recipient(GUARD, times=1)
+    event_id = await office.press({"site": "bernburg", "location": "Zimmer 118", "danger_level": 2})
+    (mail,) = await wait_for_mails(office.sink, event_id, 1)
+    assert recipients([mail]) == [MANAGER]
+
+    async def page() -> str:
+        return await look(link_in(mail))
+
+    shown = await eventually(page, lambda found: "Mail kam nicht an" in found and "Mail angenommen" in found)
+    assert shown.index("Mail angenommen") < shown.index("Mail kam nicht an"), "whose link it is stands first"

@@ -1,17 +1,19 @@
 """What the desk reads and does, on the database."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import sqlalchemy as sa
 
 from services.alerting import regrouping, store
-from services.alerting.core.effects import WITH_A_REASON, Click, Decision
+from services.alerting.core.effects import WITH_A_REASON, Click, Decision, Purpose
 from services.alerting.core.incident import Incident
 from services.alerting.core.plans import Plans
-from services.alerting.desk.incidents import TimelineEntry
+from services.alerting.desk.incidents import Arrival, Arrived, TimelineEntry
 from services.alerting.engine import Engine
+from services.alerting.mailing.outcomes import State
 from services.alerting.plans import plan_store
-from services.alerting.tables import inputs
+from services.alerting.tables import inputs, outbox
 
 _MOST_TO_JOIN = 20
 _EXPLAINED = tuple(reason.value for reason in WITH_A_REASON)
@@ -35,6 +37,20 @@ class Board:
         async with self._engine.database.connect() as connection:
             rows = await connection.execute(query.order_by(inputs.c.revision))
             return [TimelineEntry(at=row.at, what=row.reason, by=row.by, why=row.why) for row in rows]
+
+    async def arrived(self, incident_id: str) -> Mapping[str, Arrived]:
+        """What became of the alarm mails, by address in lower case; without those whom none was sent to."""
+        o = outbox.c
+        query = sa.select(o.recipient, o.state, o.answered_at).where(
+            o.incident_id == incident_id, o.purpose == Purpose.ALARM.value
+        )
+        async with self._engine.database.connect() as connection:
+            rows = (await connection.execute(query)).all()
+        by_person: dict[str, list[tuple[str, datetime | None]]] = {}
+        for row in rows:
+            by_person.setdefault(row.recipient.casefold(), []).append((row.state, row.answered_at))
+        found = {email: _best(mails) for email, mails in by_person.items()}
+        return {email: best for email, best in found.items() if best}
 
     async def act(self, incident_id: str, click: Click) -> Decision:
         """A person's click; LookupError if there is no such incident."""
@@ -62,3 +78,13 @@ class Board:
         """Announced tests and planned silences that are not over."""
         async with self._engine.database.connect() as connection:
             return (await plan_store.planned(connection, self._engine.clock())).plans
+
+
+def _best(mails: Sequence[tuple[str, datetime | None]]) -> Arrived | None:
+    taken = [at for state, at in mails if state == State.ACCEPTED and at is not None]
+    if taken:
+        return Arrived(Arrival.ACCEPTED, min(taken))
+    states = {state for state, _ in mails}
+    if State.DUE in states:
+        return Arrived(Arrival.WAITING)
+    return Arrived(Arrival.FAILED) if states & {State.REFUSED, State.SET_ASIDE} else None

@@ -1,8 +1,9 @@
 """What the desk needs from the rest of alerting."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from services.alerting.core.effects import Click, Decision
@@ -20,6 +21,22 @@ class TimelineEntry:
     why: str | None = None
 
 
+class Arrival(StrEnum):
+    """What became of all alarm mails to somebody: the best of it counts, for a later mail may fail where one came."""
+
+    ACCEPTED = "accepted"
+    WAITING = "waiting"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """`at`: when a mail server took the first of them."""
+
+    how: Arrival
+    at: datetime | None = None
+
+
 class Incidents(Protocol):
     """Reads incidents and applies clicks.
 
@@ -32,6 +49,9 @@ class Incidents(Protocol):
 
     async def timeline(self, incident_id: str) -> Sequence[TimelineEntry]:
         """What happened, oldest first."""
+
+    async def arrived(self, incident_id: str) -> Mapping[str, Arrived]:
+        """What became of the alarm mails, by address in lower case; without those whom none was sent to."""
 
     async def act(self, incident_id: str, click: Click) -> Decision:
         """Apply a person's click; LookupError when there is no such incident."""

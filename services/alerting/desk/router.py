@@ -144,7 +144,8 @@ class _Desk:
         self, opened: _Opened, *, filled: Filled | None = None, mistakes: list[str] | None = None, done: str = ""
     ) -> Response:
         timeline = await self.incidents.timeline(opened.incident.id)
-        values = view.acting_page(opened.telling, timeline, opened.access, filled, mistakes or [])
+        arrived = await self.incidents.arrived(opened.incident.id)
+        values = view.acting_page(opened.telling, timeline, arrived, opened.access, filled, mistakes or [])
         others = () if opened.incident.ended_at else await self.incidents.could_join(opened.incident)
         words = view.PAGE_WORDS[opened.telling.words.code]
         values |= regrouping.shown_on_the_page(opened.telling, others, opened.came_from, words)

@@ -7,14 +7,15 @@ from typing import Any, Final
 
 from schemas.events import Outcome
 from services.alerting.core.emergency_mail import emergency_line
-from services.alerting.core.incident import Incident, LevelFrom, Recipient, Status
+from services.alerting.core.incident import Incident, LevelFrom, Status
 from services.alerting.core.messages import first_word
 from services.alerting.core.policy import Rules
 from services.alerting.core.spoken import sentence
 from services.alerting.core.telling import Telling, many_lines, one_line
 from services.alerting.desk import regrouping
 from services.alerting.desk.form import NAME_LIMIT, NOTE_LIMIT, OUTCOMES, Filled
-from services.alerting.desk.incidents import TimelineEntry
+from services.alerting.desk.incidents import Arrived, TimelineEntry
+from services.alerting.desk.informed import informed
 from services.alerting.desk.texts import PageWords
 from services.alerting.desk.texts.english import ENGLISH
 from services.alerting.desk.texts.german import GERMAN
@@ -24,15 +25,6 @@ PAGE_WORDS: Final = {"de": GERMAN, "en": ENGLISH}
 _WHOLE_TEXT: Final = 20_000
 _OF_INTEREST_TO_NOBODY: Final = frozenset({"duplicate", "not_due", "already_acknowledged", "already_closed"})
 _CALL_COUNTED: Final = frozenset({"police_requested", "police_called_again"})
-
-
-@dataclass(frozen=True, slots=True)
-class Informed:
-    """Somebody who was told."""
-
-    role: str
-    name: str | None
-    phone: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +71,22 @@ def incident_page(telling: Telling, timeline: Sequence[TimelineEntry]) -> dict[s
 
 
 def acting_page(
-    telling: Telling, timeline: Sequence[TimelineEntry], access: Access, filled: Filled | None, mistakes: Sequence[str]
+    telling: Telling,
+    timeline: Sequence[TimelineEntry],
+    arrived: Mapping[str, Arrived],
+    access: Access,
+    filled: Filled | None,
+    mistakes: Sequence[str],
 ) -> dict[str, Any]:
     """What the page behind the link of a mail shows: all of it, with the forms."""
     page, words, incident = incident_page(telling, timeline), PAGE_WORDS[telling.words.code], telling.incident
-    told = sorted(incident.told, key=lambda person: not access.is_for(person))
+    told = list(informed(telling, access, arrived, words))
     taken, closing = incident.taken, incident.closing
     return page | {
         "personal": True,
         "police": telling.police_with_name,
         "known": list(_known(telling, words)),
-        "informed": [_informed(telling, person) for person in told],
+        "informed": told,
         "people": list(dict.fromkeys(person.name for person in told if person.name)),
         "timeline": [
             (
@@ -262,10 +259,3 @@ def _known(telling: Telling, words: PageWords) -> Iterator[Known]:
             by = one_line(report.reported_by or report.source, NAME_LIMIT)
             source = words.reported.format(at=telling.clock(report.at), by=by)
             yield Known(source, many_lines(report.description or "", _WHOLE_TEXT, "…"))
-
-
-def _informed(telling: Telling, recipient: Recipient) -> Informed:
-    groups = (telling.site.people if telling.site else {}, telling.rules.configuration.roles)
-    people = (person for roles in groups for role in roles.values() for person in role.people)
-    phone = next((p.phone for p in people if p.phone and p.email.casefold() == recipient.email.casefold()), None)
-    return Informed(telling.words.role(recipient.role), recipient.name, phone)

@@ -28,6 +28,7 @@ class PageWords:
     nothing_known: str
     reported: str
     informed: str
+    arrival: Mapping[str, str]
     next: str
     timeline: str
     close: str

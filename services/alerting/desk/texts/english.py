@@ -36,6 +36,11 @@ ENGLISH: Final = PageWords(
     nothing_known="Nothing more was reported.",
     reported="{at}, reported by {by}",
     informed="Informed",
+    arrival={
+        "accepted": "Mail accepted {at}",
+        "waiting": "Mail not accepted yet, still being tried",
+        "failed": "Mail did not arrive",
+    },
     next="What happens next",
     timeline="Timeline",
     close="Close the incident",

@@ -36,6 +36,11 @@ GERMAN: Final = PageWords(
     nothing_known="Mehr wurde nicht gemeldet.",
     reported="{at}, gemeldet von {by}",
     informed="Informiert wurden",
+    arrival={
+        "accepted": "Mail angenommen {at}",
+        "waiting": "Mail noch nicht angenommen, wird weiter versucht",
+        "failed": "Mail kam nicht an",
+    },
     next="Wie es weitergeht",
     timeline="Verlauf",
     close="Vorgang beenden",

@@ -12,8 +12,9 @@ from tests.support.office import all_mailed, assert_nothing_lost_and_nothing_dou
 from tests.support.service import Service
 from tests.support.waiting import eventually
 
-TAKEN_OVER_WITHIN = 5.0
-"""Seconds from a process's end until another one reads its partitions."""
+TAKEN_OVER_WITHIN = 8.0
+"""Seconds from a process's end until another one reads its partitions: five are promised (`bench scale` measures them),
+and a busy machine may take some for itself."""
 
 
 async def test_each_mail_is_sent_once(office: Chain, second: Service) -> None:

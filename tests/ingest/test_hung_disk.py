@@ -21,7 +21,8 @@ async def accepted(service: Service, event_id: str) -> str:
     began = time.monotonic()
     answer = await post(service, {"site": "bernburg", "location": event_id, "id": event_id})
     assert (answer.status_code, answer.json()["status"]) == (202, "accepted")
-    assert time.monotonic() - began < 2, "the disk is waited for 0.6 s"
+    # The disk is waited for 0.6 s; a busy machine may take some more, but who waits for its answer waits for ever.
+    assert time.monotonic() - began < 5
     return str(answer.json()["event_id"])
 
 

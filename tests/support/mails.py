@@ -42,7 +42,7 @@ def mails_about(sink: SmtpSink, incident_id: str, purpose: str | None = None) ->
 
 
 async def wait_for_mails(
-    sink: SmtpSink, incident_id: str, count: int, purpose: str = "alarm", *, within: float = 15.0
+    sink: SmtpSink, incident_id: str, count: int, purpose: str = "alarm", *, within: float = 30.0
 ) -> list[Received]:
     """Wait until this many mails about the incident were accepted (more are no error); returns all that were."""
 

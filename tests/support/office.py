@@ -49,7 +49,7 @@ async def start_both(chain: Chain) -> None:
     await chain.ingest.wait_ready()
 
 
-async def all_mailed(chain: Chain, event_ids: Iterable[str], *, within: float = 20.0) -> None:
+async def all_mailed(chain: Chain, event_ids: Iterable[str], *, within: float = 30.0) -> None:
     """Wait until each of these incidents has an accepted alarm mail, and its answer is recorded."""
     wanted = set(event_ids)
 

@@ -61,7 +61,7 @@ class Receiver:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    async def wait_for(self, count: int, *, within: float = 20.0, path: str = "") -> list[Request]:
+    async def wait_for(self, count: int, *, within: float = 30.0, path: str = "") -> list[Request]:
         """Wait for so many requests whose path begins so."""
 
         async def found() -> list[Request]:

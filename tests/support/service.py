@@ -119,7 +119,7 @@ class Service:
         last = f"{answer.status_code} {answer.text}" if answer is not None else "no answer"
         raise AssertionError(f"{self.name}{path} was not {status} in {timeout} s ({last}):\n{self.output[-4000:]}")
 
-    async def wait_for_event(self, name: str, timeout: float = 15.0, **bound: object) -> Record:  # noqa: ASYNC109
+    async def wait_for_event(self, name: str, timeout: float = 30.0, **bound: object) -> Record:  # noqa: ASYNC109
         """Wait until the log has such a record (also of the past), and return the newest."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
@@ -128,7 +128,7 @@ class Service:
             await asyncio.sleep(_POLL)
         raise AssertionError(f"{self.name} did not log {name} {bound} in {timeout} s:\n{self.output[-4000:]}")
 
-    async def wait_for_exit(self, timeout: float = 15.0) -> int:  # noqa: ASYNC109
+    async def wait_for_exit(self, timeout: float = 30.0) -> int:  # noqa: ASYNC109
         """Wait until the process has ended by itself; returns its exit code."""
         deadline = time.monotonic() + timeout
         while self.running:

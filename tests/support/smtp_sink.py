@@ -113,14 +113,14 @@ class SmtpSink:
         self._rcpt.clear()
         self._stages.clear()
 
-    async def wait_for(self, count: int, timeout: float = 15.0) -> list[Received]:  # noqa: ASYNC109 – reads best so
+    async def wait_for(self, count: int, timeout: float = 30.0) -> list[Received]:  # noqa: ASYNC109 – reads best so
         """Wait until `count` mails were accepted (more are no error); returns all that were."""
         return await self.wait_until(lambda mails: len(mails) >= count, timeout)
 
     async def wait_until(
         self,
         predicate: Callable[[Sequence[Received]], bool],
-        timeout: float = 15.0,  # noqa: ASYNC109 – reads best so
+        timeout: float = 30.0,  # noqa: ASYNC109 – reads best so
     ) -> list[Received]:
         """Wait until the accepted mails satisfy the predicate."""
         try:

@@ -9,7 +9,7 @@ Answer = TypeVar("Answer")
 
 
 async def eventually(
-    ask: Callable[[], Awaitable[Answer]], accepts: Callable[[Answer], bool], *, within: float = 15.0
+    ask: Callable[[], Awaitable[Answer]], accepts: Callable[[Answer], bool], *, within: float = 30.0
 ) -> Answer:
     """Ask again and again until the answer is accepted; fails with the last answer after `within` seconds."""
     deadline = time.monotonic() + within

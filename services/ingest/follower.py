@@ -98,6 +98,7 @@ class Follower:
             for partition, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
                 for record in records:
                     await self._take(record)
+                    await asyncio.sleep(0)  # presses go on meanwhile
                 self._positions[partition] = records[-1].offset + 1
             if self._is_at_end():
                 self.caught_up.set()

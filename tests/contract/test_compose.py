@@ -68,6 +68,12 @@ def test_the_published_port_is_the_one_that_is_listened_on(service: str) -> None
     assert f":{port}/readyz" in SERVICES[service]["healthcheck"]["test"][-1]
 
 
+def test_the_second_alerting_is_like_the_first() -> None:
+    """One that hangs is noticed by the other at once, and by its own watchdog after 20 to 60 s."""
+    first, second = SERVICES["alerting"], SERVICES["alerting-2"]
+    assert second == first | {"ports": []}
+
+
 def test_the_configuration_that_is_mounted_exists() -> None:
     mounted = SERVICES["ingest"]["environment"]["RUFKETTE_CONFIG"].replace("/etc/rufkette", "config")
     assert (ROOT / mounted).is_file()

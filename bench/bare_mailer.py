@@ -12,6 +12,7 @@ from services.alerting.database import create_engine
 from services.alerting.desk.tokens import Tokens
 from services.alerting.engine import Engine
 from services.alerting.mailer import CONNECTIONS
+from services.alerting.mailing.holder import new_holder
 from services.alerting.mailing.letters import Letters
 
 _SENDER = "rufkette@example.org"
@@ -25,7 +26,7 @@ def messages(count: int) -> list[tuple[str, bytes]]:
     # Only asked for its clock and its rules: nothing connects.
     engine = Engine(create_engine("postgresql://127.0.0.1/none"), lambda: rules)
     letters = Letters(engine, _SENDER, "http://127.0.0.1", Tokens(["a-key-for-the-benchmark-only"]))
-    changes.lease_mails(count)
+    changes.lease_mails(count, new_holder())
     return [(mail.notify.recipient.email, letters.write(mail)) for mail in changes.leased_mails()]
 
 

@@ -32,6 +32,7 @@ from services.alerting.core.effects import (
 from services.alerting.core.incident import Incident
 from services.alerting.core.plans import Plans
 from services.alerting.core.policy import Rules
+from services.alerting.mailing.holder import new_lease
 
 MAIL_COLUMNS = (
     "id", "incident_id", "cycle", "step", "repetition", "recipient", "role", "name", "purpose", "urgency", "created_at",
@@ -109,11 +110,11 @@ class Changes:
                         assert_never(effect)
         return decision
 
-    def lease_mails(self, count: int) -> None:
+    def lease_mails(self, count: int, holder: str) -> None:
         """Lease the most urgent mails to this process from their birth: no other one will claim them."""
         urgent = sorted(self.mails.values(), key=lambda row: (row["urgency"], row["created_at"]))
         for row in urgent[:count]:
-            row["lease"] = uuid.uuid4()
+            row["lease"] = new_lease(holder)
 
     def leased_mails(self) -> list[Mail]:
         """The mails leased to this process."""

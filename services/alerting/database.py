@@ -1,7 +1,8 @@
 """The connection pool, with time-outs so that a stopped process can never block the others."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -88,6 +89,13 @@ async def in_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], 
             if sqlstate(error) not in _CONFLICTS or attempt == attempts:
                 raise
     raise AssertionError("unreachable")
+
+
+@asynccontextmanager
+async def single_statement(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection for one statement, which needs no BEGIN and COMMIT of its own: three round trips less."""
+    async with engine.connect() as connection:
+        yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
 async def patiently(outage: Outage, work: Callable[[], Awaitable[Result]]) -> Result:

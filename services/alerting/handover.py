@@ -11,6 +11,9 @@ from services.alerting.changes import Changes, Mail
 class Senders(Protocol):
     """Connections of this process that are free to send at once what a decision asks for."""
 
+    holder: str
+    """Its name in the leases of mails."""
+
     def reserve(self, wanted: int) -> int:
         """Keep up to `wanted` of them free; returns how many."""
 
@@ -31,9 +34,11 @@ class Handover:
 
     def lease(self, changes: Changes) -> None:
         """Have the most urgent mails leased to this process by the commit; again when the commit is tried again."""
-        if self.senders is not None and self._reserved == 0:
+        if self.senders is None:
+            return
+        if self._reserved == 0:
             self._reserved = self.senders.reserve(len(changes.mails))
-        changes.lease_mails(self._reserved)
+        changes.lease_mails(self._reserved, self.senders.holder)
         self.mails = changes.leased_mails()
 
     def write(self) -> None:

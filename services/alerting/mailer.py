@@ -9,12 +9,12 @@ from functools import partial
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.alerting.changes import Mail
-from services.alerting.database import LIGHTLY, in_transaction, patiently
+from services.alerting.database import in_transaction, patiently, single_statement
 from services.alerting.engine import Engine
 from services.alerting.mailing import outbox
+from services.alerting.mailing.holder import new_holder
 from services.alerting.mailing.letters import Letters
 from services.alerting.mailing.outcomes import Outcome, State, after_a_bug, judge, without_trying
 from services.alerting.mailing.recording import record
@@ -45,7 +45,7 @@ class Mailer:
     """Any number of processes may run it."""
 
     def __init__(self, engine: Engine, route: MailRoute, letters: Letters, database: Outage) -> None:
-        self._id = uuid.uuid4()
+        self.holder = new_holder()
         self._engine = engine
         self._route = route
         self._letters = letters
@@ -69,12 +69,12 @@ class Mailer:
     async def show_life(self) -> None:
         """Say for ever that this process lives: what a dead one had in hand is taken by the others within seconds."""
 
-        async def work(tx: AsyncConnection) -> None:
-            await tx.execute(LIGHTLY)  # what is forgotten is said again
-            await outbox.show_life(tx, self._id)
+        async def work() -> None:
+            async with single_statement(self._engine.database) as connection:
+                await outbox.show_life(connection, self.holder)
 
         while True:
-            await patiently(self._database, lambda: in_transaction(self._engine.database, work))
+            await patiently(self._database, work)
             await asyncio.sleep(_SHOW_LIFE_EVERY)
 
     async def finish(self) -> None:
@@ -140,12 +140,11 @@ class Mailer:
         self._busy -= reserved - len(mails)
         for mail in mails:
             self._work.put_nowait(mail)
+        self._settled.set()
 
     async def _take(self, limit: int) -> list[Mail]:
-        # A single statement needs no BEGIN and COMMIT of its own: two round trips less on the way of every alarm.
-        async with self._engine.database.connect() as connection:
-            single = await connection.execution_options(isolation_level="AUTOCOMMIT")
-            return await outbox.claim(single, self._id, limit)
+        async with single_statement(self._engine.database) as connection:
+            return await outbox.claim(connection, self.holder, limit)
 
     async def _send_on(self) -> None:
         while True:
@@ -213,7 +212,7 @@ class Mailer:
         """A second server takes longer than a mail's first lease; and somebody may have taken over meanwhile."""
         try:
             async with asyncio.timeout(_RENEW_WITHIN):
-                return await in_transaction(self._engine.database, lambda tx: outbox.renew(tx, self._id, mail))
+                return await in_transaction(self._engine.database, lambda tx: outbox.renew(tx, mail))
         except (SQLAlchemyError, OSError, TimeoutError):
             return True  # without the database nobody else can take it, and somebody waits for help
 

@@ -1,5 +1,6 @@
 """Alerting's tables. JSON columns hold JSON text as pydantic wrote it; nothing parses it twice."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -7,6 +8,11 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = sa.MetaData()
 _instant = sa.DateTime(timezone=True)
+
+
+def listed(columns: Iterable[sa.Column[Any]]) -> str:
+    """Columns as a statement names them. Never `*`: a newer version may add one while this one runs."""
+    return ", ".join(map(str, columns))
 
 
 def _of_state(name: str, type_: type[sa.types.TypeEngine[Any]], expression: str) -> sa.Column[Any]:
@@ -124,22 +130,21 @@ outbox = sa.Table(
     sa.Column("answer", sa.Text),
     sa.Column("via", sa.Text),
     sa.Column("crashes", sa.SmallInteger, nullable=False, server_default="0"),
-    sa.Column("sender", sa.Uuid),
     sa.Index("outbox_due", "urgency", "created_at", postgresql_where=sa.text("state = 'due'")),
     sa.Index("outbox_recalled", "lease_until", postgresql_where=sa.text("state = 'recalled'")),
 )
-"""One row a mail. `state`: see `outcomes.State`; `answer` is the last code and text of a mail server, `via`
-says which one (normal, fallback); `crashes` counts processes in a row that ended with the mail in hand; `sender` is the
-process that has it in hand, if it claimed it.
+"""One row a mail. `state`: see `outcomes.State`; `answer` is the last code and text of a mail server, `via` says which
+one; `crashes` counts processes in a row that ended with it in hand; `lease` names who has it (`mailing/holder.py`).
 """
 
 senders = sa.Table(
     "senders",
     metadata,
-    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("holder", sa.Text, primary_key=True),
     sa.Column("seen_at", _instant, nullable=False),
+    sa.Column("since", _instant, nullable=False),
 )
-"""Living processes that send mails: what one had in hand that lives no longer is taken by the others at once."""
+"""Processes that send mails: when each last showed life, and since when without a break."""
 
 mail_attempts = sa.Table(
     "mail_attempts",

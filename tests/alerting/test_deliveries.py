@@ -4,6 +4,7 @@ import io
 import json
 import os
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -70,12 +71,18 @@ async def test_every_attempt_of_an_incident(mailed: Shell, settings: DeliveriesS
         assert len(lines) == 3
 
 
+async def _arrived(board: Board, incident_id: str) -> Mapping[str, Arrived]:
+    incident = await board.find(incident_id)
+    assert incident is not None
+    return await board.arrived(incident)
+
+
 async def test_what_the_page_says_of_each_person(mailed: Shell) -> None:
     board = Board(mailed.engine)
-    assert {email: arrived.how for email, arrived in (await board.arrived("e")).items()} == {
+    assert {email: arrived.how for email, arrived in (await _arrived(board, "e")).items()} == {
         "leitung@example.org": Arrival.ACCEPTED
     }
-    found = await board.arrived("f")
+    found = await _arrived(board, "f")
     (deputy,) = [row for row in await mailed.rows(outbox) if row.recipient == "vertretung@example.org"]
     assert found == {
         "leitung@example.org": Arrived(Arrival.FAILED),
@@ -83,9 +90,17 @@ async def test_what_the_page_says_of_each_person(mailed: Shell) -> None:
     }
     mailed.later(1)
     await mailed.apply(report(mailed.now, id="g", location="3"))  # nobody sends now
-    assert await board.arrived("g") == {"leitung@example.org": Arrived(Arrival.WAITING)}
+    assert await _arrived(board, "g") == {"leitung@example.org": Arrived(Arrival.WAITING)}
     await board.act("g", Click("A. Muster", (Action.ACKNOWLEDGE,)))
-    assert await board.arrived("g") == {}, "none is wanted any more"
+    assert await _arrived(board, "g") == {}, "none is wanted any more"
+
+
+async def test_the_page_speaks_of_those_who_were_told_of_what_became_part_of_it(mailed: Shell) -> None:
+    board = Board(mailed.engine)
+    await board.join("f", "e", by="A. Muster", reason="one matter")
+    arrived = await _arrived(board, "e")
+    assert arrived["vertretung@example.org"].how is Arrival.ACCEPTED
+    assert arrived["leitung@example.org"].how is Arrival.ACCEPTED
 
 
 async def test_all_mails_as_json_and_csv(mailed: Shell, settings: DeliveriesSettings) -> None:

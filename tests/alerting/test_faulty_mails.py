@@ -17,6 +17,7 @@ from tests.alerting.mailing import mailing
 from tests.alerting.test_mailer import answered, at_night
 from tests.core.office import report
 from tests.support.smtp_sink import SmtpSink
+from tests.support.waiting import eventually
 
 REFUSED = "554 5.6.0 this content is not wanted here"
 
@@ -152,3 +153,28 @@ async def test_an_answer_that_no_database_can_hold(night: Shell, smtp_sink: Smtp
     async with mailing(night.engine, smtp_sink):
         await night.apply(report(night.now, id="e"))
         await answered(night, "accepted")
+
+
+async def test_a_decision_that_comes_to_nothing_holds_no_suspect_up(night: Shell, smtp_sink: SmtpSink) -> None:
+    """A suspect is sent when nothing else is in hand; a connection that was reserved in vain is free again."""
+    await night.apply(report(night.now, id="e"))
+    await change(night, attempt_at=sa.text("'infinity'"), crashes=2)
+    async with mailing(night.engine, smtp_sink):
+        senders = night.engine.senders
+        assert senders is not None
+
+        async def reserve() -> int:
+            return senders.reserve(1)
+
+        reserved = await eventually(reserve, bool)  # as soon as the mail server is known to be there
+        await change(night, attempt_at=sa.func.clock_timestamp())
+        night.engine.signals.mail.set()
+        await eventually(lambda: _attempts(night), lambda attempts: attempts == 1)
+        senders.send([], reserved)
+        await answered(night, "accepted")
+
+
+async def _attempts(night: Shell) -> int:
+    (row,) = await night.rows(outbox)
+    attempts: int = row.attempts
+    return attempts

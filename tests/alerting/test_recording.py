@@ -1,6 +1,5 @@
 """What mail servers answered is recorded in one round trip, or under locks: both make the same."""
 
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -18,6 +17,7 @@ from services.alerting.core.incident import Incident
 from services.alerting.database import in_transaction
 from services.alerting.mailing import outbox as mails
 from services.alerting.mailing import recording
+from services.alerting.mailing.holder import new_holder
 from services.alerting.mailing.outcomes import Outcome, State
 from services.alerting.tables import incidents, outbox
 from tests.alerting.conftest import Shell, everything
@@ -29,7 +29,7 @@ TAKE_OVER = Click("A. Muster", (Action.ACKNOWLEDGE,))
 
 async def claimed(shell: Shell) -> list[Mail]:
     """All mails that are due."""
-    return await in_transaction(shell.database, lambda tx: mails.claim(tx, uuid.uuid4(), 100))
+    return await in_transaction(shell.database, lambda tx: mails.claim(tx, new_holder(), 100))
 
 
 def accepted(given: Sequence[Mail]) -> list[Outcome]:

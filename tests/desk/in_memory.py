@@ -54,7 +54,7 @@ class IncidentsInMemory:
     async def timeline(self, incident_id: str) -> Sequence[TimelineEntry]:
         return self.entries[incident_id]
 
-    async def arrived(self, incident_id: str) -> Mapping[str, Arrived]:
+    async def arrived(self, incident: Incident) -> Mapping[str, Arrived]:
         return self.arrivals
 
     async def act(self, incident_id: str, click: Click) -> Decision:

@@ -38,11 +38,14 @@ class Board:
             rows = await connection.execute(query.order_by(inputs.c.revision))
             return [TimelineEntry(at=row.at, what=row.reason, by=row.by, why=row.why) for row in rows]
 
-    async def arrived(self, incident_id: str) -> Mapping[str, Arrived]:
-        """What became of the alarm mails, by address in lower case; without those whom none was sent to."""
+    async def arrived(self, incident: Incident) -> Mapping[str, Arrived]:
+        """What became of the alarm mails, by address in lower case; without those whom none was sent to.
+
+        Those of incidents that became part of it are among them: who was told of these is told of it.
+        """
         o = outbox.c
         query = sa.select(o.recipient, o.state, o.answered_at).where(
-            o.incident_id == incident_id, o.purpose == Purpose.ALARM.value
+            o.incident_id.in_((incident.id, *incident.absorbed)), o.purpose == Purpose.ALARM.value
         )
         async with self._engine.database.connect() as connection:
             rows = (await connection.execute(query)).all()

@@ -50,7 +50,7 @@ class Incidents(Protocol):
     async def timeline(self, incident_id: str) -> Sequence[TimelineEntry]:
         """What happened, oldest first."""
 
-    async def arrived(self, incident_id: str) -> Mapping[str, Arrived]:
+    async def arrived(self, incident: Incident) -> Mapping[str, Arrived]:
         """What became of the alarm mails, by address in lower case; without those whom none was sent to."""
 
     async def act(self, incident_id: str, click: Click) -> Decision:

@@ -144,7 +144,7 @@ class _Desk:
         self, opened: _Opened, *, filled: Filled | None = None, mistakes: list[str] | None = None, done: str = ""
     ) -> Response:
         timeline = await self.incidents.timeline(opened.incident.id)
-        arrived = await self.incidents.arrived(opened.incident.id)
+        arrived = await self.incidents.arrived(opened.incident)
         values = view.acting_page(opened.telling, timeline, arrived, opened.access, filled, mistakes or [])
         others = () if opened.incident.ended_at else await self.incidents.could_join(opened.incident)
         words = view.PAGE_WORDS[opened.telling.words.code]

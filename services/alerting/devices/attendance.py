@@ -34,7 +34,8 @@ _LOCK = sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended('devices', 1)
 _LOCK_PATIENTLY = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('devices', 1))")
 _TAKE_SIGNS = sa.text("""
     WITH taken AS (
-        DELETE FROM device_signs WHERE seq IN (SELECT seq FROM device_signs ORDER BY seq LIMIT :limit) RETURNING *
+        DELETE FROM device_signs WHERE seq IN (SELECT seq FROM device_signs ORDER BY seq LIMIT :limit)
+        RETURNING seq, device_id, at, battery
     )
     SELECT device_id, at, battery FROM taken ORDER BY seq
 """).columns(device_signs.c.device_id, device_signs.c.at, device_signs.c.battery)

@@ -22,7 +22,7 @@ from services.alerting.core.maintenance import Notice, Snapshot, compose
 from services.alerting.database import in_transaction, patiently
 from services.alerting.engine import Engine
 from services.alerting.mailing.outcomes import MOST_FAULTS, State, delay_after, weigh
-from services.alerting.tables import notices
+from services.alerting.tables import listed, notices
 from services.alerting.upkeep.repeating import repeat
 from services.common.mail.route import MailRoute, Try
 from services.common.outage import Outage
@@ -36,7 +36,7 @@ EXPIRES = timedelta(days=7)
 """Older news of a device is of no use: if it still holds, the board and `/devices` say so."""
 _SNAPSHOTS: TypeAdapter[tuple[Snapshot, ...]] = TypeAdapter(tuple[Snapshot, ...])
 
-_CLAIM = sa.text("""
+_CLAIM = sa.text(f"""
     UPDATE notices SET lease = gen_random_uuid(), lease_until = clock_timestamp() + interval '60 seconds',
                        attempts = attempts + 1
     WHERE id = (
@@ -46,8 +46,8 @@ _CLAIM = sa.text("""
           AND NOT EXISTS (SELECT 1 FROM outbox WHERE state = 'due' AND attempt_at <= clock_timestamp())
         ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED
     )
-    RETURNING *
-""").columns(*notices.c)
+    RETURNING {listed(notices.c)}
+""").columns(*notices.c)  # noqa: S608 – names of ours
 
 
 async def add(tx: AsyncConnection, notice: Notice, people: Iterable[Recipient], now: datetime) -> None:

@@ -1,6 +1,5 @@
 """The mails that wait: claimed under a lease, worst first, and what became of them."""
 
-import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -13,52 +12,74 @@ from services.alerting.changes import MAIL_COLUMNS, Mail, outbox_id
 from services.alerting.core.effects import Notify, Purpose
 from services.alerting.core.incident import Recipient
 from services.alerting.core.policy import Rules
+from services.alerting.mailing.holder import LENGTH
 from services.alerting.mailing.outcomes import Outcome
 from services.alerting.store import from_json
-from services.alerting.tables import mail_attempts, outbox
+from services.alerting.tables import listed, mail_attempts, outbox
 
 ATTEMPTS_KEPT: Final = 20
 """Failed attempts of which each answer is kept; of a longer row the count and the last answer are."""
 
+_CLAIMED: Final = tuple(
+    outbox.c[name]
+    for name in (
+        "id", "lease", "recipient", "role", "name", "purpose", "cycle", "step", "repetition", "urgency", "created_at",
+        "attempts", "crashes",
+    )
+)  # fmt: skip
 # A lease that ran out was held by a process that ended, or stood still, with the mail in hand. Who is dead is told from
-# who showed life last: after an outage of the database nobody has for a while.
+# others that lived on for longer: after an outage of the database nobody has shown life for a while, and who comes back
+# first is no witness.
 _CLAIM = (
-    sa.text("""
-    UPDATE outbox SET lease = gen_random_uuid(), lease_until = clock_timestamp() + interval '60 seconds', sender = :me,
+    sa.text(f"""
+    UPDATE outbox SET lease = (:me || substr(gen_random_uuid()::text, {LENGTH + 1}))::uuid,
+                      lease_until = clock_timestamp() + interval '60 seconds',
                       attempts = attempts + 1, crashes = crashes + CASE WHEN lease IS NULL THEN 0 ELSE 1 END
     FROM (
         SELECT id FROM outbox
         WHERE state = 'due' AND attempt_at <= clock_timestamp()
-          AND (lease_until IS NULL OR lease_until < clock_timestamp() OR sender = ANY(ARRAY(
-              SELECT id FROM senders WHERE seen_at < (SELECT max(seen_at) FROM senders) - interval '5 seconds')))
+          AND (lease_until IS NULL OR lease_until < clock_timestamp()
+               OR left(lease::text, {LENGTH}) = ANY(ARRAY(
+                   SELECT holder FROM senders
+                   WHERE holder <> :me AND seen_at < interval '-5 seconds' + (
+                       SELECT max(seen_at) FROM senders
+                       WHERE seen_at - since >= interval '5 seconds' AND seen_at <= clock_timestamp()))))
         ORDER BY urgency, created_at LIMIT :limit FOR UPDATE SKIP LOCKED
     ) AS chosen JOIN incidents ON true
     WHERE outbox.id = chosen.id AND incidents.id = outbox.incident_id
-    RETURNING outbox.*, incidents.state AS incident_state
-""")
-    .bindparams(sa.bindparam("me", type_=sa.Uuid))
-    .columns(*outbox.c, sa.column("incident_state", sa.Text))
+    RETURNING {listed(_CLAIMED)}, incidents.state
+""")  # noqa: S608 – names and a number of ours
+    .bindparams(sa.bindparam("me", type_=sa.Text))
+    .columns(*_CLAIMED, sa.column("incident_state", sa.Text))
 )
 
+# Not waited for by the disk: what is forgotten is said again.
 _LIVE = sa.text("""
-    WITH gone AS (DELETE FROM senders WHERE seen_at < clock_timestamp() - interval '1 hour' AND id <> :me)
-    INSERT INTO senders (id, seen_at) VALUES (:me, clock_timestamp())
-    ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at
-""").bindparams(sa.bindparam("me", type_=sa.Uuid))
+    WITH gone AS (DELETE FROM senders WHERE seen_at < clock_timestamp() - interval '1 hour' AND holder <> :me)
+    INSERT INTO senders (holder, seen_at, since)
+    SELECT :me, clock_timestamp(), clock_timestamp() FROM set_config('synchronous_commit', 'off', true)
+    ON CONFLICT (holder) DO UPDATE SET
+        since = CASE WHEN senders.seen_at BETWEEN excluded.seen_at - interval '3 seconds' AND excluded.seen_at
+                     THEN senders.since ELSE excluded.since END,
+        seen_at = excluded.seen_at
+""").bindparams(sa.bindparam("me", type_=sa.Text))
 
 
 def recording(ids: str, leases: str, states: str, texts: str, vias: str, delays: str) -> str:
-    """The statement that writes what became of mails, from how the arrays of `columns` are bound; answers the ids."""
+    """The statement that writes what became of mails, from how the arrays of `columns` are bound.
+
+    It answers the ids and leases of those that were in our hands.
+    """
     return f"""
         UPDATE outbox SET state = CASE WHEN told.state = 'due' AND outbox.state = 'recalled' THEN 'withdrawn'
                                        ELSE told.state END,
                           answer = told.text, via = told.via, crashes = 0,
-                          lease = NULL, lease_until = NULL, sender = NULL,
+                          lease = NULL, lease_until = NULL,
                           answered_at = CASE WHEN told.state <> 'due' THEN clock_timestamp() END,
                           attempt_at = clock_timestamp() + told.delay * interval '1 second'
         FROM unnest({ids}, {leases}, {states}, {texts}, {vias}, {delays}) AS told (id, lease, state, text, via, delay)
         WHERE outbox.id = told.id AND outbox.lease = told.lease AND outbox.state IN ('due', 'recalled')
-        RETURNING outbox.id
+        RETURNING told.id, told.lease
     """  # noqa: S608 – names of parameters
 
 
@@ -69,13 +90,13 @@ _RECORD = sa.text(recording(":ids", ":leases", ":states", ":texts", ":vias", ":d
 )
 
 _RENEW = sa.text("""
-    UPDATE outbox SET lease_until = clock_timestamp() + interval '60 seconds', sender = :me
+    UPDATE outbox SET lease_until = clock_timestamp() + interval '60 seconds'
     WHERE id = :id AND lease = :lease AND state = 'due' RETURNING 1
-""").bindparams(*(sa.bindparam(name, type_=sa.Uuid) for name in ("id", "lease", "me")))
+""").bindparams(*(sa.bindparam(name, type_=sa.Uuid) for name in ("id", "lease")))
 
 _GIVE_BACK = sa.text("""
     UPDATE outbox SET state = CASE WHEN outbox.state = 'recalled' THEN 'withdrawn' ELSE 'due' END,
-                      lease = NULL, lease_until = NULL, sender = NULL, attempts = attempts - 1,
+                      lease = NULL, lease_until = NULL, attempts = attempts - 1,
                       attempt_at = clock_timestamp() + interval '1 second'
     FROM unnest(:ids, :leases) AS ours (id, lease)
     WHERE outbox.id = ours.id AND outbox.lease = ours.lease AND outbox.state IN ('due', 'recalled')
@@ -89,8 +110,8 @@ _UNANSWERED = sa.text("""
 """)
 
 
-async def claim(tx: AsyncConnection, me: uuid.UUID, limit: int) -> list[Mail]:
-    """Take up to `limit` mails that are due and that nobody else who lives is sending."""
+async def claim(tx: AsyncConnection, me: str, limit: int) -> list[Mail]:
+    """Take up to `limit` mails that are due and that nobody who lives is sending; `me` is a holder."""
     rows = (await tx.execute(_CLAIM, {"me": me, "limit": limit})).all()
     # RETURNING has no order of its own.
     return sorted(map(_mail, rows), key=lambda mail: (mail.notify.urgency, mail.created_at))
@@ -115,14 +136,14 @@ def _mail(row: sa.Row[Any]) -> Mail:
     )
 
 
-async def show_life(tx: AsyncConnection, me: uuid.UUID) -> None:
-    """Say that this process lives; another one takes what it has in hand when it has not done so for five seconds."""
+async def show_life(tx: AsyncConnection, me: str) -> None:
+    """Say that this holder lives; another one takes what it has in hand when it has not done so for five seconds."""
     await tx.execute(_LIVE, {"me": me})
 
 
-async def renew(tx: AsyncConnection, me: uuid.UUID, mail: Mail) -> bool:
+async def renew(tx: AsyncConnection, mail: Mail) -> bool:
     """Hold the mail for another minute; False when it is no longer ours, or was withdrawn."""
-    return await tx.scalar(_RENEW, {"id": mail.id, "lease": mail.lease, "me": me}) is not None
+    return await tx.scalar(_RENEW, {"id": mail.id, "lease": mail.lease}) is not None
 
 
 async def give_back(tx: AsyncConnection, mails: Sequence[Mail]) -> None:
@@ -149,9 +170,12 @@ def columns(outcomes: Sequence[Outcome]) -> dict[str, list[Any]]:
 
 async def record(tx: AsyncConnection, outcomes: Sequence[Outcome]) -> set[int]:
     """Write what became of mails; returns the indexes of those whose lease was still ours."""
-    ours = set((await tx.execute(_RECORD, columns(outcomes))).scalars())
-    await _keep_attempts(tx, [outcome for outcome in outcomes if outcome.mail.id in ours])
-    return {index for index, outcome in enumerate(outcomes) if outcome.mail.id in ours}
+    rows = (await tx.execute(_RECORD, columns(outcomes))).all()
+    # Of one mail there may be two: this process stood still, and claimed it again when it woke up.
+    ours = {(row.id, row.lease) for row in rows}
+    found = {index for index, one in enumerate(outcomes) if (one.mail.id, one.mail.lease) in ours}
+    await _keep_attempts(tx, [outcomes[index] for index in sorted(found)])
+    return found
 
 
 async def _keep_attempts(tx: AsyncConnection, outcomes: Sequence[Outcome]) -> None:

@@ -65,12 +65,12 @@ async def record_under_locks(engine: Engine, outcomes: Sequence[Outcome]) -> Non
 
     async def work(tx: AsyncConnection, changes: Changes) -> None:
         nonlocal warnings
+        # Incidents first, as everything that changes both locks them.
+        changes.known = await store.load_for_update(tx, [outcome.mail.incident.id for outcome in outcomes])
         ours = [outcomes[index] for index in sorted(await outbox.record(tx, outcomes))]
         lost = [outcome.mail for outcome in ours if _nobody_knows(outcome)]
         warnings = await outbox.warn(tx, lost, changes.rules, changes.now) if lost else 0
-        answered = [outcome for outcome in ours if outcome.answer is not None]
-        changes.known = await store.load_for_update(tx, [outcome.mail.incident.id for outcome in answered])
-        for outcome in answered:
+        for outcome in ours:
             _decide(changes, outcome)
 
     await engine.commit(work)

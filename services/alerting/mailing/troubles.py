@@ -18,7 +18,7 @@ from services.alerting.database import in_transaction, patiently
 from services.alerting.engine import Engine
 from services.alerting.mailing.outcomes import delay_after
 from services.alerting.mailing.trouble_words import WORDS
-from services.alerting.tables import troubles
+from services.alerting.tables import listed, troubles
 from services.alerting.upkeep.repeating import repeat
 from services.common.mail.route import MailRoute
 from services.common.mail.session import Verdict
@@ -27,15 +27,15 @@ from services.common.outage import Outage
 log = structlog.get_logger()
 
 _LOOK_EVERY: Final = 1.0
-_CLAIM = sa.text("""
+_CLAIM = sa.text(f"""
     UPDATE troubles SET lease = gen_random_uuid(), attempts = attempts + 1,
                         attempt_at = clock_timestamp() + interval '60 seconds'
     WHERE id = (
         SELECT id FROM troubles WHERE state = 'due' AND attempt_at <= clock_timestamp()
         ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED
     )
-    RETURNING *
-""").columns(*troubles.c)
+    RETURNING {listed(troubles.c)}
+""").columns(*troubles.c)  # noqa: S608 – names of ours
 _RECORD = sa.text("""
     UPDATE troubles SET state = :state, answer = :answer, lease = NULL,
                         attempt_at = clock_timestamp() + make_interval(secs => :pause)

@@ -1,12 +1,14 @@
 """From the bytes of a request to a JSON object, with every limit enforced before anything is parsed."""
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from services.ingest.api.problems import Refusal, quoted
 
@@ -16,6 +18,8 @@ MAX_DEPTH: Final = 64
 """Levels of objects and lists, the outermost included."""
 _READ_ON: Final = 8 * 1024 * 1024
 """Bytes that are read of a body over the limit, and thrown away: most senders read the answer only after that."""
+_READ_ON_WITHIN: Final = 3.0
+"""Seconds for that: whoever sends a byte at a time shall not keep us busy."""
 READ_WITHIN: Final = 10.0
 """Seconds that a sender has for its whole body, so that a stalled one does not hold a connection for ever."""
 _LONG_NUMBER: Final = 400
@@ -29,32 +33,51 @@ class Parsed:
     repeated: tuple[str, ...]
 
 
-async def read(request: Request) -> bytes:
+async def read(receive: Receive, headers: Mapping[str, str]) -> bytes:
     """The whole body, counted as it arrives: a chunked body cannot grow past the limit either.
+
+    Args:
+        receive: what the server hands a request over with (ASGI).
+        headers: with lower-case names.
 
     Raises:
         Refusal: 413 over `LIMIT` bytes, 408 when the sender stalls.
+        ClientDisconnect: the sender is gone.
     """
-    declared = request.headers.get("content-length", "")
+    declared = headers.get("content-length", "")
     length = int(declared[:20]) if declared.isdecimal() else 0
     # A sender that expects 100-continue has sent nothing yet.
-    if length > (LIMIT if "expect" in request.headers else _READ_ON):
+    if length > (LIMIT if "expect" in headers else _READ_ON):
         raise _too_large()
-    received, size = bytearray(), 0
+    received, more = bytearray(), True
     try:
         async with asyncio.timeout(READ_WITHIN):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size <= LIMIT:
-                    received += chunk
-                elif size > _READ_ON:
-                    break
+            while more and len(received) <= LIMIT:
+                chunk, more = await _next(receive)
+                received += chunk
     except TimeoutError:
-        if size <= LIMIT:
-            raise Refusal(408, f"The body did not arrive within {READ_WITHIN:.0f} seconds.") from None
-    if size > LIMIT:
+        raise Refusal(408, f"The body did not arrive within {READ_WITHIN:.0f} seconds.") from None
+    if len(received) > LIMIT:
+        await _throw_away(receive, more=more)
         raise _too_large()
     return bytes(received)
+
+
+async def _next(receive: Receive) -> tuple[bytes, bool]:
+    """A piece of the body, and whether there is more."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message.get("body", b""), message.get("more_body", False)
+
+
+async def _throw_away(receive: Receive, *, more: bool) -> None:
+    size = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_READ_ON_WITHIN):
+            while more and size <= _READ_ON:
+                chunk, more = await _next(receive)
+                size += len(chunk)
 
 
 def _too_large() -> Refusal:

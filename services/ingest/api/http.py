@@ -1,7 +1,7 @@
 """The HTTP routes. The way of a press: authenticate, read, parse, publish, answer – nothing else."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -146,18 +146,14 @@ async def _message(request: Request) -> Message:
     Raises:
         Refusal: 408, 413.
     """
+    scope = request.scope
+    # Of what came twice the first counts.
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
     return Message(
-        body=await body.read(request),
+        body=await body.read(request.receive, headers),
         received_at=datetime.now(UTC),
-        method=request.method,
-        headers=_first((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.scope["headers"]),
-        query=_first(request.query_params.multi_items()) if request.scope["query_string"] else {},
-        rest=request.path_params.get("device", ""),
+        method=scope["method"],
+        headers=headers,
+        query=dict(reversed(request.query_params.multi_items())) if scope["query_string"] else {},
+        rest=scope["path_params"].get("device", ""),
     )
-
-
-def _first(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in pairs:
-        found.setdefault(name, value)
-    return found

@@ -1,4 +1,4 @@
-"""Who has a mail in hand, so that the others need not wait for the lease of one that has died."""
+"""Which processes that send mails live, so that the others need not wait for the leases of one that has died."""
 
 from pathlib import Path
 
@@ -11,7 +11,5 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Processes of the version before leave the column empty: their mails wait for their leases, as before."""
-    for statement in Path(__file__).with_suffix(".sql").read_text().split(";\n"):
-        if statement.strip():
-            op.execute(statement)
+    """A table of its own: processes of the version before read the columns of the outbox by their number."""
+    op.execute(Path(__file__).with_suffix(".sql").read_text())

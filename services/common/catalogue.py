@@ -54,7 +54,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "audit.found": Entry("error", ("problem", "count", "ids"), "The self-audit found what must not be, and repaired it."),
     "library.logged": Entry("info", ("logger", "message", "repeated"), "A library's record, at the library's level."),
     # HTTP
-    "request.handled": Entry("info", ("method", "route", "status", "duration_ms"), "A request was answered; ingest logs successful health checks at debug."),
+    "request.handled": Entry("info", ("method", "route", "status", "duration_ms"), "A request was answered; ingest logs successful health checks, and what it accepted (`report.accepted` says more), at debug."),
     # the desk
     "page.refused": Entry("warning", ("status", "problem"), "A page could not be shown; the reader was told why."),
     "page.unavailable": Entry("error", ("error",), "A page needed the database, which did not answer."),

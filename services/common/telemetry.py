@@ -132,10 +132,9 @@ def _redact_values(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDic
     return event_dict
 
 
-def _stamp(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
+def _now() -> str:
     seconds, rest = divmod(time.time_ns(), 1_000_000_000)
-    event_dict["timestamp"] = f"{_second(seconds)}.{rest // 1000:06d}Z"
-    return event_dict
+    return f"{_second(seconds)}.{rest // 1000:06d}Z"
 
 
 @lru_cache(maxsize=2)
@@ -184,12 +183,10 @@ def _listed(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
 
 
 def _json(_: WrappedLogger, __: str, event_dict: EventDict) -> str:
-    first = {key: event_dict.pop(key) for key in ("timestamp", "level", "event")}
-    line = {**first, **event_dict}
     try:
-        return to_json(line).decode()  # a fifth of the time that the standard library takes
+        return to_json(event_dict).decode()  # a fifth of the time that the standard library takes
     except ValueError:
-        return json.dumps(line, separators=(",", ":"))  # half a character, which UTF-8 cannot carry
+        return json.dumps(event_dict, separators=(",", ":"))  # half a character, which UTF-8 cannot carry
 
 
 def _readable_exception(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
@@ -229,23 +226,22 @@ def configure(*, service: str, log_format: LogFormat | None, log_level: str, str
     level = logging.getLevelNamesMapping()[log_level.upper()]
     constants = {"service": service, "version": installed_version()}
 
-    def add_constants(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
-        event_dict.update(constants)
-        return event_dict
+    def complete(_: WrappedLogger, method: str, event_dict: EventDict) -> EventDict:
+        first = {"timestamp": _now(), "level": event_dict.pop("level", method), "event": event_dict.pop("event")}
+        return {**first, **event_dict, **constants}
 
     console = log_format == "console" or (log_format is None and sys.stdout.isatty())
     common: list[Processor] = [
         _structure_exception,
         _redact_values,
-        _stamp,
-        add_constants,
+        complete,
         *([_listed] if strict else []),
     ]
     render: list[Processor] = (
         [_readable_exception, structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())] if console else [_json]
     )
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, *common, *render],
+        processors=[structlog.contextvars.merge_contextvars, *common, *render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stdout),
         cache_logger_on_first_use=not strict,

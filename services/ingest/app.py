@@ -12,10 +12,8 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
-from starlette.routing import Match, Route
 
 from schemas.configuration import Configuration
 from services.common import collector, telemetry
@@ -26,7 +24,6 @@ from services.ingest.activity import Activity
 from services.ingest.api import docs, openapi
 from services.ingest.api.http import Routes
 from services.ingest.api.plain_route import PlainApp, PlainRoute
-from services.ingest.api.problems import Refusal, respond
 from services.ingest.callbacks.answering import Callbacks
 from services.ingest.callbacks.request import called
 from services.ingest.follower import Follower
@@ -105,26 +102,10 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
         title="Rufkette ingest", version="1", description=openapi.DESCRIPTION, lifespan=lifespan,
         docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
     )  # fmt: skip
-    app.add_exception_handler(Refusal, _refuse)
-    app.add_exception_handler(HTTPException, _refuse)
     app.router.route_class = PlainRoute
     _add_routes(app, routes)
     _add_documents(app)
     return app
-
-
-async def _refuse(request: Request, error: Exception) -> Response:
-    if isinstance(error, Refusal):
-        return respond(error)
-    assert isinstance(error, HTTPException)
-    headers = dict(error.headers or {})
-    if error.status_code == 405:
-        # Starlette names the methods of the first route of this path only.
-        suitable = [r for r in request.app.routes if isinstance(r, Route) and r.matches(request.scope)[0] != Match.NONE]
-        headers["Allow"] = ", ".join(sorted({method for route in suitable for method in route.methods or ()}))
-    known = {404: "There is nothing here. The routes are listed at /docs.", 405: "This route takes another method."}
-    detail = known.get(error.status_code, str(error.detail))
-    return respond(Refusal(error.status_code, detail, headers=headers))
 
 
 def _add_routes(app: FastAPI, routes: Routes) -> None:

@@ -61,7 +61,7 @@ def test_what_is_written_is_there_again_and_what_is_deleted_is_not(place: Place)
     whole = Row("event-9", '[["ce_id", "ä"]]', b"\x00\xff", 1.5, True, True, False, 2.5)
     journal.write({"event-1": row(1), "event-2": row(2), "event-9": whole})
     journal.write({"event-1": None, "event-2": row(2, b"new"), "unknown": None})
-    assert place.open().rows == [whole, row(2, b"new")]
+    assert place.open().rows == [row(2, b"new"), whole], "oldest first"
 
 
 def test_a_kill_leaves_all_that_was_written(place: Place) -> None:

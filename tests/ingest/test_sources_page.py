@@ -131,6 +131,7 @@ def looked_at(client: httpx.Client, key: str) -> httpx.Response:
 async def test_a_reload_changes_who_is_an_operator(
     client: httpx.Client, every: Service, every_around: Surroundings
 ) -> None:
+    assert press(client).status_code == 202
     file = every_around.configuration
     old, new = (hashlib.sha256(key.encode()).hexdigest() for key in (OPERATOR, "rk_test_another"))
     file.write_text(file.read_text().replace(old, new))

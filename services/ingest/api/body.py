@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
@@ -135,17 +136,8 @@ def parse_any(raw: bytes) -> tuple[Any, tuple[str, ...]]:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Refusal(400, f"The body is not UTF-8 (byte {error.start}). Send JSON encoded as UTF-8.") from None
-    repeated: list[str] = []
-
-    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        members = dict(pairs)
-        if len(members) < len(pairs):
-            seen: set[str] = set()
-            repeated.extend(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        return members
-
     try:
-        value = json.loads(text, object_pairs_hook=collect, parse_constant=_constant, parse_int=_integer)
+        value = _READER.decode(text)
     except RecursionError:
         raise _too_deep() from None
     except ValueError as error:
@@ -154,7 +146,30 @@ def parse_any(raw: bytes) -> tuple[Any, tuple[str, ...]]:
         raise Refusal(400, f"The body is not JSON: {what}{where}.") from None
     if text.count("{") + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         raise _too_deep()
-    return value, tuple(dict.fromkeys(repeated))
+    return value, tuple(dict.fromkeys(_READER.repeated))
+
+
+class _Reader(threading.local):
+    """A decoder that knows which keys stood in one object more than once; made once a thread: that takes a while."""
+
+    def __init__(self) -> None:
+        self.repeated: list[str] = []
+        self._decoder = json.JSONDecoder(object_pairs_hook=self._collect, parse_constant=_constant, parse_int=_integer)
+
+    def decode(self, text: str) -> Any:
+        """The value in a JSON text; raises as `json.loads` does."""
+        self.repeated.clear()
+        return self._decoder.decode(text)
+
+    def _collect(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) < len(pairs):
+            seen: set[str] = set()
+            self.repeated += [key for key, _ in pairs if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
+        return members
+
+
+_READER: Final = _Reader()
 
 
 def _too_deep() -> Refusal:

@@ -1,12 +1,15 @@
-"""Around every request: one log line, one count, and an answer even when a bug gets in the way."""
+"""Around every request: one count, a log line, and an answer to whatever was raised, a bug included."""
 
 import time
+from collections.abc import Callable
 from functools import cache
 from typing import Final
 
 import structlog
 from prometheus_client import Counter
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.ingest.api.problems import Refusal, respond
@@ -16,15 +19,23 @@ log = structlog.get_logger()
 
 SOURCE: Final = "rufkette.source"
 """Key in the scope under which a route leaves the name of the authenticated source."""
-_GONE = 499
+_OK, _ACCEPTED, _GONE = 200, 202, 499
 _QUIET = ("/healthz", "/readyz", "/metrics")
 
 
 class RequestLog:
-    """ASGI middleware. Logs the route's template, never the path: a path can hold what a sender wrote."""
+    """ASGI middleware. Logs the route's template, never the path: a path can hold what a sender wrote.
 
-    def __init__(self, app: ASGIApp) -> None:
+    What was accepted (202) has a line of its own that says more; `request.handled` is at debug then.
+
+    Args:
+        app: what handles the request.
+        explain: the answer to a request that was refused by one of these exceptions.
+    """
+
+    def __init__(self, app: ASGIApp, explain: Callable[[Scope, Refusal | HTTPException], Response]) -> None:
         self._app = app
+        self._explain = explain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -44,11 +55,15 @@ class RequestLog:
             await self._app(scope, receive, note)
         except ClientDisconnect:
             status = _GONE
-        except Exception:
-            # A sender gets an answer whatever bug there is.
-            log.exception("request.failed", method=_method(scope), route=_route(scope))
+        except Exception as error:
+            if status == 0 and isinstance(error, Refusal | HTTPException):
+                answer = self._explain(scope, error)
+            else:
+                # A sender gets an answer whatever bug there is.
+                log.exception("request.failed", method=_method(scope), route=_route(scope))
+                answer = respond(Refusal(500, "The server made a mistake. Send the request again."))
             if status == 0:
-                await respond(Refusal(500, "The server made a mistake. Send the request again."))(scope, receive, note)
+                await answer(scope, receive, note)
         finally:
             self._record(scope, status, started)
 
@@ -56,7 +71,8 @@ class RequestLog:
         method, route = _method(scope), _route(scope)
         _counted(method, route, status).inc()
         source = {"source": scope[SOURCE]} if SOURCE in scope else {}
-        say = log.debug if route in _QUIET and status == 200 else log.info
+        quiet = status == _ACCEPTED or (status == _OK and route in _QUIET)
+        say = log.debug if quiet else log.info
         duration_ms = round((time.perf_counter() - started) * 1000, 2)
         say("request.handled", method=method, route=route, status=status, duration_ms=duration_ms, **source)
 

@@ -1,16 +1,24 @@
 """Routes and middleware of ingest: documented by FastAPI, served with as little in between as there can be."""
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, APIRouter
 from starlette.applications import Starlette
 from starlette.convertors import PathConvertor, register_url_convertor
-from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.ingest.api.middleware import RequestLog
+from services.ingest.api.problems import Refusal, respond
+
+_NO_ROUTE: Final = {
+    404: "There is nothing here. The routes are listed at /docs.",
+    405: "This route takes another method.",
+}
 
 
 class _Anything(PathConvertor):
@@ -61,12 +69,23 @@ class _Straight:
 class PlainApp(FastAPI):
     """Without the middleware for what `PlainRoute` does without: dependencies, telemetry, a second limit for bodies.
 
-    Whatever no handler of an exception takes is answered and logged by `RequestLog`.
+    What a handler raises is answered by `RequestLog`.
     """
 
     def build_middleware_stack(self) -> ASGIApp:
         """The way of a request to its route; made at the first one, when all routes are known."""
-        return RequestLog(ExceptionMiddleware(_Straight(self.router), handlers=self.exception_handlers))
+        return RequestLog(_Straight(self.router), self._explain)
+
+    def _explain(self, scope: Scope, error: Refusal | HTTPException) -> Response:
+        if isinstance(error, Refusal):
+            return respond(error)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            # Starlette names the methods of the first route of this path only.
+            suitable = [r for r in self.routes if isinstance(r, Route) and r.matches(scope)[0] != Match.NONE]
+            headers["Allow"] = ", ".join(sorted({method for route in suitable for method in route.methods or ()}))
+        detail = _NO_ROUTE.get(error.status_code, str(error.detail))
+        return respond(Refusal(error.status_code, detail, headers=headers))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Starlette's own way: FastAPI's looks for telemetry in the environment at each request."""

@@ -21,7 +21,7 @@ def _become(user: str) -> None:
     os.environ["HOME"] = entry.pw_dir
 
 
-def _end_with(parent: int, signal_number: int) -> None:
+def end_with(parent: int, signal_number: int) -> None:
     """Ask the kernel for the signal; a parent that died before we asked is noticed by its id."""
     if sys.platform != "linux":
         return
@@ -36,7 +36,7 @@ def main(parent: str, signal_number: str, user: str, separator: str, *command: s
     assert separator == "--"
     if user != "-":
         _become(user)
-    _end_with(int(parent), int(signal_number))
+    end_with(int(parent), int(signal_number))
     os.execvp(command[0], command)  # noqa: S606 – being replaced by the program is the purpose of this script
 
 

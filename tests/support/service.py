@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 import httpx
 
 from services.embedded.process import Part
+from tests.support import warm
 
 _POLL = 0.02  # seconds between two looks at a condition
 Record = dict[str, Any]
@@ -73,10 +73,9 @@ class Service:
     def spawn(self) -> None:
         """Start the process without waiting for anything."""
         assert not self.running, f"{self.name} already runs"
-        command = [sys.executable, "-m", "services.cli", self.name]
         # A name of the environment that a developer has set must not change what a test tests.
         clean = {key: value for key, value in os.environ.items() if not key.startswith("RUFKETTE_")}
-        self._part = Part.start(self.name, command, log=self.log_file, env=clean | dict(self.environment))
+        self._part = warm.start(self.name, log=self.log_file, env=clean | dict(self.environment))
 
     async def start(self, *, ready: bool = True) -> None:
         """Start the process and, unless told otherwise, wait until it is ready."""

@@ -8,7 +8,7 @@ from schemas.lifecycle import Change
 from services.alerting.core.decide import decide
 from services.alerting.core.effects import Action, Answer, Reason, Relay
 from services.alerting.core.incident import Status
-from tests.core.office import MONDAY, Desk, minutes, report
+from tests.core.office import MONDAY, Desk, minutes, report, rules
 
 
 def test_a_second_press_in_the_room_joins_quietly() -> None:
@@ -37,6 +37,19 @@ def test_what_is_another_case_opens_another_incident(later: float, data: dict[st
     desk.now += minutes(later)
     desk.press(**data)
     assert len(desk.incidents) == 2
+
+
+@pytest.mark.parametrize("imported", [False, True])
+def test_where_nothing_is_to_join_two_of_the_same_moment_are_two(imported: bool) -> None:
+    """They come in one batch, and so at one time."""
+    desk = Desk(rules=rules(merge={"within": "0s"}))
+    for id_ in ("a", "b"):
+        event = report(desk.now, id=id_, device_id="b1").model_copy(update={"imported": imported})
+        desk.give(event)
+    assert len(desk.incidents) == 2
+    form = report(desk.now, kind="form", device_id="b1", location=None)
+    desk.give(form.model_copy(update={"imported": imported}))
+    assert len(desk.incidents) == 3
 
 
 def test_two_presses_without_a_place_are_two_victims() -> None:

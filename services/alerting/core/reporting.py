@@ -61,8 +61,8 @@ def _joins(incident: Incident, event: Event, data: Reported, now: datetime, rule
         return False  # trying a button opens again nothing that was real
     if event.imported:
         return _joined_then(incident, data, now, rules)
-    last = max(report.received_at for report in incident.reports)
-    recent = now - (max(last, incident.closing.at) if incident.closing else last) <= rules.configuration.merge.within
+    within, last = rules.configuration.merge.within, max(report.received_at for report in incident.reports)
+    recent = bool(within) and now - (max(last, incident.closing.at) if incident.closing else last) <= within
     if incident.status is Status.CLOSED and not (recent and data.kind is Kind.PANIC):
         return False  # only a new press opens again what was closed
     key = place_key(data, rules)
@@ -78,7 +78,7 @@ def _joined_then(incident: Incident, data: Reported, now: datetime, rules: Rules
     closed = incident.closing.at if incident.closing else None
     if closed is not None and now > closed and data.kind is not Kind.PANIC:
         return False
-    recent = begin - within <= now <= max(end, closed or end) + within
+    recent = bool(within) and begin - within <= now <= max(end, closed or end) + within
     key = place_key(data, rules)
     if key is not None and (key == incident.place_key or key in incident.places):
         return recent

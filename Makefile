@@ -38,9 +38,9 @@ EXPLAIN = if grep -qE "$(OFFLINE)" $(VENV)/setup.log; then \
 	echo "make setup: no connection to the package index; connect this machine once, or set HTTPS_PROXY or PIP_INDEX_URL (log: $(VENV)/setup.log)" >&2; \
 	else tail -n 5 $(VENV)/setup.log >&2; fi
 
-# Each worker has servers of its own, and waits half of the time: at least four, also on two cores. Fewer (make test WORKERS=2)
+# Each worker has servers of its own, and waits half of the time: three on two cores. Fewer (make test WORKERS=2)
 # for a machine that has other things to do.
-WORKERS = $(shell $(PY) -c 'import os; n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2; print(max(n, min(2 * n, 4)))')
+WORKERS = $(shell $(PY) -c 'import os; n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2; print(max(n, min(n + 1, 3)))')
 
 test: setup ## every test, against real Kafka, PostgreSQL and SMTP, on all cores
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)

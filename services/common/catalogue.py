@@ -50,6 +50,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "configuration.reloaded": Entry("info", ("sites", "sources", "rules"), "After a SIGHUP the new configuration is in force; its counts."),
     "configuration.refused": Entry("error", ("mistakes",), "After a SIGHUP the file has mistakes, each with line and path; the old configuration stays in force."),
     "migration.applied": Entry("info", ("revision",), "The database was brought to this revision."),
+    "migration.newer": Entry("warning", ("revision",), "The database is of a newer version than this process, which goes on: migrations only add."),
     "migration.delayed": Entry("warning", ("attempt",), "A table that is to change is in use; tried again in a moment, so that nobody waits for us."),
     "audit.found": Entry("error", ("problem", "count", "ids"), "The self-audit found what must not be, and repaired it."),
     "library.logged": Entry("info", ("logger", "message", "repeated"), "A library's record, at the library's level."),

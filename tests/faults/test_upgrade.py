@@ -11,7 +11,7 @@ from tests.support.chain import Chain
 from tests.support.database import rows
 from tests.support.gateway import Gateway
 from tests.support.leases import shared
-from tests.support.mails import mails_about
+from tests.support.mails import mails_about, wait_for_mails
 from tests.support.office import all_mailed, assert_nothing_lost_and_nothing_doubled
 from tests.support.service import Service
 from tests.support.waiting import eventually
@@ -35,6 +35,17 @@ async def test_a_rolling_restart_loses_and_doubles_nothing(office: Chain, second
     await all_mailed(office, pressed)
     await assert_nothing_lost_and_nothing_doubled(office, pressed)
     assert [event_id for event_id in pressed if len(mails_about(office.sink, event_id)) != 1] == []
+
+
+async def test_a_process_of_this_version_starts_beside_a_newer_one(chain: Chain) -> None:
+    """It was killed in the middle of the upgrade, or the upgrade is taken back."""
+    chain.alerting.kill()
+    await rows(chain.database_url, "alter table senders add column news text")
+    await rows(chain.database_url, "update alembic_version set version_num = '9999'")
+    await chain.alerting.start()
+    assert chain.alerting.events("migration.newer", revision="9999")
+    event_id = await chain.press()
+    assert await wait_for_mails(chain.sink, event_id, 1)
 
 
 async def test_a_migration_holds_nobody_up_and_waits_for_nothing_for_ever(empty_database_url: str) -> None:

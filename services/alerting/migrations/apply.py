@@ -1,4 +1,7 @@
-"""Bring the database to this version, one process at a time."""
+"""Bring the database to this version, one process at a time.
+
+Migrations only add, so that processes of the version before go on, and can be started again, beside newer ones.
+"""
 
 import asyncio
 import itertools
@@ -9,6 +12,7 @@ import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -32,7 +36,7 @@ _FOLDER = Path(__file__).parent
 
 
 def migrate(database_url: str) -> None:
-    """Apply what is missing; does nothing when nothing is.
+    """Apply what is missing; does nothing when nothing is, or when the database is of a newer version already.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError, OSError: the database cannot be reached or refuses.
@@ -71,7 +75,11 @@ def _upgrade(connection: sa.Connection) -> None:
     config.set_main_option("version_locations", str(_FOLDER / "versions"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
+    scripts = ScriptDirectory.from_config(config)
     before = MigrationContext.configure(connection).get_current_revision()
+    if before is not None and before not in {script.revision for script in scripts.walk_revisions()}:
+        log.warning("migration.newer", revision=before)
+        return
     command.upgrade(config, "head")
     after = MigrationContext.configure(connection).get_current_revision()
     if after != before:

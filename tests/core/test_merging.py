@@ -8,6 +8,7 @@ from schemas.lifecycle import Change
 from services.alerting.core.decide import decide
 from services.alerting.core.effects import Action, Answer, Reason, Relay
 from services.alerting.core.incident import Status
+from services.alerting.core.messages import compose
 from tests.core.office import MONDAY, Desk, minutes, report, rules
 
 
@@ -130,6 +131,38 @@ def test_a_new_press_soon_after_closing_opens_it_again() -> None:
     assert decision.incident is not None
     assert (decision.incident.id, decision.incident.status) == (incident.id, Status.OPEN)
     assert desk.told(since=desk.now) == ["wache@example.org", "leitung@example.org"]
+
+
+def test_a_call_to_the_police_about_what_is_over_is_none_about_what_began_anew() -> None:
+    desk = Desk()
+    incident = desk.press(danger_level=2)
+    desk.click(incident, Action.CALLED_POLICE)
+    desk.click(incident, Action.CLOSE, outcome=Outcome.RESOLVED)
+    desk.now += minutes(5)
+    again = desk.press(danger_level=2)
+    link = "https://desk.example.org/a/x"
+    (notify, *_) = [notify for at, _, notify in desk.mails if at == desk.now]
+    mail = compose(again, notify, desk.rules, now=desk.now, link=link)
+    assert mail.subject.endswith(" · 110")
+    assert "POLIZEI EMPFOHLEN – Anruf bei 110 noch nicht bestätigt." in mail.text
+    assert "110 wählen: „" in mail.text
+    assert "angerufen um" not in mail.text
+    desk.changes.clear()
+    called = desk.click(again, Action.CALLED_POLICE, by="B. Muster").incident
+    assert called is not None
+    assert desk.changes == ["police_requested"], "of this call the control room hears, too"
+    assert [call.by for call in called.calls] == ["A. Muster", "B. Muster"], "the yearly report counts both"
+    assert "angerufen um" in compose(called, notify, desk.rules, now=desk.now, link=link).text
+
+
+def test_whoever_presses_again_may_say_that_the_police_were_called() -> None:
+    desk = Desk()
+    incident = desk.press()
+    desk.click(incident, Action.CLOSE, outcome=Outcome.RESOLVED)
+    desk.now += minutes(5)
+    desk.changes.clear()
+    desk.press(police="called")
+    assert "police_requested" in desk.changes
 
 
 def test_of_a_press_that_opens_it_again_nobody_has_heard_until_a_mail_is_taken() -> None:

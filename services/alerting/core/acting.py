@@ -19,7 +19,7 @@ from schemas.events import (
     Reported,
 )
 from schemas.lifecycle import Change
-from services.alerting.core import reporting
+from services.alerting.core import calls, reporting
 from services.alerting.core.effects import Action, Click, Decision, Effect, Notify, Purpose, Reason, Withdraw
 from services.alerting.core.escalation import acknowledged_until, relay, reminder_at
 from services.alerting.core.incident import Again, Closing, HandOver, Incident, LevelFrom, PoliceCall, Status, Taken
@@ -123,7 +123,7 @@ def _raise_level(incident: Incident, click: Click, now: datetime, rules: Rules) 
 
 
 def _police_called(incident: Incident, click: Click, at: datetime, now: datetime, rules: Rules) -> _Acted:
-    first = not incident.calls
+    first = not calls.standing(incident)
     called = replace(incident, calls=(*incident.calls, PoliceCall(click.by, at, click.reference)))
     if called.held:
         # Police on their way are no matter for a silence.

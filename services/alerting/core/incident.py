@@ -10,8 +10,7 @@ from schemas.configuration import PoliceFlag, Policy
 from schemas.events import Category, Kind, Mode, Outcome, PoliceWish
 
 UNKNOWN_LEVEL_COUNTS_AS = 2
-ALPHABET: Final = "23456789ACDEFHJKLMNPRTUVWXYZ"
-"""Of incidents' codes."""
+ALPHABET: Final = "23456789ACDEFHJKLMNPRTUVWXYZ"  # of incidents' codes
 
 
 def code_of(incident_id: str) -> str:
@@ -195,7 +194,7 @@ class Incident:
     `cycle` rises with each restart of escalation, `repetition` with each repeat of the last step; `step` is the
     index of the step taken last (-1: none). `awaited` are recipients of that step whose mail has no result yet,
     `reached` says whether any mail of that step was accepted, `emergency` that the emergency contacts were told
-    instead. `told` is everyone mailed an alarm, in order.
+    instead. `told` is everyone mailed an alarm, in order. `reopened_at`: when a press opened again what was closed.
     """
 
     id: str
@@ -235,6 +234,7 @@ class Incident:
     calls: tuple[PoliceCall, ...] = ()
     hand_overs: tuple[HandOver, ...] = ()
     closing: Closing | None = None
+    reopened_at: datetime | None = None
     imported: bool = False
     learning: bool = False
     """Of a source in learning mode: only its test address was told, and it was over at once."""

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from schemas.events import Kind, PoliceWish
 from schemas.lifecycle import Change
+from services.alerting.core import calls
 from services.alerting.core.effects import Decision, Effect, Joined, JoinedInto, Notify, Purpose, Reason, Withdraw
 from services.alerting.core.escalation import relay
 from services.alerting.core.incident import Again, Incident, Joining, Recipient, Status, Target
@@ -93,7 +94,8 @@ def to_the_other(what: Joined, decision: Decision) -> JoinedInto | None:
 
 def target(incident: Incident) -> Target:
     """The incident as the people of another one hear of it."""
-    called_at = incident.calls[0].at if incident.calls else None
+    called = calls.standing(incident)
+    called_at = called[0].at if called else None
     taken_by = incident.taken.by if incident.taken is not None else None
     return Target(incident.id, incident.place, incident.police, called_at, taken_by)
 
@@ -111,6 +113,8 @@ def together(incident: Incident, other: Incident) -> Incident:
         kind=Kind.PANIC if other.kind is Kind.PANIC else incident.kind,
         police=max(incident.police, other.police, key=STRICTNESS.__getitem__),
         calls=tuple(sorted((*incident.calls, *other.calls), key=lambda call: call.at)),
+        # To be told once too often to call is the lesser harm.
+        reopened_at=max(filter(None, (incident.reopened_at, other.reopened_at)), default=None),
         hand_overs=tuple(sorted((*incident.hand_overs, *other.hand_overs), key=lambda hand_over: hand_over.at)),
         keys=tuple(dict.fromkeys((*incident.keys, *other.keys))),
         places=tuple(dict.fromkeys(key for key in places if key != incident.place_key)),

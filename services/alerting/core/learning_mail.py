@@ -29,7 +29,7 @@ def learning(telling: Telling, link: str, *, full: bool) -> Letter:
         alert=telling.police,
         alert_strong=True,
         advice=(),
-        button=words.to_learning,
+        button=words.see_incident,
         link=link,
         sections=tuple(sections),
         tail=(without, words.learning_fields, words.reference.format(code=incident.code)),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
+from services.alerting.core.calls import standing
 from services.alerting.core.effects import Notify, Purpose
 from services.alerting.core.emergency_mail import emergency_line
 from services.alerting.core.incident import Incident
@@ -113,7 +114,7 @@ def _subject(telling: Telling, purpose: Purpose) -> str:
         parts.append(words.exercise_short)
     # The number stands for "call": not in an exercise, nor once somebody called or it is over.
     wanted = incident.police != "none" and not telling.exercise and incident.joined is None
-    if wanted and (purpose is Purpose.ALARM or (purpose is not Purpose.CLOSED and not incident.calls)):
+    if wanted and (purpose is Purpose.ALARM or (purpose is not Purpose.CLOSED and not standing(incident))):
         parts.append(telling.phone)
     return one_line(" · ".join(parts), SUBJECT_LIMIT)
 
@@ -139,7 +140,7 @@ def _alarm(telling: Telling, notify: Notify, link: str, *, full: bool) -> Letter
             *telling.context(),
         ),
         alert=telling.police_with_name if full else telling.police,
-        alert_strong=not incident.calls and (incident.police != "none" or telling.exercise),
+        alert_strong=not standing(incident) and (incident.police != "none" or telling.exercise),
         advice=tuple(_advice(telling)),
         button=button,
         link=link,
@@ -164,7 +165,7 @@ def _urging(telling: Telling, notify: Notify) -> Iterator[str]:
 
 def _advice(telling: Telling) -> Iterator[str]:
     words, incident = telling.words, telling.incident
-    if not telling.exercise and not incident.calls and incident.acute:
+    if not telling.exercise and not standing(incident) and incident.acute:
         pattern = words.dial if incident.police != "none" else words.dial_if_needed
         yield pattern.format(phone=telling.phone, sentence=sentence(telling))
     if telling.site is not None and telling.site.hint and incident.acute:
@@ -217,7 +218,7 @@ def _taken_over(telling: Telling, link: str, *, full: bool) -> Letter:
         alert=telling.police_with_name if full else telling.police,
         alert_strong=telling.call_wanted or telling.exercise,
         advice=tuple(_police_facts(telling, full=full)),
-        button=words.to_incident,
+        button=words.see_incident if telling.exercise else words.to_incident,
         link=link,
         sections=(),
         tail=(*tail, telling.level_line, *emergency_line(telling), _reference(telling)),
@@ -246,9 +247,10 @@ def _closed(telling: Telling, link: str, *, full: bool) -> Letter:
             sections.append(Section("", words.measures.format(measures=measures)))
         if full and closing.note:
             sections.append(Section(words.note, many_lines(closing.note, _DESCRIPTION_LIMIT, words.shortened)))
-    police = telling.police_with_name if full else telling.police
-    if not incident.calls and not telling.exercise:
-        police = words.not_called_at_end.format(phone=telling.phone)
+    police = telling.police
+    if not telling.exercise:  # of all that it was, also before it was opened again
+        first = next(iter(incident.calls), None)
+        police = telling.called(first, named=full) if first else words.not_called_at_end.format(phone=telling.phone)
     return Letter(
         language=words.code,
         tone="calm",
@@ -258,7 +260,7 @@ def _closed(telling: Telling, link: str, *, full: bool) -> Letter:
         alert=police,
         alert_strong=telling.exercise,
         advice=tuple(_police_facts(telling, full=full)),
-        button=words.add_facts,
+        button=words.see_incident if telling.exercise else words.add_facts,
         link=link,
         sections=tuple(sections),
         tail=(telling.level_line, *emergency_line(telling), _reference(telling)),

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from schemas.configuration import PoliceFlag
 from schemas.events import Category, Event, Kind, Mode, PoliceWish, Reported
 from schemas.lifecycle import Change
+from services.alerting.core import calls
 from services.alerting.core.effects import Decision, Effect, Reason, Relay
 from services.alerting.core.escalation import Changed, relay, restart, start
-from services.alerting.core.incident import Again, Hold, Incident, LevelFrom, Place, PoliceCall, Report, Status
+from services.alerting.core.incident import Again, Hold, Incident, LevelFrom, Place, Report, Status
 from services.alerting.core.plans import HIGHEST_SILENCED_LEVEL, Silence
 from services.alerting.core.policy import Facts, Rules, first_match, level_of, normalise_place
 from services.alerting.core.replacing import replace
@@ -171,7 +172,7 @@ def opened_by(event: Event, data: Reported, now: datetime, rules: Rules) -> Inci
         police="none",
         revision=1,
         imported=event.imported,
-        calls=calls_told_by(report),
+        calls=calls.told_by(report),
     )
     return apply_rules(incident, data.police, now, rules)
 
@@ -188,13 +189,6 @@ def _open(event: Event, data: Reported, now: datetime, rules: Rules) -> Decision
         return Decision(held, (*news, relay(held, Change.SUPPRESSED, reason=PLANNED_SILENCE)), Reason.SUPPRESSED)
     opened, effects = start(incident, now, rules)
     return Decision(opened, (*news, *effects), Reason.OPENED)
-
-
-def calls_told_by(report: Report) -> tuple[PoliceCall, ...]:
-    """A report that says 110 was called records it, in the name of who reported (else of the source)."""
-    if report.police is not PoliceWish.CALLED:
-        return ()
-    return (PoliceCall(report.reported_by or report.source, report.at, report.reference),)
 
 
 def police_news(incident: Incident) -> tuple[Effect, ...]:
@@ -228,17 +222,20 @@ def _merge(incident: Incident, event: Event, data: Reported, now: datetime, rule
         reports=(*incident.reports, report),
         acute=incident.acute or data.acute,
         kind=Kind.PANIC if data.kind is Kind.PANIC else incident.kind,
-        calls=(*incident.calls, *calls_told_by(report)),
+        calls=(*incident.calls, *calls.told_by(report)),
         keys=tuple(dict.fromkeys((*incident.keys, *merge_keys(data, rules)))),
         notified=incident.notified and incident.status is not Status.CLOSED,  # of what begins anew nobody has heard
     )
     if event.imported:
         if merged.closing is not None and now > merged.closing.at:
-            return Decision(replace(merged, status=Status.OPEN, taken=None, closing=None), (), Reason.REOPENED)
+            opened = replace(merged, status=Status.OPEN, taken=None, closing=None, reopened_at=report.at)
+            return Decision(opened, (), Reason.REOPENED)
         return Decision(merged, (), Reason.MERGED)
     if incident.status is Status.CLOSED:
-        again, effects = alarm_graver(replace(merged, closing=None), Again.PRESSED, now, rules, data.police)
-        return Decision(again, (_joined(again, event), *effects), Reason.REOPENED)
+        opened = replace(merged, closing=None, reopened_at=report.at)
+        again, effects = alarm_graver(opened, Again.PRESSED, now, rules, data.police)
+        news = (_joined(again, event), *called_news(replace(incident, calls=()), again), *effects)
+        return Decision(again, news, Reason.REOPENED)
     real = incident.under_test and not merged.under_test
     breaks_through = incident.held and _silence_of(merged, data, level, now, rules) is None
     if real or breaks_through or is_graver(incident, merged, data.police):
@@ -284,7 +281,8 @@ def alarm_graver(
 
 def called_news(before: Incident, after: Incident) -> tuple[Effect, ...]:
     """That the first call to the police is known now."""
-    return (relay(after, Change.POLICE_REQUESTED),) if after.calls and not before.calls else ()
+    known = calls.standing(before)
+    return (relay(after, Change.POLICE_REQUESTED),) if calls.standing(after) and not known else ()
 
 
 def _pressed_while_taken(merged: Incident, report: Report, now: datetime, rules: Rules) -> Changed:

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from schemas.events import Event, PoliceWish, Reported
 from schemas.lifecycle import Change
+from services.alerting.core import calls
 from services.alerting.core.effects import Decision, Effect, Reason, SplitFrom, SplitOff
 from services.alerting.core.escalation import relay, start
 from services.alerting.core.incident import Incident, Report, Status
@@ -20,7 +21,6 @@ from services.alerting.core.replacing import replace
 from services.alerting.core.reporting import (
     STRICTNESS,
     apply_rules,
-    calls_told_by,
     opened_by,
     police_news,
 )
@@ -39,7 +39,7 @@ def split_off(incident: Incident, what: SplitOff) -> Decision:
     stay = tuple(report for report in incident.reports if report.event_id not in what.event_ids)
     left = {key for report in moved for key in report.keys} - {key for report in stay for key in report.keys}
     keys = tuple(key for key in incident.keys if key not in left or key == incident.place_key)
-    told = [call for report in moved for call in calls_told_by(report)]
+    told = [call for report in moved for call in calls.told_by(report)]
     after = replace(
         incident,
         revision=incident.revision + 1,

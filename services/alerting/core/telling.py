@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 from schemas.configuration import Location, Site
 from schemas.events import Kind, Mode
 from schemas.report_warnings import said
+from services.alerting.core import calls
 from services.alerting.core.escalation import LATE
-from services.alerting.core.incident import Incident, LevelFrom, Place, Report, code_of
+from services.alerting.core.incident import Incident, LevelFrom, Place, PoliceCall, Report, code_of
 from services.alerting.core.policy import EMERGENCY_ROLE, Rules
 from services.alerting.core.replacing import replace
 from services.alerting.core.texts import Words
@@ -217,24 +218,26 @@ class Telling:
         words = self.words
         if self.exercise:
             return (words.learning_alert if self.incident.learning else words.exercise).format(phone=self.phone)
-        if self.incident.calls:
-            return words.called.format(phone=self.phone, at=self.clock(self.incident.calls[0].at))
+        if called := calls.standing(self.incident):
+            return self.called(called[0], named=False)
         by_flag = {"urgent": words.urgent, "advised": words.advised, "none": words.not_flagged}
         return by_flag[self.incident.police].format(phone=self.phone)
 
     @property
     def police_with_name(self) -> str:
         """Like `police`, with the name of who called."""
-        calls = self.incident.calls
-        if not calls or self.exercise:
-            return self.police
-        first = calls[0]
-        return self.words.called_by.format(phone=self.phone, at=self.clock(first.at), by=one_line(first.by, 120))
+        called = calls.standing(self.incident)
+        return self.called(called[0], named=True) if called and not self.exercise else self.police
+
+    def called(self, call: PoliceCall, *, named: bool) -> str:
+        """That somebody called, and who."""
+        pattern = self.words.called_by if named else self.words.called
+        return pattern.format(phone=self.phone, at=self.clock(call.at), by=one_line(call.by, 120))
 
     @property
     def call_wanted(self) -> bool:
         """Whether somebody should call now."""
-        return not self.exercise and not self.incident.calls and self.incident.police != "none"
+        return not self.exercise and not calls.standing(self.incident) and self.incident.police != "none"
 
     # who
 

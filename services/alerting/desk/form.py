@@ -130,9 +130,11 @@ def understand(
 
 
 def about_name(filled: Filled, words: PageWords) -> list[str]:
-    """Whether a name is missing, or too long."""
+    """Whether a name is missing, too long, or none: a person takes over, not a mailbox."""
     if not filled.by:
         return [words.name_missing]
+    if "@" in filled.by:
+        return [words.name_no_address]
     return too_long(words, (words.other_name, filled.by, NAME_LIMIT))
 
 

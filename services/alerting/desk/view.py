@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from schemas.events import Outcome
+from schemas.events import Mode, Outcome
+from services.alerting.core.calls import standing
 from services.alerting.core.emergency_mail import emergency_line
 from services.alerting.core.incident import Incident, LevelFrom, Status
 from services.alerting.core.messages import first_word
@@ -107,7 +108,7 @@ def acting_page(
             else None
         ),
         "higher_levels": [(n, words.level_means[n]) for n in range(telling.incident.level + 1, 4)],
-        "outcomes": [(outcome.value, words.outcomes[outcome.value]) for outcome in _outcomes(incident)],
+        "outcomes": _outcomes(incident, words),
         "today": telling.now.astimezone(telling.zone).date().isoformat(),
         "filled": filled or Filled(),
         "mistakes": mistakes,
@@ -115,9 +116,12 @@ def acting_page(
     }
 
 
-def _outcomes(incident: Incident) -> tuple[Outcome, ...]:
-    """What was under an announced test may end as one; that stands first."""
-    return (Outcome.TEST, *OUTCOMES) if incident.under_test else OUTCOMES
+def _outcomes(incident: Incident, words: PageWords) -> list[tuple[str, str]]:
+    """What was under an announced test may end as one; that stands first. An exercise is over, and was nothing else."""
+    if incident.mode is Mode.EXERCISE:
+        return [(Outcome.RESOLVED.value, words.exercise_over)]
+    possible = (Outcome.TEST, *OUTCOMES) if incident.under_test else OUTCOMES
+    return [(outcome.value, words.outcomes[outcome.value]) for outcome in possible]
 
 
 def confirmation(telling: Telling, done: str) -> str | None:
@@ -242,7 +246,7 @@ def expired_help(incident: Incident, rules: Rules) -> list[str]:
 
 def _say(telling: Telling) -> str | None:
     incident = telling.incident
-    if telling.exercise or incident.calls or incident.status is Status.CLOSED:
+    if telling.exercise or standing(incident) or incident.status is Status.CLOSED:
         return None
     return sentence(telling)
 

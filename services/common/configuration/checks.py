@@ -83,7 +83,9 @@ def _check_holidays(document: Document, path: Path_, code: str | None) -> None:
     if country not in countries:
         document.mistake(path, f"`{code}` is no holiday calendar", "a country or state code such as DE or DE-ST")
     elif state and state not in countries[country]:
-        document.mistake(path, f"`{code}` is no holiday calendar", suggestion(state, countries[country]))
+        # In full: `ST` alone is another country's calendar, and no mistake that anybody would notice.
+        states = [f"{country}-{known}" for known in countries[country]]
+        document.mistake(path, f"`{code}` is no holiday calendar", suggestion(code, states))
 
 
 def _has_calendar(country: str, state: str) -> bool:

@@ -98,7 +98,7 @@ class Words:
     learning_alert: str
     learning_rule: str
     learning_fields: str
-    to_learning: str
+    see_incident: str
     to_incident: str
     add_facts: str
     # who, and what comes next

@@ -35,6 +35,7 @@ class PageWords:
     close_button: str
     outcome: str
     outcomes: Mapping[str, str]
+    exercise_over: str
     note: str
     measures: str
     measure_choices: tuple[str, ...]
@@ -51,6 +52,7 @@ class PageWords:
     call_later: str
     mistakes: str
     name_missing: str
+    name_no_address: str
     too_long: str
     level_missing: str
     measures_missing: str

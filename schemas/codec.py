@@ -12,7 +12,7 @@ from functools import lru_cache
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.events import DATA_TYPES, Data, Event
-from schemas.lifecycle import Change, Lifecycle
+from schemas.lifecycle import ALWAYS_SAID, Change, Lifecycle
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -66,9 +66,9 @@ def encode(event: Event) -> Record:
 def encode_lifecycle(change_id: str, change: Change, time: datetime, data: Lifecycle) -> Record:
     """A lifecycle event as a record for `incidents.lifecycle`, keyed by site as its reports are, else by incident."""
     headers = _envelope(change_id, "alerting", change.type, time, data.incident_id)
-    return Record(
-        (data.site or data.incident_id).encode(), data.model_dump_json(exclude_none=True).encode(), tuple(headers)
-    )
+    unsaid = {name for name in Lifecycle.model_fields if name not in ALWAYS_SAID and getattr(data, name) is None}
+    value = data.model_dump_json(exclude=unsaid).encode()
+    return Record((data.site or data.incident_id).encode(), value, tuple(headers))
 
 
 def _attributes(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:

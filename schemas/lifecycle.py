@@ -1,11 +1,14 @@
 """Events on `incidents.lifecycle`: what alerting made of the reports. No personal data."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.events import Mode
+
+ALWAYS_SAID: Final = frozenset({"site", "danger_level"})
+"""Fields that are there also where nothing is known: null. Others are left out then."""
 
 
 class Change(StrEnum):

@@ -1,6 +1,8 @@
 """Settings from the environment (prefix `RUFKETTE_`); every secret can also come from a file named by `…_FILE`."""
 
 import os
+import re
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -12,6 +14,7 @@ from services.common.mail.smtp import parse_smtp_url
 
 PREFIX = "RUFKETTE_"
 S = TypeVar("S", bound="Settings")
+_ADDRESS = re.compile(r"[^\s@<>,;]+@[^\s@<>,;]+")
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -19,12 +22,17 @@ class SettingsError(Exception):
     """A missing or wrong setting; the message is the one line that the operator sees."""
 
 
+def _may_be_in_a_file(field: FieldInfo) -> bool:
+    """What names a file already has no use for a file that holds the name."""
+    return field.annotation not in (Path, Path | None)
+
+
 class _FromFiles(PydanticBaseSettingsSource):
     """`RUFKETTE_SECRET_KEY_FILE=/run/secrets/key` stands for the content of that file."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
-        if path is None:
+        if path is None or not _may_be_in_a_file(field):
             return None, field_name, False
         try:
             return Path(path).read_text().strip(), field_name, False
@@ -80,6 +88,15 @@ def _web_address(value: SecretStr) -> SecretStr:
     return value
 
 
+def _sender(value: str) -> str:
+    if not _ADDRESS.fullmatch(parseaddr(value)[1]):
+        raise ValueError(
+            "write an address such as rufkette@example.org, or with a name: Rufkette <rufkette@example.org>"
+        )
+    return value
+
+
+MailFrom = Annotated[str, AfterValidator(_sender)]
 SmtpUrl = Annotated[SecretStr, AfterValidator(_smtp_url)]
 
 
@@ -92,7 +109,7 @@ class IngestSettings(Settings):
     watch_after: Annotated[float, Field(gt=0, le=3600)] = 15.0
     smtp_url: SmtpUrl | None = None
     smtp_fallback_url: SmtpUrl | None = None
-    mail_from: str
+    mail_from: MailFrom
     lifesign_url: Annotated[SecretStr, AfterValidator(_web_address)] | None = None
     lifesign_every: Annotated[float, Field(ge=1, le=3600)] = 60.0
 
@@ -133,7 +150,7 @@ class AlertingSettings(DatabaseSettings):
 
     smtp_url: SmtpUrl
     smtp_fallback_url: SmtpUrl | None = None
-    mail_from: str
+    mail_from: MailFrom
     alerting_host: str = "127.0.0.1"
     alerting_port: Port = 8081
     public_url: str
@@ -177,7 +194,8 @@ def load(model: type[S]) -> S:
             raise SettingsError(first["msg"].removeprefix("Value error, ")) from None
         name = PREFIX + str(first["loc"][0]).upper()
         if first["type"] == "missing":
-            raise SettingsError(f"{name} is not set (or {name}_FILE)") from None
+            or_file = f" (or {name}_FILE)" if _may_be_in_a_file(model.model_fields[str(first["loc"][0])]) else ""
+            raise SettingsError(f"{name} is not set{or_file}") from None
         raise SettingsError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
@@ -189,5 +207,5 @@ def unknown_variables(*models: type[Settings]) -> list[str]:
 
 def known_variables(*models: type[Settings]) -> set[str]:
     """The variables that these models read, those that name a file included."""
-    known = {PREFIX + name.upper() for model in models for name in model.model_fields}
-    return known | {f"{name}_FILE" for name in known}
+    fields = {PREFIX + name.upper(): field for model in models for name, field in model.model_fields.items()}
+    return set(fields) | {f"{name}_FILE" for name, field in fields.items() if _may_be_in_a_file(field)}

@@ -62,10 +62,21 @@ def _repair(body: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
         if clean != text[:longest]:
             findings.warn(warning("replaced", field=name))
         repaired[name] = clean
+    level = _whole(repaired.get("danger_level"))
+    if level is not None:
+        repaired["danger_level"] = level
+        findings.warn(warning("level", value=str(level)))
     if repaired.get("id") == "":
         del repaired["id"]
         findings.warn(warning("empty_id"))
     return repaired
+
+
+def _whole(level: object) -> int | None:
+    """A level that was sent as `3.0` or `"3"`: of a press it counts, for what it says cannot be doubted."""
+    if isinstance(level, str):
+        return int(level) if level.strip() in ("0", "1", "2", "3") else None
+    return int(level) if isinstance(level, float) and level in (0, 1, 2, 3) else None
 
 
 def _fault(name: str, message: str) -> Fault:
@@ -113,12 +124,12 @@ def place(body: ReportBody, sender: Sender, findings: Findings) -> Place:
                 findings.warn(warning("elsewhere", field=name, value=quoted(said or "")))
         return Place(known.device.site, None, known.device.location, known.device_id)
     if body.device_id is not None:
-        if sender.lenient or body.site is not None:
+        if sender.lenient:
             findings.warn(warning("unknown_device", value=quoted(body.device_id)))
-        else:
+        elif body.site is None or not sender.sites.have(body.device_id):
             findings.faults.append(
-                Fault("/device_id", "is not in the register of this source, and site is missing",
-                      "a device under `devices` of this source, or a site")
+                Fault("/device_id", "is not in the register",
+                      "a device under `devices` of this source; or a site, alone or with a device of another one")
             )  # fmt: skip
     return _stated_place(body, sender, findings)
 
@@ -185,6 +196,8 @@ def report(
     fields = _validate(_repair(body, findings) if sender.lenient else body, findings)
     if fields.kind is not None and fields.kind is not kind:
         findings.faults.append(Fault("/kind", f"this source reports {kind}, not {fields.kind}", f"{kind}, or nothing"))
+    if kind is Kind.PANIC and fields.acute is False:
+        findings.warn(warning("after_all"))
     where = place(fields, sender, findings)
     occurred_at = plausible(fields.occurred_at, received_at, kind, findings)
     external_id = _external_id(fields, idempotency_key, sender, findings)

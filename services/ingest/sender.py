@@ -1,6 +1,6 @@
 """A source of the configuration, prepared for looking things up while a press waits."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,12 +23,22 @@ class Registered:
 
 
 class Sites:
-    """The configured sites, by key, and by the names that people and devices use for them."""
+    """The configured sites, by key, and by the names that people and devices use for them.
 
-    def __init__(self, sites: Mapping[str, Site], timezone: str = "Europe/Berlin", language: str = "de") -> None:
+    `devices`: the ids of all sources' registers, because a form may name the button that was pressed.
+    """
+
+    def __init__(
+        self,
+        sites: Mapping[str, Site],
+        timezone: str = "Europe/Berlin",
+        language: str = "de",
+        devices: Iterable[str] = (),
+    ) -> None:
         self.keys = tuple(sites)
         self.timezone = timezone
         self.language = language
+        self._devices = frozenset(map(normalise_device_id, devices))
         names: dict[str, set[str]] = {}
         for key, site in sites.items():
             for name in (key, site.name, site.short):
@@ -36,6 +46,10 @@ class Sites:
                     names.setdefault(_plain(name), set()).add(key)
         # A name that two sites share says nothing.
         self._by_name = {name: min(keys) for name, keys in names.items() if len(keys) == 1}
+
+    def have(self, device_id: str) -> bool:
+        """Whether some source's register knows the device, however its id is spelt."""
+        return normalise_device_id(device_id) in self._devices
 
     def exactly(self, key: str) -> str | None:
         """The site with this key."""
@@ -102,7 +116,8 @@ def senders(configuration: Configuration, file: Path = Path()) -> dict[str, Send
 def sites_of(configuration: Configuration) -> Sites:
     """The sites as senders may name them."""
     organisation = configuration.organisation
-    return Sites(configuration.sites, organisation.timezone, organisation.language)
+    devices = [device for source in configuration.sources.values() for device in source.devices]
+    return Sites(configuration.sites, organisation.timezone, organisation.language, devices)
 
 
 def secret_of(name: str, source: Source, file: Path) -> bytes:

@@ -99,6 +99,9 @@ def test_lifecycle_records_are_valid_and_come_back(change: Change) -> None:
     record = codec.encode_lifecycle("c-1", change, NOW, data)
     Draft202012Validator(load("lifecycle.json")).validate(json.loads(record.value))
     assert codec.decode_lifecycle(record.headers, record.value) == (change, data)
+    said = json.loads(record.value)
+    assert (said["site"], said["danger_level"]) == (None, None), "readers count on them"
+    assert "outcome" not in said
     assert record.key == b"i-1"
     of_a_site = data.model_copy(update={"site": "bernburg"})
     assert codec.encode_lifecycle("c-1", change, NOW, of_a_site).key == b"bernburg"

@@ -214,3 +214,11 @@ def test_a_press_never_joins_another_rooms_incident_by_its_reference() -> None:
     desk.press(reference="K-17")
     desk.press(location="Zimmer 113", reference="K-17")
     assert len(desk.incidents) == 2
+
+
+def test_a_device_that_no_register_knows_is_one_however_it_is_spelt() -> None:
+    desk = Desk()
+    for device_id in ("ghost-1", "GHOST_1", "ghost1"):
+        desk.press(location=None, device_id=device_id)
+    desk.press(location=None, device_id="ghost-2")
+    assert [len(incident.reports) for incident in desk.incidents.values()] == [3, 1]

@@ -148,6 +148,8 @@ def test_an_exercise_never_sends_anybody_to_the_phone() -> None:
         assert "ÜBUNG. Keine Gefahr, nicht 110 rufen." in message.text
         assert "wählen" not in message.text
         assert "110" not in message.subject
+        assert "Anruf" not in message.text
+        assert "Polizei" not in message.text
 
 
 def test_a_later_step_a_repeat_and_a_restart_say_so_in_the_body_only() -> None:

@@ -105,6 +105,7 @@ async def test_raising_the_level(visit: Visit) -> None:
     ("fields", "said"),
     [
         ({"action": "acknowledge"}, "Ihr Name fehlt"),
+        ({"action": "acknowledge", "name": "wache@example.org"}, "keine Mailadresse"),
         ({"action": "acknowledge", "person": "", "name": " \t\r\n"}, "Ihr Name fehlt"),
         ({"action": "acknowledge", "name": "x" * 121}, "höchstens 120 Zeichen"),
         ({"action": "close", "name": "A"}, "wie es ausging"),

@@ -234,3 +234,17 @@ def test_the_makers_own_examples(tmp_path: Path) -> None:
             report = reported(standard_webhooks.parse(sent, sender)[0])
             assert report.description == "newsletter_consent: accepted"
         assert report.site == "bernburg"
+
+
+def test_a_fault_in_a_signed_report_is_named_where_it_stands(tmp_path: Path) -> None:
+    content = organisation()
+    (tmp_path / "secret").write_text("whsec_Z2VoZWlt")
+    content["sources"]["signed"] = {
+        "type": "standard-webhooks", "kind": "form", "secret_file": str(tmp_path / "secret"),
+    }  # fmt: skip
+    sender = senders(Configuration.model_validate(content))["signed"]
+    body = json.dumps({"type": "x", "data": {"site": "bernburg", "foo": 1, "danger_level": 9}}).encode()
+    with pytest.raises(Refusal) as refused:
+        standard_webhooks.parse(Message(body, NOW, headers={"content-type": "application/json"}), sender)
+    assert {fault.pointer for fault in refused.value.errors} == {"/data/foo", "/data/danger_level"}
+    assert {fault.field for fault in refused.value.errors} == {"foo", "danger_level"}

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from schemas import codec
 from schemas.events import Category, Event, Kind, Mode, PoliceWish, event_id
+from schemas.report_warnings import warning
 from services.ingest.api.problems import Refusal
 from services.ingest.report_body import EXPECTED, LONGEST, ReportBody
 from services.ingest.reports import report
@@ -156,10 +157,27 @@ def test_the_registers_place_counts(name: str) -> None:
     assert len(data.warnings) == 2
 
 
-def test_an_unknown_device_with_a_site_is_taken() -> None:
-    data = reported(report({"device_id": "x-1", "site": "bernburg"}, sender("forms"), received_at=NOW))
-    assert (data.site, data.device_id) == ("bernburg", "x-1")
-    assert "not in the register" in data.warnings[0]
+def test_a_form_may_name_a_device_of_another_source_and_no_unknown_one() -> None:
+    """The button that was pressed: so the form finds its alarm."""
+    data = reported(report({"device_id": "BTN_112", "site": "bernburg"}, sender("forms"), received_at=NOW))
+    assert (data.site, data.device_id, data.warnings) == ("bernburg", "BTN_112", ())
+    for body in ({"device_id": "x-1", "site": "bernburg"}, {"device_id": "btn-112"}):
+        with pytest.raises(Refusal) as refused:
+            report(body, sender("forms"), received_at=NOW)
+        assert [fault.pointer for fault in refused.value.errors] == ["/device_id"]
+
+
+@pytest.mark.parametrize(("sent", "level"), [(3.0, 3), ("3", 3), (" 0 ", 0), (3.5, None), ("hoch", None), ("4", None)])
+def test_the_level_of_a_press_counts_where_it_cannot_be_doubted(sent: object, level: int | None) -> None:
+    data = reported(report({"site": "bernburg", "danger_level": sent}, sender("buttons"), received_at=NOW))
+    assert data.danger_level == level
+    assert "danger_level" in data.warnings[0]
+
+
+def test_a_press_that_is_not_acute_says_what_that_means() -> None:
+    data = reported(report({"site": "bernburg", "acute": False}, sender("buttons"), received_at=NOW))
+    assert data.acute is False
+    assert data.warnings == (warning("after_all"),)
 
 
 def test_line_breaks_do_not_reach_what_becomes_a_header() -> None:

@@ -112,3 +112,10 @@ def test_the_message() -> None:
     assert (first["Importance"], first["Auto-Submitted"]) == ("high", "auto-generated")
     assert first["Subject"] == written.subject
     assert [part.get_content_type() for part in first.iter_parts()] == ["text/plain", "text/html"]
+
+
+@pytest.mark.parametrize(("level", "header"), [(3, b"3"), (None, b"unknown")])
+def test_the_level_that_nobody_knows_is_said_to_be_unknown(level: int | None, header: bytes) -> None:
+    written = write([report(danger_level=level)], "bernburg", configured())
+    sent = message(written, "rufkette@example.org", "notfall@example.org", "m-1", NOW, 1)
+    assert b"X-Rufkette-Level: " + header in sent

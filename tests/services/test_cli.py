@@ -55,7 +55,18 @@ def test_help_imports_no_heavy_library() -> None:
 def test_a_missing_setting_is_one_line_and_exit_code_2(service: str) -> None:
     done = rufkette(service)
     assert done.returncode == 2
-    assert re.fullmatch(r"RUFKETTE_\w+ is not set \(or RUFKETTE_\w+_FILE\)\n", done.stderr)
+    # What names a file already is not looked for in another one.
+    assert re.fullmatch(r"RUFKETTE_CONFIG is not set\n|(RUFKETTE_\w+) is not set \(or \1_FILE\)\n", done.stderr)
+
+
+@pytest.mark.parametrize("sender", ["nix", "a b c", "Rufkette <>", "a@b@c, d@e"])
+def test_a_sender_that_is_no_address_is_one_line_and_exit_code_2(sender: str) -> None:
+    done = rufkette(
+        "ingest", RUFKETTE_CONFIG="config/example.yaml", RUFKETTE_KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1",
+        RUFKETTE_SMTP_URL="smtp://127.0.0.1:1", RUFKETTE_MAIL_FROM=sender,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert re.fullmatch(r"RUFKETTE_MAIL_FROM: .*rufkette@example\.org.*\n", done.stderr)
 
 
 def test_new_key_prints_a_key_and_its_hash() -> None:

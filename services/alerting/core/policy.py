@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
 from schemas.configuration import Configuration, Language, Location, Policy, Rule, Site, When
+from schemas.configuration_sources import normalise_device_id
 from schemas.events import Category, Event, Kind, Mode, PoliceWish, Reported
 from services.alerting.core.incident import UNKNOWN_LEVEL_COUNTS_AS, LevelFrom, Recipient
 from services.alerting.core.plans import Plans
@@ -107,6 +108,11 @@ def normalise_place(text: str) -> str:
     """`Zi. 112`, `Raum 112` and `112` are one place; `1.12` and `11.2` are two, so what parts digits stays."""
     folded = " ".join(text.split()).casefold()
     return _SEPARATORS.sub("", _ROOM_WORDS.sub("", folded) or folded)
+
+
+def device_key(device_id: str) -> str:
+    """The same for one device however it is spelt, also for one that no register knows."""
+    return f"device/{normalise_device_id(device_id)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from services.alerting.core.effects import Decision, Effect, Reason, Relay
 from services.alerting.core.escalation import Changed, relay, restart, start
 from services.alerting.core.incident import Again, Hold, Incident, LevelFrom, Place, Report, Status
 from services.alerting.core.plans import HIGHEST_SILENCED_LEVEL, Silence
-from services.alerting.core.policy import Facts, Rules, first_match, level_of, normalise_place
+from services.alerting.core.policy import Facts, Rules, device_key, first_match, level_of, normalise_place
 from services.alerting.core.replacing import replace
 
 QUIET_AFTER_ACKNOWLEDGEMENT = timedelta(minutes=2)
@@ -31,14 +31,14 @@ def place_key(report: Reported, rules: Rules) -> str | None:
         known = rules.location(report.site, report.location)
         return f"{site}/{normalise_place(known.id if known else report.location)}"
     if report.device_id is not None:
-        return f"{site}/device/{report.device_id}"
+        return f"{site}/{device_key(report.device_id)}"
     return None
 
 
 def merge_keys(report: Reported, rules: Rules) -> tuple[str, ...]:
     """What another report may share to concern the same incident: the place, the device, a reference."""
     place = place_key(report, rules)
-    device = f":device/{report.device_id}" if report.device_id is not None else None
+    device = f":{device_key(report.device_id)}" if report.device_id is not None else None
     reference = f":reference/{report.reference}" if report.reference is not None else None
     return tuple(key for key in (place, device, reference) if key is not None)
 
@@ -90,7 +90,7 @@ def _follows(incident: Incident, data: Reported, *, recent: bool) -> bool:
     """Whether a form adds details to an earlier press: by the press's reference, or soon after by its device."""
     if data.reference is not None and f":reference/{data.reference}" in incident.keys:
         return True
-    return recent and data.device_id is not None and f":device/{data.device_id}" in incident.keys
+    return recent and data.device_id is not None and f":{device_key(data.device_id)}" in incident.keys
 
 
 def _test_of(event: Event, data: Reported, now: datetime, rules: Rules) -> str | None:

@@ -86,11 +86,18 @@ def read(file: Path) -> Document:
             document.data = _value(loader, node, (), document)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        hint = "spaces instead of tabs" if "\\t" in str(error.problem) or "tab" in str(error.problem) else "valid YAML"
-        document.mistake((), f"is no YAML: {error.problem}", hint, line=mark.line + 1 if mark else 1)
+        document.mistake((), f"is no YAML: {error.problem}", _instead(text, mark), line=mark.line + 1 if mark else 1)
     except yaml.YAMLError as error:
         document.mistake((), f"is no YAML: {str(error).splitlines()[0]}", "valid YAML")
     return document
+
+
+def _instead(text: str, mark: yaml.Mark | None) -> str:
+    """What to write where YAML cannot be read: nearly always a tab, or a text that needs quotes."""
+    line = text.splitlines()[mark.line : mark.line + 1] if mark is not None else []
+    if line and "\t" in line[0]:
+        return "spaces instead of tabs"
+    return 'valid YAML: a text with a colon, comma, bracket, quote or # in it stands in quotes, such as "Achtung: …"'
 
 
 def _value(loader: Any, node: yaml.Node, path: Path_, document: Document) -> Any:

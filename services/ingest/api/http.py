@@ -45,7 +45,8 @@ class Routes:
         request.scope[SOURCE] = name
         sender = self._senders[name]
         if not isinstance(sender.source, NativeSource):
-            raise Refusal(403, f"This key belongs to a source of type {sender.source.type}. Post to /v1/hooks/{name}.")
+            there = "/v1/events" if isinstance(sender.source, CloudeventsSource) else f"/v1/hooks/{name}"
+            raise Refusal(403, f"This key belongs to a source of type {sender.source.type}. Post to {there}.")
         return await self._take(request, sender)
 
     async def post_events(self, request: Request) -> Response:

@@ -9,10 +9,21 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.configuration_sources import CloudeventsSource
-from schemas.events import DATA_TYPES, EMERGENCY_MAILED, HEARTBEAT, PROBE, REPORTED, Data, Event, Heartbeat, event_id
+from schemas.events import (
+    DATA_TYPES,
+    EMERGENCY_MAILED,
+    HEARTBEAT,
+    PROBE,
+    REPORTED,
+    Data,
+    Event,
+    Heartbeat,
+    Outcome,
+    event_id,
+)
 from schemas.report_warnings import warning
 from services.ingest.api.problems import Fault, Refusal, pointer
-from services.ingest.report_body import Time
+from services.ingest.report_body import EXPECTED, Time
 from services.ingest.reports import report, storable
 from services.ingest.sender import Sender
 from services.ingest.sources.shape import Made
@@ -23,6 +34,14 @@ _SHORT: Final = {name.split(".")[2]: name for name in DATA_TYPES if name not in 
 _OTHERS_MAY: Final = ("reported", "heartbeat")
 _LONGEST_ID: Final = 128
 _TIME: Final[TypeAdapter[Any]] = TypeAdapter(Time)
+_EXPECTED: Final = EXPECTED | {
+    "by": "the name of a person, 1 to 200 characters",
+    "outcome": f"one of {', '.join(Outcome)}",
+    "note": "a string of at most 20,000 characters",
+    "measures": "a list of strings, each of 1 to 200 characters",
+    "on": "a date such as 2026-01-05",
+    "battery": "a number from 0 to 1",
+}
 _WITHOUT_SUBJECT: Final = frozenset({REPORTED, HEARTBEAT})
 
 
@@ -92,7 +111,8 @@ def _kind(envelope: Envelope, sender: Sender, faults: _Faults) -> str | None:
     allowed = ", ".join(_SHORT[name] for name in may)
     if known is not None:
         faults.forbidden += 1
-        faults.add(envelope.place + "/type", "may not be sent by this source", f"one of {allowed}, or more under `may`")
+        more = "more under `may`" if isinstance(sender.source, CloudeventsSource) else "a source of type cloudevents"
+        faults.add(envelope.place + "/type", "may not be sent by this source", f"one of {allowed}, or {more}")
     else:
         close = get_close_matches(stated, _SHORT.values(), n=1, cutoff=0.8) if isinstance(stated, str) else []
         wrong = "is missing" if stated is None else "is not known"
@@ -186,7 +206,9 @@ def _data(envelope: Envelope, model: type[Data], sender: Sender, faults: _Faults
         data = model.model_validate(dict(envelope.data))
     except ValidationError as error:
         for one in error.errors(include_url=False, include_input=False, include_context=False):
-            faults.add(place + pointer(*one["loc"]), one["msg"].removeprefix("Value error, "), "a value that fits")
+            said = "is missing" if one["type"] == "missing" else one["msg"].removeprefix("Value error, ")
+            expected = _EXPECTED.get(str(one["loc"][0]), "a value that fits")
+            faults.add(place + pointer(*one["loc"]), said, expected)
         return None
     if data.site is not None and sender.sites.exactly(data.site) is None:
         faults.add(place + "/site", "is unknown", sender.sites.expectation)

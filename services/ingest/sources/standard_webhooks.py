@@ -1,6 +1,7 @@
 """Standard Webhooks (https://www.standardwebhooks.com): Formbricks and whoever else signs like this."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from schemas.configuration_sources import StandardWebhooksSource
@@ -41,7 +42,11 @@ def explain(message: Message, sender: Sender) -> Understood | Ignored:
         return Ignored(NOT_WANTED)
     body, warnings = _data(submission.document, sender)
     warnings = (*submission.warnings, *doubts, *warnings)
-    event = report(body, sender, received_at=message.received_at, idempotency_key=key, warnings=warnings)
+    try:
+        event = report(body, sender, received_at=message.received_at, idempotency_key=key, warnings=warnings)
+    except Refusal as refusal:
+        there = [replace(fault, pointer=f"/data{fault.pointer}", target=fault.field) for fault in refusal.errors]
+        raise Refusal(refusal.status, refusal.detail, errors=there) from None
     return Understood(event, None)
 
 

@@ -29,7 +29,7 @@ class Written:
     subject: str
     text: str
     html: str
-    level: int
+    level: int | None
 
 
 def known_site(event: Event, configuration: Configuration) -> str | None:
@@ -72,7 +72,7 @@ def write(events: Sequence[Event], site_id: str | None, configuration: Configura
     paragraphs += [words.broken, _phones(site, configuration, words), words.again, words.nobody_reads]
     subject = _subject(gravest, len(reports), site, police if urgent else None, words)
     page = _PAGE.format(lang=language, body=_html(paragraphs))
-    return Written(subject, "\n\n".join(paragraphs) + "\n", page, _weight(gravest))
+    return Written(subject, "\n\n".join(paragraphs) + "\n", page, gravest.danger_level)
 
 
 def message(written: Written, sender: str, recipient: str, mail_id: str, now: datetime, attempt: int) -> bytes:
@@ -88,7 +88,7 @@ def message(written: Written, sender: str, recipient: str, mail_id: str, now: da
         "Auto-Submitted": "auto-generated",
         "X-Auto-Response-Suppress": "All",
         "Importance": "high",
-        "X-Rufkette-Level": str(written.level),
+        "X-Rufkette-Level": "unknown" if written.level is None else str(written.level),
         "X-Rufkette-Emergency": mail_id,
         "X-Rufkette-Attempt": str(attempt),
     }

@@ -19,10 +19,6 @@ WARNINGS: Final[Mapping[str, tuple[str, str]]] = {
         "danger_level was understood as {value}; send it as an integer",
         "danger_level wurde als {value} verstanden; bitte als ganze Zahl senden",
     ),
-    "after_all": (
-        "acute is false: this press is told once, and does not alarm until somebody takes over",
-        "acute ist false: Dieser Druck wird einmal gemeldet und alarmiert nicht, bis jemand übernimmt",
-    ),
     "empty_id": ("id was empty and is ignored", "id war leer und wird nicht beachtet"),
     "two_ids": (
         "id differs from the header Idempotency-Key; id counts",

@@ -196,8 +196,6 @@ def report(
     fields = _validate(_repair(body, findings) if sender.lenient else body, findings)
     if fields.kind is not None and fields.kind is not kind:
         findings.faults.append(Fault("/kind", f"this source reports {kind}, not {fields.kind}", f"{kind}, or nothing"))
-    if kind is Kind.PANIC and fields.acute is False:
-        findings.warn(warning("after_all"))
     where = place(fields, sender, findings)
     occurred_at = plausible(fields.occurred_at, received_at, kind, findings)
     external_id = _external_id(fields, idempotency_key, sender, findings)

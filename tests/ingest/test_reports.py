@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from schemas import codec
 from schemas.events import Category, Event, Kind, Mode, PoliceWish, event_id
-from schemas.report_warnings import warning
 from services.ingest.api.problems import Refusal
 from services.ingest.report_body import EXPECTED, LONGEST, ReportBody
 from services.ingest.reports import report
@@ -172,12 +171,6 @@ def test_the_level_of_a_press_counts_where_it_cannot_be_doubted(sent: object, le
     data = reported(report({"site": "bernburg", "danger_level": sent}, sender("buttons"), received_at=NOW))
     assert data.danger_level == level
     assert "danger_level" in data.warnings[0]
-
-
-def test_a_press_that_is_not_acute_says_what_that_means() -> None:
-    data = reported(report({"site": "bernburg", "acute": False}, sender("buttons"), received_at=NOW))
-    assert data.acute is False
-    assert data.warnings == (warning("after_all"),)
 
 
 def test_line_breaks_do_not_reach_what_becomes_a_header() -> None:

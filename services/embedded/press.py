@@ -51,7 +51,8 @@ def send(report: dict[str, Any], *, url: str | None, key: str | None, data_dir: 
         status_url = urllib.parse.urljoin(request.full_url, answer["status_url"])
         return Answer(answer["event_id"], answer["status"], status_url, tuple(map(_line, answer.get("warnings", ()))))
     except urllib.error.HTTPError as error:
-        raise PressFailed(f"{url} refused the alarm: {_explain(error)}") from None
+        other_key = " Name a key of your own configuration: --key, or RUFKETTE_API_KEY." if error.code == 401 else ""
+        raise PressFailed(f"{url} refused the alarm: {_explain(error)}{other_key}") from None
     except urllib.error.URLError as error:
         raise PressFailed(f"{url} does not answer: {error.reason}") from None
     except (OSError, ValueError, KeyError) as error:

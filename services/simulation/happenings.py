@@ -6,7 +6,7 @@ from typing import Final
 
 from schemas.events import Event
 from services.alerting.core.effects import Decision, Input, Notify, Purpose, Reason
-from services.alerting.core.incident import Incident, LevelFrom
+from services.alerting.core.incident import Again, Incident, LevelFrom
 from services.alerting.core.policy import Rules
 from services.simulation.timeline import Happening
 
@@ -60,6 +60,8 @@ def happenings(
         yield Happening(now, after.id, reason.value, f"source in learning mode, nobody else is told: {_judged(after)}")
     elif reason not in _SEEN_IN_MAILS:
         text = _WORDS.get(reason, reason.value.replace("_", " "))
+        if reason is Reason.ACKNOWLEDGEMENT_RAN_OUT and after.again is Again.PRESSED:
+            text = "pressed again after it was taken over: alarmed again"
         if before is not None and (before.rule, before.policy_name) != (after.rule, after.policy_name):
             text += f"; {_judged(after)}"
         yield Happening(now, after.id, reason.value, text)

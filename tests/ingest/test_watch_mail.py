@@ -9,6 +9,7 @@ import pytest
 
 from schemas.configuration import Configuration
 from schemas.events import Category, Event, Kind, Reported
+from services.common.mail.threads import thread_of
 from services.ingest.watch.mail import contacts, known_site, message, write
 from tests.support.organisation import organisation
 
@@ -119,3 +120,12 @@ def test_the_level_that_nobody_knows_is_said_to_be_unknown(level: int | None, he
     written = write([report(danger_level=level)], "bernburg", configured())
     sent = message(written, "rufkette@example.org", "notfall@example.org", "m-1", NOW, 1)
     assert b"X-Rufkette-Level: " + header in sent
+
+
+def test_the_normal_alarm_follows_in_the_same_thread() -> None:
+    """Alerting's mails answer to the same message that never was: see `services/common/mail/threads.py`."""
+    written = write([report("b", danger_level=1), report("a", danger_level=3)], "bernburg", configured())
+    sent = message_from_bytes(message(written, "Rufkette <rufkette@example.org>", "n@example.org", "m-1", NOW, 1))
+    threads = [thread_of(event_id, "example.org") for event_id in ("a", "b")]
+    assert sent["In-Reply-To"] == threads[0], "the gravest"
+    assert str(sent["References"]).split() == threads

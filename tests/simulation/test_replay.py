@@ -105,6 +105,14 @@ def test_somebody_takes_over_and_it_runs_out() -> None:
     assert said(timeline) == [(0, "opened"), (3, "acknowledged"), (33, "acknowledgement_ran_out")]
 
 
+def test_pressed_again_after_somebody_took_over() -> None:
+    again = report(at("2026-01-05T09:13:30"))
+    timeline = simulate(RULES, [report(), again], Plan(acknowledge_after=minutes(1)))
+    assert (3, "acknowledgement_ran_out") in said(timeline)
+    texts = [one.text for one in timeline.entries if isinstance(one, Happening) and one.what.endswith("ran_out")]
+    assert texts == ["pressed again after it was taken over: alarmed again"]
+
+
 def test_somebody_closes_it() -> None:
     timeline = simulate(RULES, [report()], Plan(acknowledge_after=minutes(1), close_after=minutes(10)))
     assert told(timeline)[-2:] == [(10, "closed", "wache"), (10, "closed", "leitung")]

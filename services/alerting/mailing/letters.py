@@ -3,13 +3,13 @@
 from datetime import datetime
 from email.utils import format_datetime, formataddr, parseaddr
 from functools import lru_cache
-from uuid import NAMESPACE_URL, uuid5
 
 from services.alerting.changes import Mail
 from services.alerting.core.messages import Message, compose
 from services.alerting.desk.tokens import Tokens
 from services.alerting.engine import Engine
 from services.alerting.mailing.mime import build
+from services.common.mail.threads import thread_of
 
 
 class Letters:
@@ -34,7 +34,7 @@ class Letters:
 
     def _headers(self, mail: Mail, message: Message) -> dict[str, str]:
         recipient, incident = mail.notify.recipient, mail.incident
-        thread = f"<{_thread_of(incident.id)}@{self._domain}>"
+        thread = thread_of(incident.id, self._domain)
         notify = mail.notify
         level = "unknown" if incident.danger_level is None else str(incident.danger_level)
         headers = {
@@ -52,11 +52,6 @@ class Letters:
             "X-Rufkette-Attempt": str(mail.attempt),
         }
         return headers | ({"Importance": "high"} if message.importance_high else {})
-
-
-@lru_cache(maxsize=512)
-def _thread_of(incident_id: str) -> str:
-    return str(uuid5(NAMESPACE_URL, f"rufkette:incident:{incident_id}"))
 
 
 @lru_cache(maxsize=4)

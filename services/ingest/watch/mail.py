@@ -12,9 +12,12 @@ from zoneinfo import ZoneInfo
 
 from schemas.configuration import Configuration, Location, Person, Site
 from schemas.events import Event, Kind, PoliceWish, Reported
+from services.common.mail.threads import thread_of
 from services.ingest.watch.words import WORDS, WatchWords
 
 _UNKNOWN_LEVEL = 2
+_MOST_THREADS = 10
+"""Header lines must stay short; the gravest come first."""
 _PAGE = """<!doctype html><html lang="{lang}"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
 <style>body{{font:17px/1.45 system-ui,sans-serif;margin:16px auto;max-width:36em;padding:0 12px}}
@@ -30,6 +33,7 @@ class Written:
     text: str
     html: str
     level: int | None
+    event_ids: tuple[str, ...]
 
 
 def known_site(event: Event, configuration: Configuration) -> str | None:
@@ -72,19 +76,26 @@ def write(events: Sequence[Event], site_id: str | None, configuration: Configura
     paragraphs += [words.broken, _phones(site, configuration, words), words.again, words.nobody_reads]
     subject = _subject(gravest, len(reports), site, police if urgent else None, words)
     page = _PAGE.format(lang=language, body=_html(paragraphs))
-    return Written(subject, "\n\n".join(paragraphs) + "\n", page, gravest.danger_level)
+    return Written(
+        subject, "\n\n".join(paragraphs) + "\n", page, gravest.danger_level, tuple(event.id for event, _ in reports)
+    )
 
 
 def message(written: Written, sender: str, recipient: str, mail_id: str, now: datetime, attempt: int) -> bytes:
     """The mail as bytes; the same `mail_id` and recipient always have the same Message-ID."""
     mime = MIMEMultipart("alternative")
+    domain = parseaddr(sender)[1].rpartition("@")[2]
+    # A report's id is that of the incident that it opens: so the normal alarm follows in the same thread.
+    threads = [thread_of(event_id, domain) for event_id in written.event_ids[:_MOST_THREADS]]
     unique = uuid.uuid5(uuid.NAMESPACE_OID, f"{mail_id}:{recipient}")
     headers = {
         "Date": format_datetime(now),
         "From": sender,
         "To": formataddr(("", recipient)),
         "Subject": "".join(character if character.isprintable() else " " for character in written.subject),
-        "Message-ID": f"<{unique}@{parseaddr(sender)[1].rpartition('@')[2]}>",
+        "Message-ID": f"<{unique}@{domain}>",
+        "In-Reply-To": threads[0],
+        "References": " ".join(threads),
         "Auto-Submitted": "auto-generated",
         "X-Auto-Response-Suppress": "All",
         "Importance": "high",

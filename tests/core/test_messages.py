@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.events import Event, Kind, Outcome, Reported
+from schemas.report_warnings import warning
 from services.alerting.core.decide import decide
 from services.alerting.core.effects import Action, Click, Purpose
 from services.alerting.core.messages import compose
@@ -139,6 +140,20 @@ def test_a_very_long_description_is_cut_and_says_so() -> None:
     assert "ü" * 4_000 in text
     assert "ü" * 4_001 not in text
     assert "gekürzt" in text
+
+
+def test_what_a_sender_wrote_is_quoted_to_those_only_who_may_read_it() -> None:
+    doubts = (
+        warning("left_out", field="“Herr Geheim hat ein Messer”", detail="is not a known field"),
+        warning("left_out", field="“category”", detail="should be 'insult'"),
+        warning("unknown_device", value="“Handy von Frau Zeugin”"),
+    )
+    incident = pressed(RULES, warnings=doubts)
+    for role, quoted in (("house_security", False), ("site_management", True)):
+        text = mail(incident, role=role, by=FULL).text
+        assert ("Geheim" in text, "Zeugin" in text) == (quoted, quoted), role
+        assert "category“ weggelassen" in text or "category” weggelassen" in text
+        assert "steht nicht im Verzeichnis" in text
 
 
 def test_an_exercise_never_sends_anybody_to_the_phone() -> None:

@@ -4,11 +4,13 @@ Mails carry place, level, category and time; description and names only to roles
 the name of who took over, joined or closed, which those who were alarmed need. The subject never carries either.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
+from schemas.events import Reported
 from services.alerting.core.calls import standing
 from services.alerting.core.effects import Notify, Purpose
 from services.alerting.core.emergency_mail import emergency_line
@@ -27,6 +29,7 @@ SUBJECT_LIMIT = 200
 """Characters; mail programs show far less, and header lines must stay short."""
 _DESCRIPTION_LIMIT = 4_000
 _MANY_REPORTS = 5
+_QUOTED = re.compile("([“„])([^”“]*)([”“])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +183,14 @@ def _sections(telling: Telling, *, full: bool) -> Iterator[Section]:
             yield Section("", words.reported_by.format(names=", ".join(names)))
         for report in [r for r in reports if r.description][-_MANY_REPORTS:]:
             yield Section(words.description, many_lines(report.description or "", _DESCRIPTION_LIMIT, words.shortened))
-    warnings = telling.warnings()
+    warnings = telling.warnings() if full else tuple(map(_without_senders_words, telling.warnings()))
     if warnings:
         yield Section(words.warnings, "\n".join(f"– {warning}" for warning in warnings))
+
+
+def _without_senders_words(warning: str) -> str:
+    """What a sender wrote may name somebody: it is behind the link, as descriptions are. Our own fields name nobody."""
+    return _QUOTED.sub(lambda said: said[0] if said[2] in Reported.model_fields else f"{said[1]}…{said[3]}", warning)
 
 
 def _reference(telling: Telling) -> str:

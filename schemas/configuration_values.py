@@ -24,8 +24,13 @@ def _refuse_duration(value: object) -> object:
     raise ValueError(f"{value!r} is no duration; write for example 0s, 2m, 1h30m, 10d or 10y")
 
 
+def is_address(value: str) -> bool:
+    """Whether it is a mail address alone, as mail servers take it."""
+    return bool(_ADDRESS.fullmatch(value)) and value.isascii()
+
+
 def _address(value: str) -> str:
-    if not _ADDRESS.fullmatch(value) or not value.isascii():
+    if not is_address(value):
         raise ValueError(f"{value!r} is no mail address; write for example leitung@example.org")
     return value
 

@@ -1,7 +1,6 @@
 """Settings from the environment (prefix `RUFKETTE_`); every secret can also come from a file named by `…_FILE`."""
 
 import os
-import re
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -10,11 +9,11 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_va
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from schemas.configuration_values import is_address
 from services.common.mail.smtp import parse_smtp_url
 
 PREFIX = "RUFKETTE_"
 S = TypeVar("S", bound="Settings")
-_ADDRESS = re.compile(r"[^\s@<>,;]+@[^\s@<>,;]+")
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -89,7 +88,7 @@ def _web_address(value: SecretStr) -> SecretStr:
 
 
 def _sender(value: str) -> str:
-    if not _ADDRESS.fullmatch(parseaddr(value)[1]):
+    if not is_address(parseaddr(value)[1]):
         raise ValueError(
             "write an address such as rufkette@example.org, or with a name: Rufkette <rufkette@example.org>"
         )

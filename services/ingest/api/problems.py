@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
 
@@ -42,6 +42,10 @@ class Fault:
     def field(self) -> str:
         """The field as people say it: `danger_level`."""
         return self.target or self.pointer.removeprefix("/").replace("~1", "/").replace("~0", "~") or "body"
+
+    def within(self, place: str) -> "Fault":
+        """The same fault of a report that is not the whole body; `place` is its JSON pointer."""
+        return replace(self, pointer=place + self.pointer, target=self.field)
 
 
 class Refusal(Exception):

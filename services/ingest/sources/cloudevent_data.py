@@ -187,9 +187,7 @@ def _report(
     try:
         made = report(data, sender, received_at=received_at, idempotency_key=identity, warnings=warnings)
     except Refusal as refusal:
-        faults.found += [
-            Fault(f"{envelope.place}/data{fault.pointer}", fault.detail, fault.expected) for fault in refusal.errors
-        ]
+        faults.found += [fault.within(f"{envelope.place}/data") for fault in refusal.errors]
         return None
     return made.model_copy(update={"time": at}) if len(faults.found) == before else None
 

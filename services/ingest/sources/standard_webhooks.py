@@ -1,7 +1,6 @@
 """Standard Webhooks (https://www.standardwebhooks.com): Formbricks and whoever else signs like this."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from schemas.configuration_sources import StandardWebhooksSource
@@ -45,7 +44,7 @@ def explain(message: Message, sender: Sender) -> Understood | Ignored:
     try:
         event = report(body, sender, received_at=message.received_at, idempotency_key=key, warnings=warnings)
     except Refusal as refusal:
-        there = [replace(fault, pointer=f"/data{fault.pointer}", target=fault.field) for fault in refusal.errors]
+        there = [fault.within("/data") for fault in refusal.errors]
         raise Refusal(refusal.status, refusal.detail, errors=there) from None
     return Understood(event, None)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from services.embedded.jars import ensure_jars
+from services.embedded.aot_cache import prepared_jars
 from services.embedded.kafka import Kafka
 from services.embedded.ports import free_port
 from services.embedded.postgres import Postgres
@@ -23,7 +23,7 @@ from services.embedded.topics import set_up_topics, topic_settings
 @contextlib.contextmanager
 def kafka(directory: Path) -> Iterator[str]:
     """Durable, as `rufkette run` starts it, with all topics; what clients connect to."""
-    server = Kafka(directory / "kafka", ensure_jars(), free_port())
+    server = Kafka(directory / "kafka", prepared_jars(), free_port())
     server.prepare()
     part = server.start()
     try:

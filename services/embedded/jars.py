@@ -119,7 +119,7 @@ def ensure_jars(
     except OSError as error:
         raise EmbeddedError(f"cannot create {libs}: {error.strerror}; XDG_CACHE_HOME chooses another place") from None
     if _missing(wanted, libs):
-        with _alone(libs):
+        with alone(libs):
             # Whoever was before us may have fetched them.
             if missing := _missing(wanted, libs):
                 _fetch_all(missing, libs, progress)
@@ -131,8 +131,8 @@ def _missing(wanted: Iterable[Pin], libs: Path) -> list[Pin]:
 
 
 @contextmanager
-def _alone(libs: Path) -> Iterator[None]:
-    """One process at a time; the kernel lets the next one in when it ends, however it ends."""
+def alone(libs: Path) -> Iterator[None]:
+    """One process at a time changes what is in there; the kernel lets the next one in when it ends, however it ends."""
     handle = os.open(libs, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -1,5 +1,6 @@
 """Kafka as one process, broker and controller in KRaft mode, for the embedded default and the tests."""
 
+import hashlib
 import os
 import socket
 import struct
@@ -17,6 +18,8 @@ from services.embedded.process import Part, run_once
 
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 _JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx512m", "--sun-misc-unsafe-memory-access=allow")
+_ABOUT_THE_CACHE = "-Xlog:aot=error,aot+codecache+stubs=error"
+"""Of what it cannot use of its cache Java does without; that is no news for whoever reads the broker's log."""
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -83,10 +86,13 @@ class Kafka:
             arguments = ["format", "--ignore-formatted", f"--cluster-id={cluster}", "-c", str(self._configuration)]
             run_once(self._java("kafka.tools.StorageTool", arguments), what="formatting Kafka's directory")
 
-    def start(self) -> Part:
+    def start(self, *java_options: str) -> Part:
         """Start the prepared broker. Stopped by SIGTERM; without its parent it is killed (its log recovers)."""
-        log = self.directory / "kafka.log"
-        return Part.start("Kafka", self._java("kafka.Kafka", [str(self._configuration)]), log=log, env=_environment())
+        return Part.start("Kafka", self.command(*java_options), log=self.directory / "kafka.log", env=_environment())
+
+    def command(self, *java_options: str) -> list[str]:
+        """What the broker is started with."""
+        return self._java("kafka.Kafka", [str(self._configuration)], java_options)
 
     def ready(self) -> bool:
         """Whether the broker answers a metadata request and counts itself as alive."""
@@ -98,9 +104,18 @@ class Kafka:
     def _configuration(self) -> Path:
         return self.directory / "server.properties"
 
-    def _java(self, main: str, arguments: Sequence[str]) -> list[str]:
+    def _java(self, main: str, arguments: Sequence[str], options: Sequence[str] = ()) -> list[str]:
         logging = f"-Dlog4j2.configurationFile={_LOGGING}"
-        return [str(JAVA), *_JVM, logging, "-cp", f"{self.libs}/*", main, *arguments]
+        cache = aot_cache(self.libs)
+        if not options and cache.exists() and cache.stat().st_size > 0:
+            options = [f"-XX:AOTCache={cache}", _ABOUT_THE_CACHE]
+        return [str(JAVA), *_JVM, *options, logging, "-cp", f"{self.libs}/*", main, *arguments]
+
+
+def aot_cache(libs: Path) -> Path:
+    """Where `aot_cache.py` puts what it makes of these jars: of use to this very Java only, with these options."""
+    made_for = (JAVA_HOME / "release").read_bytes() + repr(_JVM).encode()
+    return libs / f"kafka-{hashlib.sha256(made_for).hexdigest()[:12]}.aot"
 
 
 def _environment() -> dict[str, str]:

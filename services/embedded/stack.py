@@ -13,9 +13,9 @@ from types import FrameType
 from schemas.configuration import Configuration
 from services.common.configuration.file import ConfigurationError, load
 from services.common.settings import SettingsError
+from services.embedded.aot_cache import prepared_jars
 from services.embedded.banner import banner
 from services.embedded.data import DataDirectory, InUse
-from services.embedded.jars import ensure_jars
 from services.embedded.jobs import Job, in_sequence
 from services.embedded.kafka import Kafka
 from services.embedded.output import Output
@@ -196,7 +196,7 @@ class Stack:
         made: list[Kafka] = []
 
         def prepare() -> None:
-            made.append(Kafka(self._plan.data.root / "kafka", ensure_jars(), port))
+            made.append(Kafka(self._plan.data.root / "kafka", prepared_jars(), port))
             made[0].prepare()
 
         return in_sequence(

@@ -8,7 +8,7 @@ from pathlib import Path
 from schemas import topics
 from services.common.kafka import admin, create_topics
 from services.common.settings import Settings
-from services.embedded.jars import ensure_jars
+from services.embedded.aot_cache import prepared_jars
 from services.embedded.kafka import Kafka
 from services.embedded.ports import free_port
 from services.embedded.postgres import Postgres
@@ -22,7 +22,7 @@ class KafkaServer:
     """A broker of a test's own: it can be stopped, killed and started again on the same port."""
 
     def __init__(self, directory: Path, doors: tuple[tuple[int, int], ...] = ()) -> None:
-        self.kafka = Kafka(directory, ensure_jars(), free_port(), durable=False, doors=doors)
+        self.kafka = Kafka(directory, prepared_jars(), free_port(), durable=False, doors=doors)
         self._part: Part | None = None
 
     @property

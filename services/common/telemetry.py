@@ -24,6 +24,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from services.common.catalogue import BOUND, CATALOGUE, STANDARD
 from services.common.library_noise import NoAbandonedCommit, OnceInAWhile
+from services.common.lines import Lines
 
 LogFormat = Literal["json", "console"]
 
@@ -240,13 +241,14 @@ def configure(*, service: str, log_format: LogFormat | None, log_level: str, str
     render: list[Processor] = (
         [_readable_exception, structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())] if console else [_json]
     )
+    lines = Lines(sys.stdout)
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, *common, *render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=not strict,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(lines)
     handler.addFilter(OnceInAWhile())
     handler.addFilter(NoAbandonedCommit())
     handler.setFormatter(

@@ -187,13 +187,11 @@ def import_events(
     from aiokafka.errors import KafkaError
     from sqlalchemy.exc import SQLAlchemyError
 
-    from services.alerting.upkeep.importing import ImportSettings, Refused, Stalled
+    from services.alerting.upkeep.importing import ImportSettings, Refused, Stalled, UnreadableFile
     from services.alerting.upkeep.importing import run as take_in
-    from services.common.settings import load
-    from services.embedded.neighbour import use_stack
+    from services.embedded.neighbour import load_beside
 
-    use_stack(data_dir)
-    settings = load(ImportSettings)
+    settings = load_beside(ImportSettings, data_dir)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the lines below say it
     try:
         done = take_in(events, settings)
@@ -204,6 +202,8 @@ def import_events(
         _fail(f"{error} Everything is on Kafka and will be taken; importing again is safe.", 1)
     except KafkaError as error:
         _fail(f"cannot publish on {settings.kafka_bootstrap_servers}: {error}", 1)
+    except UnreadableFile as error:
+        _fail(f"cannot read {events}: {error}", 2)
     except (SQLAlchemyError, OSError) as error:
         _fail(f"cannot import {events}: {type(error).__name__}: {str(error).splitlines()[0]}", 1)
     if done.known is None:
@@ -241,12 +241,10 @@ def report(
     from services.commands.report_command import ReportFailed, ReportSettings, Wish
     from services.commands.report_command import run as answer
     from services.common.configuration.file import ConfigurationError
-    from services.common.settings import load
-    from services.embedded.neighbour import use_stack
+    from services.embedded.neighbour import load_beside
 
-    use_stack(data_dir)
     try:
-        print(answer(Wish(year, as_of, format, freeze, compare, ids), load(ReportSettings)))
+        print(answer(Wish(year, as_of, format, freeze, compare, ids), load_beside(ReportSettings, data_dir)))
     except ConfigurationError as error:
         _fail("\n".join(map(str, error.mistakes)), 1)
     except ReportFailed as error:

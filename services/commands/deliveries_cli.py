@@ -27,12 +27,10 @@ def deliveries(
     """
     from services.commands.deliveries_command import DeliveriesFailed, DeliveriesSettings, Wish, run
     from services.common.configuration.file import ConfigurationError
-    from services.common.settings import load
-    from services.embedded.neighbour import use_stack
+    from services.embedded.neighbour import load_beside
 
-    use_stack(data_dir)
     try:
-        answer = run(Wish(incident, since, format, limit), load(DeliveriesSettings), datetime.now(UTC))
+        answer = run(Wish(incident, since, format, limit), load_beside(DeliveriesSettings, data_dir), datetime.now(UTC))
     except ConfigurationError as error:
         print("\n".join(map(str, error.mistakes)), file=sys.stderr)
         raise typer.Exit(1) from None

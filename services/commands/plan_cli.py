@@ -60,12 +60,10 @@ def _plan(wish: "Wish", data_dir: Path) -> None:
 
     from services.commands.plan_command import PlanRefused, PlanSettings, plan
     from services.common.configuration.file import ConfigurationError
-    from services.common.settings import load
-    from services.embedded.neighbour import use_stack
+    from services.embedded.neighbour import load_beside
 
-    use_stack(data_dir)
     try:
-        print(plan(wish, load(PlanSettings)))
+        print(plan(wish, load_beside(PlanSettings, data_dir)))
     except ConfigurationError as error:
         _fail("\n".join(map(str, error.mistakes)), 1)
     except PlanRefused as error:

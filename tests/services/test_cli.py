@@ -59,6 +59,20 @@ def test_a_missing_setting_is_one_line_and_exit_code_2(service: str) -> None:
     assert re.fullmatch(r"RUFKETTE_CONFIG is not set\n|(RUFKETTE_\w+) is not set \(or \1_FILE\)\n", done.stderr)
 
 
+@pytest.mark.parametrize("command", [["report", "2026"], ["deliveries"], ["import", "past.jsonl"]])
+def test_without_settings_and_without_a_stack_both_are_named(command: list[str], tmp_path: Path) -> None:
+    done = rufkette(*command, "--data-dir", str(tmp_path))
+    assert done.returncode == 2
+    assert re.match(r"RUFKETTE_\w+ is not set.*, and ", done.stderr)
+    assert done.stderr.endswith(f"`rufkette run` is not running in {tmp_path} (--data-dir names another place)\n")
+
+
+def test_importing_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
+    for missing, why in ((tmp_path / "past.jsonl", "No such file or directory"), (tmp_path, "Is a directory")):
+        done = rufkette("import", str(missing), RUFKETTE_KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+        assert (done.returncode, done.stderr) == (2, f"cannot read {missing}: {why}\n")
+
+
 @pytest.mark.parametrize("sender", ["nix", "a b c", "Rufkette <>", "a@b@c, d@e"])
 def test_a_sender_that_is_no_address_is_one_line_and_exit_code_2(sender: str) -> None:
     done = rufkette(

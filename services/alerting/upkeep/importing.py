@@ -56,6 +56,10 @@ class Refused(Exception):
         self.mistakes = mistakes
 
 
+class UnreadableFile(Exception):
+    """There is no such file, or it cannot be opened."""
+
+
 class Stalled(Exception):
     """Everything is on Kafka, but alerting does not take it."""
 
@@ -81,7 +85,7 @@ def read(file: Path, now: datetime) -> list[Event]:
 
     Raises:
         Refused: with every mistake.
-        OSError: the file cannot be read.
+        UnreadableFile: see there.
     """
     mistakes: list[Mistake] = []
     found: dict[str, tuple[int, Event]] = {}
@@ -106,7 +110,11 @@ def read(file: Path, now: datetime) -> list[Event]:
 
 
 def _lines(file: Path, mistakes: list[Mistake]) -> Iterator[tuple[int, str]]:
-    with file.open("rb") as lines:
+    try:
+        content = file.open("rb")
+    except OSError as error:
+        raise UnreadableFile(error.strerror) from None
+    with content as lines:
         for number, raw in enumerate(lines, 1):
             try:
                 text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()

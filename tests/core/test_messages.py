@@ -250,7 +250,7 @@ def test_taken_over() -> None:
     assert "Anruf bei 110 noch nicht bestätigt." in message.text
     assert "Ist der Vorgang bis 09:46 Uhr nicht beendet, wird erneut alarmiert." in message.text
     assert "B. Beispiel" not in message.subject
-    assert not message.importance_high
+    assert message.importance_high
 
 
 def test_closed() -> None:

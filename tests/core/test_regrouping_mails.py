@@ -39,7 +39,7 @@ def test_the_mail_says_where_it_goes_on_and_that_nobody_has_it() -> None:
         "Dort hat noch niemand übernommen. Der Link führt dorthin.",
     ]
     assert "POLIZEI EMPFOHLEN – Anruf bei 110 noch nicht bestätigt." in message.text
-    assert not message.importance_high
+    assert message.importance_high
 
 
 def test_what_people_did_there_is_said_here() -> None:

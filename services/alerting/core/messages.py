@@ -73,12 +73,11 @@ def compose(incident: Incident, notify: Notify, rules: Rules, *, now: datetime, 
             letter = joined(telling, link, full=full)
         case _:
             assert_never(notify.purpose)
-    # Only an alarm asks for something; marking the all-clear as important would make the mark mean nothing.
-    high = notify.purpose is Purpose.ALARM and _high(incident)
-    return Message(_subject(telling, notify.purpose), letter.as_text(), render(letter), high)
+    return Message(_subject(telling, notify.purpose), letter.as_text(), render(letter), _high(incident))
 
 
 def _high(incident: Incident) -> bool:
+    """Also of what follows an alarm: who is on the way has to see as soon that somebody has taken over."""
     return incident.level >= 2 and not incident.learning
 
 

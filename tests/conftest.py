@@ -10,7 +10,7 @@ import pytest
 from tests.support.chain import Chain, Surroundings, alerting_service, ingest_service
 from tests.support.organisation import Change, write_configuration
 from tests.support.servers import KafkaServer, PostgresServer, fresh_topics
-from tests.support.service import Service
+from tests.support.service import Service, stopped_at_the_end
 from tests.support.smtp_sink import SmtpSink
 
 _LONGEST_FIRST = ("faults", "embedded", "reports", "browser", "e2e", "services", "ingest", "alerting", "common")
@@ -139,11 +139,9 @@ def surroundings(kafka: str, topic_prefix: str, configuration: Path, tmp_path: P
 
 @pytest.fixture
 def services() -> Iterator[list[Service]]:
-    """Services in this list are stopped at the end of the test, last first."""
-    started: list[Service] = []
-    yield started
-    for service in reversed(started):
-        service.stop()
+    """Services in this list are stopped at the end of the test."""
+    with stopped_at_the_end() as started:
+        yield started
 
 
 @pytest.fixture
@@ -160,18 +158,18 @@ def start_ingest(surroundings: Surroundings, services: list[Service]) -> StartSe
 
 
 @pytest.fixture
-def start_alerting(
-    surroundings: Surroundings, database_url: str, smtp_sink: SmtpSink, services: list[Service]
-) -> StartService:
+def start_alerting(surroundings: Surroundings, database_url: str, smtp_sink: SmtpSink) -> Iterator[StartService]:
     """`await start_alerting(ready=True, RUFKETTE_…="…")`: another alerting process."""
+    # A list of its own: what it has in hand at its end it records, so it has to end before its database does.
+    with stopped_at_the_end() as started:
 
-    async def start(*, ready: bool = True, **environment: str) -> Service:
-        service = alerting_service(surroundings, database_url, smtp_sink.url, **environment)
-        services.append(service)
-        await service.start(ready=ready)
-        return service
+        async def start(*, ready: bool = True, **environment: str) -> Service:
+            service = alerting_service(surroundings, database_url, smtp_sink.url, **environment)
+            started.append(service)
+            await service.start(ready=ready)
+            return service
 
-    return start
+        yield start
 
 
 @pytest.fixture

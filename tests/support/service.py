@@ -5,7 +5,8 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -159,3 +160,17 @@ class Service:
         """Start again after a kill or stop, and wait until it is ready."""
         self.kill()
         await self.start()
+
+
+@contextmanager
+def stopped_at_the_end() -> Iterator[list[Service]]:
+    """Services that are put into this list are asked to end all at once, and waited for."""
+    started: list[Service] = []
+    try:
+        yield started
+    finally:
+        for service in started:
+            if service.running:
+                os.kill(service.pid, signal.SIGTERM)
+        for service in started:
+            service.stop()

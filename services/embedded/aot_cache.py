@@ -1,4 +1,7 @@
-"""Java's ahead-of-time cache (JEP 483): Kafka's classes, read and linked once, so that it starts twice as fast."""
+"""Java's ahead-of-time cache (JEP 483): Kafka's classes, read and linked once, so that it starts twice as fast.
+
+`python -m services.embedded.aot_cache` fetches the jars and makes it.
+"""
 
 import asyncio
 import os
@@ -88,3 +91,7 @@ def _use(broker: Kafka) -> None:
             await consumer.getone()
 
     asyncio.run(pass_one())
+
+
+if __name__ == "__main__":
+    prepared_jars()

@@ -72,7 +72,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _serve(parent: int) -> None:
-    for module in ("services.ingest.app", "services.alerting.app"):
+    for module in ("services.ingest.app", "services.alerting.app", "holidays.countries"):
         importlib.import_module(module)
     gc.collect()
     gc.freeze()

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from schemas.events import (
@@ -85,6 +87,32 @@ def test_a_graver_report_alarms_anew_under_the_stricter_rule() -> None:
     assert decision.incident is not None
     assert (decision.incident.rule, decision.incident.police, decision.incident.cycle) == ("weapon", "urgent", 1)
     assert desk.told(since=desk.now) == ["wache@example.org", "leitung@example.org"]
+
+
+@pytest.mark.parametrize("form", [{"danger_level": 0}, {"danger_level": 1}, {"danger_level": 0, "acute": False}])
+@pytest.mark.parametrize("press", [{}, {"category": "insult"}])
+def test_a_press_that_says_no_level_is_not_played_down_by_a_mild_form_before_it(
+    form: dict[str, Any], press: dict[str, Any]
+) -> None:
+    desk = Desk()
+    alone = Desk().press(danger_level=None, category=None)
+    mild = desk.press(kind="form", category=None, **form)
+    assert mild.level < 2
+    desk.now += minutes(1)
+    decision = desk.give(report(desk.now, **({"danger_level": None, "category": None} | press)))
+    after = decision.incident
+    assert decision.reason is Reason.MERGED_REALARMED
+    assert after is not None
+    assert (after.id, after.danger_level, after.level, after.acute) == (mild.id, None, 2, True)
+    assert (after.rule, after.policy_name, after.police) == (alone.rule, alone.policy_name, alone.police)
+    assert desk.told(since=desk.now) == ["wache@example.org", "leitung@example.org"]
+
+
+def test_a_level_that_is_said_after_one_that_nobody_knew_counts_when_it_is_no_lower() -> None:
+    for said, level in ((1, None), (2, 2), (3, 3)):
+        desk = Desk()
+        desk.press(danger_level=None, category=None)
+        assert desk.press(danger_level=said).danger_level == level
 
 
 def test_a_lesser_report_never_softens() -> None:

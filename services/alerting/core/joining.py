@@ -8,9 +8,10 @@ from services.alerting.core import calls
 from services.alerting.core.effects import Decision, Effect, Joined, JoinedInto, Notify, Purpose, Reason, Withdraw
 from services.alerting.core.escalation import relay
 from services.alerting.core.incident import Again, Incident, Joining, Recipient, Status, Target
+from services.alerting.core.levels import with_level
 from services.alerting.core.policy import Rules
 from services.alerting.core.replacing import replace
-from services.alerting.core.reporting import STRICTNESS, alarm_graver, called_news, is_graver, with_level
+from services.alerting.core.reporting import STRICTNESS, alarm_graver, called_news, is_graver
 
 TAKEN_IN = frozenset({Reason.JOINED, Reason.JOINED_REALARMED})
 
@@ -106,7 +107,7 @@ def together(incident: Incident, other: Incident) -> Incident:
     reports = (*incident.reports[1:], *other.reports)
     places = (*incident.places, *((other.place_key,) if other.place_key else ()), *other.places)
     return replace(
-        as_grave_as(incident, other),
+        with_level(incident, other.danger_level, other.level_from, other.category),
         reports=(incident.reports[0], *sorted(reports, key=lambda report: report.received_at)),
         opened_at=min(incident.opened_at, other.opened_at),
         acute=incident.acute or other.acute,
@@ -121,14 +122,6 @@ def together(incident: Incident, other: Incident) -> Incident:
         told=(*incident.told, *(person for person in other.told if person.email.casefold() not in known)),
         absorbed=(*incident.absorbed, other.id, *other.absorbed),
     )
-
-
-def as_grave_as(incident: Incident, other: Incident) -> Incident:
-    """The higher level of both. One that nobody knows counts as 2 here, too: its alarm is not played down."""
-    if other.danger_level is None and other.level > incident.level:
-        category = other.category or incident.category
-        return replace(incident, danger_level=None, level_from=other.level_from, category=category)
-    return with_level(incident, other.danger_level, other.level_from, other.category)
 
 
 def _taken_in(before: Incident, after: Incident, other: Incident) -> tuple[Effect, ...]:

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from schemas.configuration import PoliceFlag
-from schemas.events import Category, Event, Kind, Mode, PoliceWish, Reported
+from schemas.events import Event, Kind, Mode, PoliceWish, Reported
 from schemas.lifecycle import Change
 from services.alerting.core import calls
 from services.alerting.core.effects import Decision, Effect, Reason, Relay
 from services.alerting.core.escalation import Changed, relay, restart, start
-from services.alerting.core.incident import Again, Hold, Incident, LevelFrom, Place, Report, Status
+from services.alerting.core.incident import Again, Hold, Incident, Place, Report, Status
+from services.alerting.core.levels import with_level
 from services.alerting.core.plans import HIGHEST_SILENCED_LEVEL, Silence
 from services.alerting.core.policy import Facts, Rules, device_key, first_match, level_of, normalise_place
 from services.alerting.core.replacing import replace
@@ -19,6 +20,8 @@ QUIET_AFTER_ACKNOWLEDGEMENT = timedelta(minutes=2)
 PLANNED_SILENCE = "planned_silence"
 """The reason in the lifecycle; what people wrote stays out of it."""
 STRICTNESS = {"none": 0, "advised": 1, "urgent": 2}
+BY_REFERENCE = ":reference/"
+"""How a merge key begins that quotes what a sender wrote."""
 
 
 def place_key(report: Reported, rules: Rules) -> str | None:
@@ -39,7 +42,7 @@ def merge_keys(report: Reported, rules: Rules) -> tuple[str, ...]:
     """What another report may share to concern the same incident: the place, the device, a reference."""
     place = place_key(report, rules)
     device = f":{device_key(report.device_id)}" if report.device_id is not None else None
-    reference = f":reference/{report.reference}" if report.reference is not None else None
+    reference = f"{BY_REFERENCE}{report.reference}" if report.reference is not None else None
     return tuple(key for key in (place, device, reference) if key is not None)
 
 
@@ -88,7 +91,7 @@ def _joined_then(incident: Incident, data: Reported, now: datetime, rules: Rules
 
 def _follows(incident: Incident, data: Reported, *, recent: bool) -> bool:
     """Whether a form adds details to an earlier press: by the press's reference, or soon after by its device."""
-    if data.reference is not None and f":reference/{data.reference}" in incident.keys:
+    if data.reference is not None and f"{BY_REFERENCE}{data.reference}" in incident.keys:
         return True
     return recent and data.device_id is not None and f":{device_key(data.device_id)}" in incident.keys
 
@@ -253,14 +256,6 @@ def _merge(incident: Incident, event: Event, data: Reported, now: datetime, rule
 def _joined(incident: Incident, event: Event) -> Relay:
     """Of the incident as it is afterwards: of what is alarmed anew nobody has heard for having taken over before."""
     return relay(incident, Change.MERGED, event_ids=(event.id,), source=event.source)
-
-
-def with_level(incident: Incident, level: int | None, level_from: LevelFrom, category: Category | None) -> Incident:
-    """The higher level with its origin; the graver word says what it is, the other only what nobody has said yet."""
-    known = incident.danger_level
-    if level is not None and (level > incident.level or (known is None and level == incident.level)):
-        return replace(incident, danger_level=level, level_from=level_from, category=category or incident.category)
-    return replace(incident, category=incident.category or category)
 
 
 def is_graver(before: Incident, after: Incident, wish: PoliceWish) -> bool:

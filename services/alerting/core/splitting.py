@@ -15,7 +15,8 @@ from services.alerting.core import calls
 from services.alerting.core.effects import Decision, Effect, Reason, SplitFrom, SplitOff
 from services.alerting.core.escalation import relay, start
 from services.alerting.core.incident import Incident, Report, Status
-from services.alerting.core.joining import as_grave_as, together
+from services.alerting.core.joining import together
+from services.alerting.core.levels import with_level
 from services.alerting.core.policy import Rules
 from services.alerting.core.replacing import replace
 from services.alerting.core.reporting import (
@@ -130,7 +131,7 @@ def split_from(former: Incident | None, what: SplitFrom, now: datetime, rules: R
     incident = replace(incident, calls=what.calls, hand_overs=what.hand_overs, absorbed=(), places=())
     incident = replace(incident, split_from=what.origin)
     if former is not None:
-        incident = _again(as_grave_as(incident, former), former)
+        incident = _again(with_level(incident, former.danger_level, former.level_from, former.category), former)
     wish = max((report.police for report in what.reports), key=_WISHES.index)
     incident = apply_rules(incident, wish, now, rules)
     if incident.imported:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.configuration import Retention
 from services.alerting.core.incident import Incident, Joining, Recipient
+from services.alerting.core.reporting import BY_REFERENCE
 from services.alerting.database import in_transaction, patiently
 from services.alerting.devices import notices
 from services.alerting.engine import Engine
@@ -73,8 +74,9 @@ async def _forget(tx: AsyncConnection, now: datetime, retention: Retention) -> i
     )
     rows = (await tx.execute(query)).all()
     for row in rows:
-        state = to_json(without_personal_data(from_json(row.state)))
-        await tx.execute(sa.update(incidents).where(incidents.c.id == row.id).values(state=state, forgotten=sa.true()))
+        left = without_personal_data(from_json(row.state))
+        values = {"state": to_json(left), "merge_keys": list(left.keys), "forgotten": sa.true()}
+        await tx.execute(sa.update(incidents).where(incidents.c.id == row.id).values(values))
     ids = [row.id for row in rows]
     await tx.execute(sa.update(inputs).where(inputs.c.incident_id.in_(ids)).values(by=None, body="{}", plans=None))
     await tx.execute(sa.delete(outbox).where(outbox.c.incident_id.in_(ids)))
@@ -96,18 +98,23 @@ def without_personal_data(incident: Incident) -> Incident:
     return replace(
         incident,
         reports=tuple(
-            replace(report, description=None, reported_by=None, reference=None, warnings=())
+            replace(report, description=None, reported_by=None, reference=None, warnings=(), keys=_places(report.keys))
             for report in incident.reports
         ),
+        keys=_places(incident.keys),
         told=tuple(Recipient(email=nobody, role=person.role) for person in incident.told),
         awaited=(),
         taken=replace(incident.taken, by=nobody) if incident.taken else None,
         calls=tuple(replace(call, by=nobody) for call in incident.calls),
-        hand_overs=tuple(replace(hand_over, by=nobody) for hand_over in incident.hand_overs),
+        hand_overs=tuple(replace(hand_over, by=nobody, reference=None) for hand_over in incident.hand_overs),
         hold=replace(incident.hold, by=nobody, reason=nobody) if incident.hold else None,
-        closing=replace(incident.closing, by=nobody, note=None) if incident.closing else None,
+        closing=replace(incident.closing, by=nobody, note=None, measures=()) if incident.closing else None,
         joined=_without_names(incident.joined, nobody) if incident.joined else None,
     )
+
+
+def _places(keys: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(key for key in keys if not key.startswith(BY_REFERENCE))
 
 
 def _without_names(joining: Joining, nobody: str) -> Joining:

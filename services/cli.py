@@ -69,13 +69,14 @@ def migrate() -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
     from services.alerting.migrations.apply import migrate as apply
+    from services.commands.failures import cause_of
     from services.common.settings import MigrateSettings, load
 
     url = load(MigrateSettings).database_url.get_secret_value()
     try:
         apply(url)
     except (SQLAlchemyError, OSError) as error:
-        _fail(f"cannot migrate the database: {type(error).__name__}: {str(error).splitlines()[0]}", 1)
+        _fail(f"cannot migrate the database: {cause_of(error)}", 1)
     print("the database is up to date")
 
 
@@ -189,6 +190,7 @@ def import_events(
 
     from services.alerting.upkeep.importing import ImportSettings, Refused, Stalled, UnreadableFile
     from services.alerting.upkeep.importing import run as take_in
+    from services.commands.failures import cause_of
     from services.embedded.neighbour import load_beside
 
     settings = load_beside(ImportSettings, data_dir)
@@ -205,7 +207,7 @@ def import_events(
     except UnreadableFile as error:
         _fail(f"cannot read {events}: {error}", 2)
     except (SQLAlchemyError, OSError) as error:
-        _fail(f"cannot import {events}: {type(error).__name__}: {str(error).splitlines()[0]}", 1)
+        _fail(f"cannot import {events}: {cause_of(error)}", 1)
     if done.known is None:
         print(f"{done.events} events are on Kafka; alerting takes them when it runs")
         return

@@ -10,11 +10,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.events import Mode
 from services.alerting.database import create_engine
 from services.alerting.mailing.deliveries import Delivery, deliveries, find_incidents
+from services.commands.failures import cause_of
 from services.common.configuration import file as configuration_file
 from services.common.settings import DatabaseSettings
 
@@ -69,10 +70,7 @@ def run(wish: Wish, settings: DeliveriesSettings, now: datetime) -> Answer:
     try:
         found, total = asyncio.run(_read(settings, wish, since))
     except (SQLAlchemyError, OSError) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        raise DeliveriesFailed(
-            f"cannot read the database: {type(error).__name__}: {str(cause).splitlines()[0]}"
-        ) from None
+        raise DeliveriesFailed(f"cannot read the database: {cause_of(error)}") from None
     left_out = total - len(found)
     remark = f"{left_out} older mails are left out; --limit {total} shows all" if left_out else None
     write = {"text": as_text, "csv": as_csv, "json": as_json}[wish.format]

@@ -58,6 +58,7 @@ def silence(
 def _plan(wish: "Wish", data_dir: Path) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
+    from services.commands.failures import cause_of
     from services.commands.plan_command import PlanRefused, PlanSettings, plan
     from services.common.configuration.file import ConfigurationError
     from services.embedded.neighbour import load_beside
@@ -69,7 +70,7 @@ def _plan(wish: "Wish", data_dir: Path) -> None:
     except PlanRefused as error:
         _fail("\n".join(error.mistakes), 1)
     except (SQLAlchemyError, OSError) as error:
-        _fail(f"cannot write into the database: {type(error).__name__}: {str(error).splitlines()[0]}", 1)
+        _fail(f"cannot write into the database: {cause_of(error)}", 1)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.configuration import Organisation
 from services.alerting.reporting.formats import Document, Frozen, Tampered, as_csv, changes, document
 from services.alerting.reporting.reports import FIRST_YEAR, LAST_YEAR, open_reporting
 from services.alerting.reporting.text import as_text
 from services.alerting.reporting.words import WORDS
+from services.commands.failures import cause_of
 from services.common.settings import DatabaseSettings
 from services.common.telemetry import installed_version
 
@@ -111,5 +112,4 @@ def _read(settings: ReportSettings, year: int, as_of: date | None) -> tuple[Docu
     try:
         return asyncio.run(work())
     except (SQLAlchemyError, OSError) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        raise ReportFailed(f"cannot read the database: {type(error).__name__}: {str(cause).splitlines()[0]}") from None
+        raise ReportFailed(f"cannot read the database: {cause_of(error)}") from None

@@ -64,6 +64,19 @@ def test_kinds_of_press_mean_what_the_configuration_says(shelly: Sender) -> None
     assert reported(call(shelly, secret="s3cret", mode="exercise")).mode is Mode.EXERCISE
 
 
+def test_a_mode_that_is_none_alarms_and_is_said(shelly: Sender) -> None:
+    odd = reported(call(shelly, secret="s3cret", mode="uebung"))
+    assert (odd.mode, odd.warnings) == (Mode.ACTUAL, ("“mode” left out: is no known mode",))
+    assert reported(call(shelly, secret="s3cret", mode="actual")).warnings == ()
+
+
+def test_a_slash_at_the_end_of_the_address_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "own").write_text("its-own")
+    own = source(tmp_path, devices={"btn-7": {"site": "bernburg", "location": "Zimmer 112", "secret_file": "own"}})
+    report = reported(call(own, "btn-7/", secret="its-own"))
+    assert (report.device_id, report.location, report.warnings) == ("btn-7", "Zimmer 112", ())
+
+
 @pytest.mark.parametrize("rest", ["nobody", "", "\x00", "ü" * 500])
 def test_an_unknown_device_alarms_all_the_same(shelly: Sender, rest: str) -> None:
     report = reported(call(shelly, rest, secret="s3cret"))

@@ -16,6 +16,7 @@ from schemas.configuration_sources import HttpButtonSource, Press
 from schemas.events import Event, Mode, PoliceWish, Reported, event_id
 from schemas.report_warnings import warning
 from services.ingest.api.problems import Fault, Refusal, quoted
+from services.ingest.report_body import EXPECTED
 from services.ingest.reports import Findings, storable
 from services.ingest.sender import Sender
 from services.ingest.sources.shape import Emitter, Made, Message
@@ -42,7 +43,7 @@ def check_secret(message: Message, sender: Sender) -> None:
         Refusal: 401.
     """
     fields = _fields(message)
-    expected = sender.secret_for(message.rest or fields.get("device", ""))
+    expected = sender.secret_for(_address_of(message) or fields.get("device", ""))
     shown = fields.get("secret", "").encode(errors="replace")
     if not hmac.compare_digest(shown, expected) or not expected:
         raise refused("The secret is missing or wrong. Call the address with ?secret=SECRET as configured here.")
@@ -57,7 +58,7 @@ def _parse(message: Message, sender: Sender) -> Sequence[Made]:
     source = sender.source
     assert isinstance(source, HttpButtonSource)
     fields, findings = _fields(message), Findings()
-    stated = " ".join(storable((message.rest or fields.get("device", ""))[:_LONGEST]).split()) or None
+    stated = " ".join(storable((_address_of(message) or fields.get("device", ""))[:_LONGEST]).split()) or None
     known = sender.device(stated) if stated else None
     if known is None:
         _doubt(stated, sender, findings)
@@ -71,10 +72,23 @@ def _parse(message: Message, sender: Sender) -> Sequence[Made]:
         danger_level=press.danger_level,
         category=press.category,
         police=press.police or PoliceWish.NONE,
-        mode=Mode.EXERCISE if fields.get("mode") == Mode.EXERCISE else Mode.ACTUAL,
+        mode=_mode(fields.get("mode"), findings),
         warnings=findings.spoken(),
     )
     return [Event(id=event_id(sender.name, None), source=sender.name, time=message.received_at, data=data)]
+
+
+def _address_of(message: Message) -> str:
+    """The device in the path; buttons' forms like to end an address with a slash."""
+    return message.rest.rstrip("/")
+
+
+def _mode(stated: str | None, findings: Findings) -> Mode:
+    """What is no mode is no exercise: an alarm rather than none, and it is said."""
+    if stated is not None and stated not in tuple(Mode):
+        findings.faults.append(Fault("/mode", "is no known mode", EXPECTED["mode"]))
+        return Mode.ACTUAL
+    return Mode(stated) if stated is not None else Mode.ACTUAL
 
 
 def _press(source: HttpButtonSource, stated: str | None, findings: Findings) -> Press:

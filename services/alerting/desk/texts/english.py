@@ -142,7 +142,7 @@ ENGLISH: Final = PageWords(
         "missing": ("Incident not found", "This incident does not exist here, or not any more."),
         "unavailable": (
             "Cannot be reached just now",
-            "Nothing was saved. Please try again in a moment; the alarm goes on meanwhile.",
+            "Nothing was saved. Please try again in a moment. In danger call the police.",
         ),
         "too_large": ("Too much text", "Nothing was saved. Please be shorter."),
         "wrong_form": ("Not understood", "Nothing was saved. Please use the page from the mail."),

@@ -145,7 +145,7 @@ GERMAN: Final = PageWords(
         "missing": ("Vorgang nicht gefunden", "Diesen Vorgang gibt es hier nicht oder nicht mehr."),
         "unavailable": (
             "Gerade nicht erreichbar",
-            "Es wurde nichts gespeichert. Bitte gleich noch einmal versuchen; die Alarmierung läuft weiter.",
+            "Es wurde nichts gespeichert. Bitte gleich noch einmal versuchen. Bei Gefahr die Polizei rufen.",
         ),
         "too_large": ("Zu viel Text", "Es wurde nichts gespeichert. Bitte kürzer fassen."),
         "wrong_form": ("Nicht verstanden", "Es wurde nichts gespeichert. Bitte die Seite aus der Mail benutzen."),

@@ -60,7 +60,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "page.refused": Entry("warning", ("status", "problem"), "A page could not be shown; the reader was told why."),
     "page.unavailable": Entry("error", ("error",), "A page needed the database, which did not answer."),
     # ingest
-    "report.accepted": Entry("info", ("status", "warnings", "duration_ms"), "The event is safe: `accepted`, on all replicas of Kafka; `queued`, on disk here."),
+    "report.accepted": Entry("info", ("type", "status", "warnings", "duration_ms"), "The event is safe: `accepted`, on all replicas of Kafka; `queued`, on disk here. A press has the type `rufkette.incident.reported.v1`, a sign of life `rufkette.device.heartbeat.v1`."),
     "report.refused": Entry("warning", ("status", "problem", "fields"), "A report was answered with an error."),
     "report.ignored": Entry("info", ("reason",), "A message that is no press, such as a device's status."),
     "fields.learned": Entry("info", ("content", "fields", "unnamed", "left_out"), "A message of a source in learning mode: names and types of its fields; `unnamed` have names that may be values."),

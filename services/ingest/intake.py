@@ -161,7 +161,8 @@ class Intake:
         warnings = list(data.warnings) if isinstance(data, Reported) else []
         log.info(
             "report.accepted",
-            event_id=event.id, source=sender.name, site=data.site, status=status, warnings=len(warnings),
+            event_id=event.id, type=event.type, source=sender.name, site=data.site, status=status,
+            warnings=len(warnings),
             duration_ms=round((time.perf_counter() - started) * 1000, 2),
         )  # fmt: skip
         url = f"/v1/events/{event.id}"

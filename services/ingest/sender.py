@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from schemas.configuration import Configuration, Site
 from schemas.configuration_sources import Device, Source, StandardWebhooksSource, normalise_device_id
@@ -58,6 +60,10 @@ class Sites:
     def by_name(self, text: str) -> str | None:
         """The site that the text names by key, name or short name, without regard to case."""
         return self.exactly(text) or self._by_name.get(_plain(text))
+
+    def today(self, now: datetime) -> date:
+        """The organisation's local date at `now`."""
+        return now.astimezone(ZoneInfo(self.timezone)).date()
 
     @property
     def expectation(self) -> str:

@@ -2,7 +2,9 @@
 
 import base64
 import json
+from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -66,6 +68,19 @@ def test_a_binary_event_with_percent_encoded_headers() -> None:
     )  # fmt: skip
     assert made.data == Closed(by="A", outcome=Outcome.RESOLVED)
     assert made.id == event_id("bus", "grüße")
+
+
+def test_a_hand_over_that_lies_in_the_future_is_refused() -> None:
+    control_room = bus(may=["handed_over"])
+    handed = "rufkette.incident.handed_over.v1"
+    today = NOW.astimezone(ZoneInfo("Europe/Berlin")).date()
+    sent(event(handed, data={"by": "A", "on": today.isoformat()}), sender=control_room)
+    tomorrow = (today + timedelta(days=1)).isoformat()
+    refusal = refused(event(handed, data={"by": "A", "on": tomorrow}), sender=control_room)
+    assert refusal.status == 422
+    assert [(e.pointer, e.detail, e.expected) for e in refusal.errors] == [
+        ("/data/on", "lies in the future", "today or an earlier day")
+    ]
 
 
 def test_a_batch_in_its_order() -> None:

@@ -17,6 +17,7 @@ from schemas.events import (
     REPORTED,
     Data,
     Event,
+    HandedOver,
     Heartbeat,
     Outcome,
     event_id,
@@ -94,6 +95,8 @@ def _event(envelope: Envelope, sender: Sender, received_at: datetime, faults: _F
         return _report(envelope, sender, identity, at, received_at, faults, before, tuple(warnings))
     subject = _subject(envelope, kind, faults)
     data = _data(envelope, DATA_TYPES[kind], sender, faults)
+    if isinstance(data, HandedOver) and data.on is not None and data.on > sender.sites.today(received_at):
+        faults.add(envelope.place + "/data/on", "lies in the future", "today or an earlier day")
     if data is None or len(faults.found) > before:
         return None
     return Event(id=event_id(sender.name, identity), source=sender.name, time=at, data=data, subject=subject)

@@ -108,6 +108,17 @@ def test_a_press_that_says_no_level_is_not_played_down_by_a_mild_form_before_it(
     assert desk.told(since=desk.now) == ["wache@example.org", "leitung@example.org"]
 
 
+def test_a_form_about_what_is_over_makes_a_press_no_graver() -> None:
+    desk = Desk()
+    desk.press(danger_level=1, category=None)
+    desk.now += minutes(5)
+    details: dict[str, Any] = {"kind": "form", "danger_level": None, "category": None}
+    decision = desk.give(report(desk.now, **details, acute=False))
+    assert (decision.reason, decision.incident and decision.incident.danger_level) == (Reason.MERGED, 1)
+    lasting = desk.give(report(desk.now, **details, acute=True))
+    assert (lasting.reason, lasting.incident and lasting.incident.level) == (Reason.MERGED_REALARMED, 2)
+
+
 def test_a_level_that_is_said_after_one_that_nobody_knew_counts_when_it_is_no_lower() -> None:
     for said, level in ((1, None), (2, 2), (3, 3)):
         desk = Desk()

@@ -220,7 +220,7 @@ def _merge(incident: Incident, event: Event, data: Reported, now: datetime, rule
     report = _report(event, data, now, rules)
     level, level_from = level_of(data, rules, event.source)
     merged = replace(
-        with_level(incident, level, level_from, data.category),
+        with_level(incident, 0 if _raises_nothing(data, level) else level, level_from, data.category),
         revision=incident.revision + 1,
         reports=(*incident.reports, report),
         acute=incident.acute or data.acute,
@@ -251,6 +251,11 @@ def _merge(incident: Incident, event: Event, data: Reported, now: datetime, rule
     news = (_joined(merged, event), *called_news(incident, merged), *effects)
     reason = Reason.SUPPRESSED if merged.held else Reason.MERGED_REALARMED if effects else Reason.MERGED
     return Decision(merged, news, reason)
+
+
+def _raises_nothing(data: Reported, level: int | None) -> bool:
+    """A form about what is over, without a level: it adds to what is known, and makes it no graver."""
+    return level is None and not data.acute and data.kind is not Kind.PANIC
 
 
 def _joined(incident: Incident, event: Event) -> Relay:

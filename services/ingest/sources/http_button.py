@@ -8,7 +8,7 @@ own, and merging absorbs those that belong together.
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -43,7 +43,7 @@ def check_secret(message: Message, sender: Sender) -> None:
         Refusal: 401.
     """
     fields = _fields(message)
-    expected = sender.secret_for(_address_of(message) or fields.get("device", ""))
+    expected = sender.secret_for(_device(message, fields))
     shown = fields.get("secret", "").encode(errors="replace")
     if not hmac.compare_digest(shown, expected) or not expected:
         raise refused("The secret is missing or wrong. Call the address with ?secret=SECRET as configured here.")
@@ -58,11 +58,11 @@ def _parse(message: Message, sender: Sender) -> Sequence[Made]:
     source = sender.source
     assert isinstance(source, HttpButtonSource)
     fields, findings = _fields(message), Findings()
-    stated = " ".join(storable((_address_of(message) or fields.get("device", ""))[:_LONGEST]).split()) or None
+    stated = " ".join(storable(_device(message, fields)[:_LONGEST]).split()) or None
     known = sender.device(stated) if stated else None
     if known is None:
         _doubt(stated, sender, findings)
-    press = _press(source, fields.get("press"), findings)
+    press, mode = _press(source, fields.get("press"), findings), _mode(fields.get("mode"), findings)
     place = known.device if known else None
     data = Reported(
         kind=source.kind,
@@ -72,15 +72,15 @@ def _parse(message: Message, sender: Sender) -> Sequence[Made]:
         danger_level=press.danger_level,
         category=press.category,
         police=press.police or PoliceWish.NONE,
-        mode=_mode(fields.get("mode"), findings),
+        mode=mode,
         warnings=findings.spoken(),
     )
     return [Event(id=event_id(sender.name, None), source=sender.name, time=message.received_at, data=data)]
 
 
-def _address_of(message: Message) -> str:
-    """The device in the path; buttons' forms like to end an address with a slash."""
-    return message.rest.rstrip("/")
+def _device(message: Message, fields: Mapping[str, str]) -> str:
+    """In the path, which buttons' forms like to end with a slash, else in a field."""
+    return message.rest.rstrip("/") or fields.get("device", "")
 
 
 def _mode(stated: str | None, findings: Findings) -> Mode:

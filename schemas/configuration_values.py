@@ -8,16 +8,20 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 _UNITS = {"y": 365 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1}
+_LONGEST = 100 * _UNITS["y"]
 _ADDRESS = re.compile(r"[^\s@<>,;:\"\\()\x00-\x1f]+@[^\s@<>,;:\"\\()\x00-\x1f]+")
 
 
 def parse_duration(value: object) -> object:
-    """`0s`, `2m`, `1h30m`, `10d`, `10y` (365 days a year) as a timedelta."""
+    """`0s`, `2m`, `1h30m`, `10d`, `10y` (365 days a year) as a timedelta; 100 years at most."""
     if not isinstance(value, str):
         return value if isinstance(value, timedelta) else _refuse_duration(value)
-    if not re.fullmatch(r"(\d+[ydhms])+", value):
+    if not re.fullmatch(r"(\d{1,12}[ydhms])+", value):
         _refuse_duration(value)
-    return timedelta(seconds=sum(int(n) * _UNITS[u] for n, u in re.findall(r"(\d+)([ydhms])", value)))
+    seconds = sum(int(n) * _UNITS[u] for n, u in re.findall(r"(\d+)([ydhms])", value))
+    if seconds > _LONGEST:  # a calendar has an end, and dates are counted from durations
+        raise ValueError(f"{value!r} is too long; write 100y at most")
+    return timedelta(seconds=seconds)
 
 
 def _refuse_duration(value: object) -> object:

@@ -4,11 +4,12 @@ import gc
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-from services.commands import deliveries_cli, plan_cli, simulate_cli, try_source_cli
+from services.commands import deliveries_cli, hold_cli, plan_cli, simulate_cli, try_source_cli
+from services.commands.exits import fail
 
 app = typer.Typer(
     name="rufkette",
@@ -20,11 +21,6 @@ app = typer.Typer(
 )
 
 DataDir = Annotated[Path, typer.Option(help="Where the embedded stack keeps its data.")]
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    print(message, file=sys.stderr)
-    raise typer.Exit(code)
 
 
 @app.command()
@@ -76,7 +72,7 @@ def migrate() -> None:
     try:
         apply(url)
     except (SQLAlchemyError, OSError) as error:
-        _fail(f"cannot migrate the database: {cause_of(error)}", 1)
+        fail(f"cannot migrate the database: {cause_of(error)}", 1)
     print("the database is up to date")
 
 
@@ -98,13 +94,13 @@ def topics(
 
     overrides = dict(item.partition("=")[::2] for item in config or ())
     if wrong := [item for item in config or () if "=" not in item]:
-        _fail(f"--config {wrong[0]}: write name=value, for example min.insync.replicas=2", 2)
+        fail(f"--config {wrong[0]}: write name=value, for example min.insync.replicas=2", 2)
     settings = load(TopicsSettings)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the line below says it
     try:
         made = asyncio.run(create_topics(settings, replication=replication, overrides=overrides))
     except KafkaError as error:
-        _fail(f"cannot create the topics on {settings.kafka_bootstrap_servers}: {error}", 1)
+        fail(f"cannot create the topics on {settings.kafka_bootstrap_servers}: {error}", 1)
     print("\n".join(f"created {name}" for name in made) or "all topics exist")
 
 
@@ -131,7 +127,7 @@ def press(
     try:
         answer = send({k: v for k, v in report.items() if v is not None}, url=url, key=key, data_dir=data_dir)
     except PressFailed as error:
-        _fail(str(error), 1)
+        fail(str(error), 1)
     print(f"event {answer.event_id} {answer.status}\n{answer.status_url}")
     for warning in answer.warnings:
         print(f"warning: {warning}", file=sys.stderr)
@@ -158,7 +154,7 @@ def check_config(
     from services.common.configuration.secret_checks import unreadable_secrets
 
     if file is None:
-        _fail("name a file, or set RUFKETTE_CONFIG", 2)
+        fail("name a file, or set RUFKETTE_CONFIG", 2)
     try:
         configuration, hints = examine(file)
     except ConfigurationError as error:
@@ -199,15 +195,15 @@ def import_events(
         done = take_in(events, settings)
     except Refused as error:
         print(*error.mistakes, sep="\n", file=sys.stderr)
-        _fail(f"nothing was imported: {len(error.mistakes)} lines have to be corrected first", 1)
+        fail(f"nothing was imported: {len(error.mistakes)} lines have to be corrected first", 1)
     except Stalled as error:
-        _fail(f"{error} Everything is on Kafka and will be taken; importing again is safe.", 1)
+        fail(f"{error} Everything is on Kafka and will be taken; importing again is safe.", 1)
     except KafkaError as error:
-        _fail(f"cannot publish on {settings.kafka_bootstrap_servers}: {error}", 1)
+        fail(f"cannot publish on {settings.kafka_bootstrap_servers}: {error}", 1)
     except UnreadableFile as error:
-        _fail(f"cannot read {events}: {error}", 2)
+        fail(f"cannot read {events}: {error}", 2)
     except (SQLAlchemyError, OSError) as error:
-        _fail(f"cannot import {events}: {cause_of(error)}", 1)
+        fail(f"cannot import {events}: {cause_of(error)}", 1)
     if done.known is None:
         print(f"{done.events} events are on Kafka; alerting takes them when it runs")
         return
@@ -248,13 +244,16 @@ def report(
     try:
         print(answer(Wish(year, as_of, format, freeze, compare, ids), load_beside(ReportSettings, data_dir)))
     except ConfigurationError as error:
-        _fail("\n".join(map(str, error.mistakes)), 1)
+        fail("\n".join(map(str, error.mistakes)), 1)
     except ReportFailed as error:
-        _fail(str(error), 2 if error.usage else 1)
+        fail(str(error), 2 if error.usage else 1)
 
 
 app.command("announce-test")(plan_cli.announce_test)
 app.command("silence")(plan_cli.silence)
+app.command()(hold_cli.hold)
+app.command("end-hold")(hold_cli.end_hold)
+app.command()(hold_cli.holds)
 app.command()(simulate_cli.simulate)
 app.command()(deliveries_cli.deliveries)
 app.command("try-source")(try_source_cli.try_source)

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.responses import Response
 
 from schemas.configuration import Configuration
 from services.alerting.clock import DatabaseClock
@@ -18,6 +19,8 @@ from services.alerting.core.calendar import OfficeCalendar
 from services.alerting.core.policy import Rules
 from services.alerting.database import create_engine, patiently
 from services.alerting.desk.board import Board
+from services.alerting.desk.holds import holds_router
+from services.alerting.desk.notice import notice
 from services.alerting.desk.plans import plans_router
 from services.alerting.desk.report_page import report_router
 from services.alerting.desk.router import router_for
@@ -35,6 +38,7 @@ from services.alerting.reading.probing import ProbeAnswerer
 from services.alerting.reading.progress import Progress
 from services.alerting.relay import LifecycleRelay
 from services.alerting.reporting.reports import Reporting
+from services.alerting.retention.holding import Holding
 from services.alerting.timers import Timers
 from services.alerting.upkeep import housekeeping
 from services.alerting.upkeep.audit import Audit
@@ -184,6 +188,13 @@ def app_for(settings: AlertingSettings, configuration: Configuration) -> FastAPI
     )
     app.include_router(report_router(lambda: Reporting(alerting.database, alerting.engine.rules())))
     app.include_router(plans_router(alerting.planning, alerting.engine.rules, alerting.clock))
+    holding = Holding(alerting.database, alerting.clock)
+    app.include_router(holds_router(holding, alerting.engine.rules, alerting.clock))
+
+    @app.exception_handler(404)
+    async def no_page(_: Request, __: Exception) -> Response:
+        return notice(404, "no_page", language=alerting.engine.rules().configuration.organisation.language)
+
     return app
 
 

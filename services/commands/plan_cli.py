@@ -1,10 +1,11 @@
 """`rufkette announce-test` and `rufkette silence`: the page /plans for the command line, with the same checks."""
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from services.commands.exits import fail
 
 if TYPE_CHECKING:
     from services.alerting.desk.plans_form import Wish
@@ -26,7 +27,7 @@ def announce_test(
     Uses RUFKETTE_CONFIG and RUFKETTE_DATABASE_URL, or the stack that runs in the data directory.
     """
     if (site is None) == (not device):
-        _fail("name either --site or --device", 2)
+        fail("name either --site or --device", 2)
     from schemas.configuration_sources import normalise_device_id
     from services.alerting.desk.plans_form import Wish
 
@@ -48,7 +49,7 @@ def silence(
     Uses RUFKETTE_CONFIG and RUFKETTE_DATABASE_URL, or the stack that runs in the data directory.
     """
     if (site is None) == (device is None):
-        _fail("name either --site or --device", 2)
+        fail("name either --site or --device", 2)
     from services.alerting.desk.plans_form import Wish
 
     where = f"site:{site}" if site is not None else f"device:{device}"
@@ -66,13 +67,8 @@ def _plan(wish: "Wish", data_dir: Path) -> None:
     try:
         print(plan(wish, load_beside(PlanSettings, data_dir)))
     except ConfigurationError as error:
-        _fail("\n".join(map(str, error.mistakes)), 1)
+        fail("\n".join(map(str, error.mistakes)), 1)
     except PlanRefused as error:
-        _fail("\n".join(error.mistakes), 1)
+        fail("\n".join(error.mistakes), 1)
     except (SQLAlchemyError, OSError) as error:
-        _fail(f"cannot write into the database: {cause_of(error)}", 1)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    print(message, file=sys.stderr)
-    raise typer.Exit(code)
+        fail(f"cannot write into the database: {cause_of(error)}", 1)

@@ -2,9 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
+
+from services.commands.exits import fail
 
 
 def simulate(
@@ -50,14 +52,9 @@ def simulate(
     try:
         found = answer(request(config, events, compare, options), datetime.now(UTC))
     except ConfigurationError as error:
-        _fail("\n".join(map(str, error.mistakes)), 1)
+        fail("\n".join(map(str, error.mistakes)), 1)
     except Mistaken as error:
-        _fail(str(error), 2 if error.usage else 1)
+        fail(str(error), 2 if error.usage else 1)
     for warning in found.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(found.output)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    print(message, file=sys.stderr)
-    raise typer.Exit(code)

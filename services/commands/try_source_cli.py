@@ -2,9 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
+
+from services.commands.exits import fail
 
 
 def try_source(
@@ -32,22 +34,22 @@ def try_source(
     from services.common.configuration.file import ConfigurationError
 
     if format not in ("text", "json"):
-        _fail(f"--format {format}: expected text or json", 2)
+        fail(f"--format {format}: expected text or json", 2)
     headers = _pairs(header, ":", "--header", "'Name: value'")
     parameters = _pairs(query, "=", "--query", "name=value")
     try:
         content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as error:
-        _fail(f"cannot read {file}: {error.strerror}", 2)
+        fail(f"cannot read {file}: {error.strerror}", 2)
     message = message_from(
         content, headers=headers, content_type=content_type, method=method, query=parameters, rest=rest
     )
     try:
         tried = understand(name, config, message, skip_signature=skip_signature)
     except ConfigurationError as error:
-        _fail("\n".join(map(str, error.mistakes)), 1)
+        fail("\n".join(map(str, error.mistakes)), 1)
     except Untried as error:
-        _fail(str(error), 2)
+        fail(str(error), 2)
     print(as_json(tried) if format == "json" else as_text(tried))
     raise typer.Exit(tried.exit_code)
 
@@ -57,11 +59,6 @@ def _pairs(given: list[str] | None, separator: str, option: str, example: str) -
     for one in given or ():
         key, found, value = one.partition(separator)
         if not found or not key.strip():
-            _fail(f"{option} {one}: write {example}", 2)
+            fail(f"{option} {one}: write {example}", 2)
         pairs.setdefault(key.strip(), value.strip())
     return pairs
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    print(message, file=sys.stderr)
-    raise typer.Exit(code)

@@ -146,6 +146,9 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "silence.planned": Entry("info", ("silence_id", "device", "minutes"), "Somebody planned a silence for harmless forms; `device`: of one device only."),
     "plan.ended": Entry("info", ("plan_id", "kind"), "Somebody ended a test or a silence before its time."),
     "silence.ended": Entry("info", ("silence_id", "held_back"), "A silence is over; so many incidents that it held back are told now."),
+    "hold.placed": Entry("info", (), "Somebody placed a hold: nothing of the incident is forgotten or deleted."),
+    "hold.ended": Entry("info", (), "Somebody ended a hold; retention has the incident again."),
+    "retention.applied": Entry("info", ("forgotten", "deleted"), "So many incidents lost their personal data, so many were deleted: their time was over, and no hold spared them."),
     # mails and changes going out
     "mail.accepted": Entry("info", ("mail_id", "purpose", "role", "step", "cycle", "repetition", "attempt", "via", "stage", "code", "duration_ms"), "A mail server took the mail."),
     "mail.deferred": Entry("warning", ("mail_id", "purpose", "role", "step", "cycle", "repetition", "attempt", "via", "stage", "code", "duration_ms", "seconds"), "Not taken now; tried again after these seconds."),

@@ -124,6 +124,9 @@ def test_the_example_is_good() -> None:
         ("[2, 3]", "hoch", 26, "rules[0].when.danger_level", "`hoch`", "whole number"),
         ("after: 2m", "after: 2min", 32, "policies.normal.steps[1].after", "no duration", "2m"),
         ("after: 0s", "after: 3m", 29, "policies.normal", "steps", "in the order"),
+        ("after: 2m", "after: 101y", 32, "policies.normal.steps[1].after", "too long", "100y"),
+        ("after: 2m", "after: 99999999999y", 32, "policies.normal.steps[1].after", "too long", "100y"),
+        ("after: 2m", f"after: {'9' * 5000}s", 32, "policies.normal.steps[1].after", "no duration", "2m"),
         ("repeat: 5m", "repeat: 5", 33, "policies.normal.repeat", "no duration", "next_opening"),
         ("    repeat: 5m\n", "", 29, "policies.normal", "never end", "repeat: 5m"),
         ("repeat: 5m", "repeat: 1s", 29, "policies.normal", "repeat", "at least 10s"),
@@ -274,6 +277,23 @@ def test_hints_do_not_fail(write: Write) -> None:
         (29, "policies.spare", "no rule takes this policy"),
     ]
     assert examine(write(GOOD))[1] == []
+
+
+@pytest.mark.parametrize(
+    ("retention", "said"),
+    [
+        ("{personal_data: 180d, incidents: 10y}", []),
+        ("{incidents: 99y}", []),
+        ("{personal_data: 30d, incidents: 2y}", []),
+        ("{personal_data: 4y, incidents: 3y}", ["never counts: `incidents` deletes everything before"]),
+        ("{incidents: 1y}", ["the yearly report is short of what is deleted before it is made"]),
+        ("{personal_data: 0s}", ["names and descriptions go while the links in mails are still good"]),
+    ],
+)
+def test_retention_that_is_hardly_meant_is_hinted_at(write: Write, retention: str, said: list[str]) -> None:
+    hints = examine(write(f"{GOOD}retention: {retention}\n"))[1]
+    assert [hint.wrong for hint in hints] == said
+    assert all(hint.path.startswith("retention.") and hint.line == len(GOOD.splitlines()) + 1 for hint in hints)
 
 
 def test_wrong_shapes_do_not_hide_contradictions(write: Write) -> None:

@@ -31,6 +31,7 @@ class IncidentsInMemory:
     entries: dict[str, list[TimelineEntry]] = field(default_factory=dict)
     arrivals: dict[str, Arrived] = field(default_factory=dict)
     clicks: list[Click] = field(default_factory=list)
+    on_hold: set[str] = field(default_factory=set)
     away: bool = False
 
     def add(self, incident: Incident) -> None:
@@ -84,6 +85,9 @@ class IncidentsInMemory:
 
     async def open(self) -> Sequence[Incident]:
         return list(self.known.values())
+
+    async def spared(self, incident_id: str) -> bool:
+        return incident_id in self.on_hold
 
     async def plans(self) -> Plans:
         return self.rules.plans

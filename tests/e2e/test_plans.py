@@ -1,8 +1,5 @@
 """A test that is announced and a silence that is planned, through the real processes, page and command line."""
 
-import os
-import subprocess
-import sys
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -27,18 +24,12 @@ async def plan(chain: Chain, **fields: Any) -> str:
     return answer.text
 
 
-def rufkette(chain: Chain, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {"RUFKETTE_DATABASE_URL": chain.database_url, "RUFKETTE_CONFIG": str(chain.around.configuration)}
-    command = [sys.executable, "-m", "services.cli", *arguments, "--data-dir", str(chain.around.directory)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
-
-
 async def reasons(chain: Chain, incident_id: str) -> list[str]:
     return [change.value for change, _ in await lifecycle_of(chain.around, incident_id)]
 
 
 async def test_buttons_are_tried(chain: Chain) -> None:
-    done = rufkette(chain, "announce-test", "--device", "BTN-112", "--minutes", "10", "--by", "A. Muster")
+    done = chain.rufkette("announce-test", "--device", "BTN-112", "--minutes", "10", "--by", "A. Muster")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("test announced from ")
 
@@ -65,13 +56,13 @@ async def test_buttons_are_tried(chain: Chain) -> None:
 
 async def test_a_silence_holds_back_and_tells_at_its_end(chain: Chain) -> None:
     until = "2999-01-01T00:00"
-    refused = rufkette(chain, "silence", "--site", "bernburg", "--to", until, "--reason", "Umzug", "--by", "A. Muster")
+    refused = chain.rufkette("silence", "--site", "bernburg", "--to", until, "--reason", "Umzug", "--by", "A. Muster")
     assert (refused.returncode, refused.stderr) == (1, "A silence lasts 7 days at most.\n")
-    done = rufkette(chain, "announce-test", "--minutes", "10", "--by", "A. Muster")
+    done = chain.rufkette("announce-test", "--minutes", "10", "--by", "A. Muster")
     assert (done.returncode, done.stderr) == (2, "name either --site or --device\n")
 
     for misspelt, right in (("--site=bernbrug", "bernburg"), ("--device=BTN-11", "btn-112")):
-        done = rufkette(chain, "announce-test", misspelt, "--by", "A. Muster")
+        done = chain.rufkette("announce-test", misspelt, "--by", "A. Muster")
         assert (done.returncode, f"did you mean `{right}`?" in done.stderr) == (1, True), done.stderr
 
     soon = f"{datetime.now(ZoneInfo('Europe/Berlin')) + timedelta(hours=1):%Y-%m-%dT%H:%M}"

@@ -32,6 +32,9 @@ def test_help_names_every_command() -> None:
     for command in (
         "announce-test",
         "silence",
+        "hold",
+        "end-hold",
+        "holds",
         "run",
         "ingest",
         "alerting",

@@ -1,5 +1,8 @@
 """The whole chain for a test: Kafka, PostgreSQL and mail server given, ingest and alerting as real processes."""
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +84,12 @@ class Chain:
         """No press was unheard for so long that the watch mailed, unless the test let it."""
         found = [mail.subject for mail in self.sink.received if mail.subject.endswith(MARK)]
         assert self.may_be_unheard or found == []
+
+    def rufkette(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command of the command line, on the chain's database."""
+        environment = {"RUFKETTE_DATABASE_URL": self.database_url, "RUFKETTE_CONFIG": str(self.around.configuration)}
+        command = [sys.executable, "-m", "services.cli", *arguments, "--data-dir", str(self.around.directory)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
 
     async def press(self, body: dict[str, Any] | None = None, *, source: str = "buttons") -> str:
         """Post a report (by default a level-2 press in Zimmer 112, Bernburg); returns the event id."""

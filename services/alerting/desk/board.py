@@ -13,6 +13,7 @@ from services.alerting.desk.incidents import Arrival, Arrived, TimelineEntry
 from services.alerting.engine import Engine
 from services.alerting.mailing.outcomes import State
 from services.alerting.plans import plan_store
+from services.alerting.retention import hold_store
 from services.alerting.tables import inputs, outbox
 
 _MOST_TO_JOIN = 20
@@ -76,6 +77,11 @@ class Board:
         """What is not closed, worst first, then what was closed in the last 24 hours."""
         async with self._engine.database.connect() as connection:
             return await store.on_board(connection, self._engine.clock())
+
+    async def spared(self, incident_id: str) -> bool:
+        """Whether a hold keeps retention away from it."""
+        async with self._engine.database.connect() as connection:
+            return await hold_store.spares(connection, incident_id)
 
     async def plans(self) -> Plans:
         """Announced tests and planned silences that are not over."""

@@ -30,7 +30,7 @@ OUTCOMES: Final = (Outcome.RESOLVED, Outcome.FALSE_ALARM, Outcome.NOT_RELEVANT)
 _LONGER_THAN_ANY_LIMIT: Final = BODY_LIMIT
 
 
-def _id(text: str) -> str:
+def as_id(text: str) -> str:
     """Ids come from senders and are taken as they are, but for what PostgreSQL refuses and no id can hold."""
     return text.replace("\x00", "")
 
@@ -79,9 +79,9 @@ class Filled:
             measure=line("measure"),
             on=line("on"),
             reference=line("reference"),
-            about=_id(fields.get("about", [""])[0]),
-            into=_id(fields.get("into", [""])[0]),
-            reports=tuple(map(_id, fields.get("reports", []))),
+            about=as_id(fields.get("about", [""])[0]),
+            into=as_id(fields.get("into", [""])[0]),
+            reports=tuple(map(as_id, fields.get("reports", []))),
             reason=line("reason"),
         )
 
@@ -103,17 +103,17 @@ def understand(
     on: date | None = None
     if Action.CLOSE in actions:
         outcome, wrong = _outcome(filled, words, under_test=under_test)
-        mistakes += [*wrong, *too_long(words, (words.note, filled.note, NOTE_LIMIT))]
-        mistakes += too_long(words, (words.other_measure, filled.measure, LINE_LIMIT))
+        mistakes += [*wrong, *too_long(words.too_long, (words.note, filled.note, NOTE_LIMIT))]
+        mistakes += too_long(words.too_long, (words.other_measure, filled.measure, LINE_LIMIT))
     if Action.HAND_OVER in actions:
         on, wrong = _date(filled, words, today)
-        mistakes += [*wrong, *too_long(words, (words.hand_over_reference, filled.reference, LINE_LIMIT))]
+        mistakes += [*wrong, *too_long(words.too_long, (words.hand_over_reference, filled.reference, LINE_LIMIT))]
     if Action.RAISE_LEVEL in actions and filled.level not in LEVELS:
         mistakes.append(words.level_missing)
     measures = tuple(dict.fromkeys(measure for measure in (*filled.measures, filled.measure) if measure))
     if Action.ADD_MEASURES in actions:
         mistakes += [] if measures else [words.measures_missing]
-        mistakes += too_long(words, (words.other_measure, filled.measure, LINE_LIMIT))
+        mistakes += too_long(words.too_long, (words.other_measure, filled.measure, LINE_LIMIT))
     if mistakes:
         return None, mistakes
     closing = Action.CLOSE in actions
@@ -135,12 +135,12 @@ def about_name(filled: Filled, words: PageWords) -> list[str]:
         return [words.name_missing]
     if "@" in filled.by:
         return [words.name_no_address]
-    return too_long(words, (words.other_name, filled.by, NAME_LIMIT))
+    return too_long(words.too_long, (words.other_name, filled.by, NAME_LIMIT))
 
 
-def too_long(words: PageWords, *fields: tuple[str, str, int]) -> list[str]:
-    """Which of these (label, text, limit) are longer than they may be."""
-    return [words.too_long.format(field=label, limit=limit) for label, text, limit in fields if len(text) > limit]
+def too_long(sentence: str, *fields: tuple[str, str, int]) -> list[str]:
+    """Which of these (label, text, limit) are longer than they may be, each in this sentence."""
+    return [sentence.format(field=label, limit=limit) for label, text, limit in fields if len(text) > limit]
 
 
 def _outcome(filled: Filled, words: PageWords, *, under_test: bool) -> tuple[Outcome | None, list[str]]:

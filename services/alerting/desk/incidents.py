@@ -68,5 +68,8 @@ class Incidents(Protocol):
     async def open(self) -> Sequence[Incident]:
         """Incidents that are not closed, and those closed in the last 24 hours."""
 
+    async def spared(self, incident_id: str) -> bool:
+        """Whether a hold keeps retention away from it."""
+
     async def plans(self) -> Plans:
         """Announced tests and planned silences that are not over."""

@@ -7,8 +7,6 @@ asks who somebody is. A form that another site sends from somebody's browser is 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
-from urllib.parse import urlsplit
 
 import structlog
 from fastapi import APIRouter, Request
@@ -17,17 +15,15 @@ from starlette.responses import Response
 
 from services.alerting.core.plans import AnnouncedTest
 from services.alerting.core.policy import Rules
-from services.alerting.desk.form import BODY_LIMIT
+from services.alerting.desk.notice import unavailable
 from services.alerting.desk.pages import page, see_other
 from services.alerting.desk.planning import Planning
 from services.alerting.desk.plans_form import Wish, name_mistakes, understand
 from services.alerting.desk.plans_view import plans_page
+from services.alerting.desk.posted import NotAForm, form_body, from_here
 from services.alerting.desk.texts.plans import PLAN_WORDS
-from services.alerting.desk.view import PAGE_WORDS
 
 log = structlog.get_logger()
-
-_FORM_TYPE: Final = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +38,11 @@ class _Plans:
     async def act(self, request: Request) -> Response:
         rules, now = self.rules(), self.clock()
         words = PLAN_WORDS[rules.configuration.organisation.language]
-        if not _from_here(request):
+        if not from_here(request):
             return await self._page(Wish(), [words.foreign], 403)
-        wish = await _wish(request)
-        if wish is None:
+        try:
+            wish = Wish.parse(await form_body(request))
+        except (NotAForm, ValueError):
             return await self._page(Wish(), [words.unknown_action], 400)
         match wish.action:
             case "announce" | "silence":
@@ -70,17 +67,6 @@ class _Plans:
         values = plans_page(await self.planning.planned(), self.rules(), self.clock(), wish, mistakes, done)
         return page("plans.html", values, status)
 
-    def unavailable(self) -> Response:
-        language = self.rules().configuration.organisation.language
-        values: dict[str, Any] = {
-            "language": language,
-            "w": PAGE_WORDS[language],
-            "kind": "unavailable",
-            "phone": "110",
-            "contacts": [],
-        }
-        return page("notice.html", values, 503, {"Retry-After": "5"})
-
 
 def plans_router(planning: Planning, rules: Callable[[], Rules], clock: Callable[[], datetime]) -> APIRouter:
     """The route `/plans`."""
@@ -91,32 +77,7 @@ def plans_router(planning: Planning, rules: Callable[[], Rules], clock: Callable
         try:
             return await (plans.act(request) if request.method == "POST" else plans.show(request))
         except (DBAPIError, OSError) as error:
-            log.exception("page.unavailable", error=type(error).__name__)
-            return plans.unavailable()
+            return unavailable(error, language=rules().configuration.organisation.language)
 
     router.add_api_route("/plans", answer, methods=["GET", "HEAD", "POST"], response_model=None)
     return router
-
-
-def _from_here(request: Request) -> bool:
-    """Whether the form was sent from our own page: browsers say so, and programs that say nothing are believed."""
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site in {"same-origin", "none"}
-    origin = request.headers.get("origin")
-    hosts = {request.headers.get("host"), request.headers.get("x-forwarded-host")}
-    return origin is None or urlsplit(origin).netloc in hosts
-
-
-async def _wish(request: Request) -> Wish | None:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM_TYPE:
-        return None
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            return None
-    try:
-        return Wish.parse(bytes(body))
-    except ValueError:
-        return None

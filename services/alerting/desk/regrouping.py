@@ -28,7 +28,7 @@ def mistakes_in(filled: Filled, words: PageWords, own: RegroupWords) -> list[str
         mistakes.append(own.reports_missing)
     if not filled.reason:
         mistakes.append(own.reason_missing)
-    return mistakes + too_long(words, (own.reason, filled.reason, REASON_LIMIT))
+    return mistakes + too_long(words.too_long, (own.reason, filled.reason, REASON_LIMIT))
 
 
 async def carry_out(incidents: Incidents, incident: Incident, filled: Filled, own: RegroupWords) -> list[str]:

@@ -6,19 +6,16 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
-import structlog
 from fastapi import APIRouter, Request
 from sqlalchemy.exc import DBAPIError
 from starlette.responses import Response
 
+from services.alerting.desk.notice import notice, unavailable
 from services.alerting.desk.pages import HEADERS, page
-from services.alerting.desk.view import PAGE_WORDS
 from services.alerting.reporting import text as report_text
 from services.alerting.reporting.formats import Document, as_csv, document, flat_ids
 from services.alerting.reporting.reports import FIRST_YEAR, LAST_YEAR, Reporting
 from services.alerting.reporting.words import WORDS, ReportWords
-
-log = structlog.get_logger()
 
 _ADDRESS: Final = re.compile(r"(\d{4})(\.csv)?")
 _BYTE_ORDER_MARK: Final = "\ufeff"
@@ -31,39 +28,27 @@ class _ReportPage:
 
     async def answer(self, request: Request) -> Response:
         reporting = self.reporting()
+        language = reporting.rules.configuration.organisation.language
         found = _ADDRESS.fullmatch(request.path_params["year"])
         if found is None or not FIRST_YEAR <= int(found[1]) <= LAST_YEAR:
-            return self._refuse(404, "missing")
+            return notice(404, "no_report", language=language)
         as_of = None
         if given := request.query_params.get("as_of"):
             try:
                 as_of = date.fromisoformat(given)
             except ValueError:
-                return self._refuse(404, "missing")
+                return notice(404, "no_report", language=language)
             if as_of.year > LAST_YEAR:
-                return self._refuse(404, "missing")
-        words = WORDS[reporting.rules.configuration.organisation.language]
+                return notice(404, "no_report", language=language)
+        words = WORDS[language]
         try:
             report = document(await reporting.year(int(found[1]), as_of), words)
         except (DBAPIError, OSError) as error:
-            log.exception("page.unavailable", error=type(error).__name__)
-            return self._refuse(503, "unavailable")
+            return unavailable(error, language=language)
         if found[2]:
             name = {"Content-Disposition": f'attachment; filename="report-{found[1]}.csv"'}
             return Response(_BYTE_ORDER_MARK + as_csv(report), media_type="text/csv", headers=HEADERS | name)
         return page("report.html", _values(report, words, reporting, given or ""))
-
-    def _refuse(self, status: int, kind: str) -> Response:
-        log.warning("page.refused", status=status, problem=kind)
-        language = self.reporting().rules.configuration.organisation.language
-        values: dict[str, Any] = {
-            "language": language,
-            "w": PAGE_WORDS[language],
-            "kind": kind,
-            "phone": "110",
-            "contacts": [],
-        }
-        return page("notice.html", values, status, {"Retry-After": "5"} if status == 503 else None)
 
 
 def _values(report: Document, words: ReportWords, reporting: Reporting, as_of: str) -> dict[str, Any]:

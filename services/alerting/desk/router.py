@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-import structlog
 from fastapi import APIRouter, Request
 from sqlalchemy.exc import DBAPIError
 from starlette.responses import Response
@@ -20,19 +19,18 @@ from services.alerting.core.policy import Rules
 from services.alerting.core.telling import Telling
 from services.alerting.desk import regrouping, view
 from services.alerting.desk.devices import Devices, board_lines, list_page
-from services.alerting.desk.form import BODY_LIMIT, Filled, understand
+from services.alerting.desk.form import Filled, understand
 from services.alerting.desk.incidents import Incidents
+from services.alerting.desk.notice import POLICE, notice, unavailable
 from services.alerting.desk.pages import page, see_other
 from services.alerting.desk.plans_view import board_lines as plan_lines
+from services.alerting.desk.posted import NotAForm, form_body
+from services.alerting.desk.texts.holds import HOLD_WORDS
 from services.alerting.desk.texts.plans import PLAN_WORDS
 from services.alerting.desk.texts.regrouping import REGROUP_WORDS
 from services.alerting.desk.tokens import Access, ForgedToken, Tokens
 
-log = structlog.get_logger()
-
 _READ: Final = ["GET", "HEAD"]
-_FORM_TYPE: Final = "application/x-www-form-urlencoded"
-_POLICE: Final = "110"
 
 
 class _Refusal(Exception):
@@ -66,7 +64,8 @@ class _Desk:
         values = view.board(await self.incidents.open(), self.rules(), self.clock())
         now, rules = self.clock(), self.rules()
         values["plans"] = plan_lines(await self.incidents.plans(), rules, now)
-        values["to_plans"] = PLAN_WORDS[rules.configuration.organisation.language].board_link
+        language = rules.configuration.organisation.language
+        values |= {"to_plans": PLAN_WORDS[language].board_link, "to_holds": HOLD_WORDS[language].link}
         return page("board.html", values | {"devices": board_lines(await self.devices.all(), self.rules())})
 
     async def list_devices(self, request: Request) -> Response:
@@ -78,7 +77,8 @@ class _Desk:
         if incident is None:
             raise _Refusal(404, "missing")
         telling = Telling.of(incident, self.rules(), self.clock())
-        return page("incident.html", view.incident_page(telling, await self.incidents.timeline(incident.id)))
+        values = view.incident_page(telling, await self.incidents.timeline(incident.id))
+        return page("incident.html", values | await self._hold(telling))
 
     async def show(self, request: Request) -> Response:
         opened = await self._open(request)
@@ -150,22 +150,19 @@ class _Desk:
         words = view.PAGE_WORDS[opened.telling.words.code]
         values |= regrouping.shown_on_the_page(opened.telling, others, opened.came_from, words)
         values["confirmation"] = view.confirmation(opened.telling, done)
-        return page("incident.html", values, 422 if mistakes else 200)
+        return page("incident.html", values | await self._hold(opened.telling), 422 if mistakes else 200)
+
+    async def _hold(self, telling: Telling) -> dict[str, object]:
+        return {"h": HOLD_WORDS[telling.words.code], "on_hold": await self.incidents.spared(telling.incident.id)}
 
     def refuse(self, refusal: _Refusal) -> Response:
-        log.warning("page.refused", status=refusal.status, problem=refusal.kind)
         rules, incident = self.rules(), refusal.incident
-        site = rules.site(incident.site) if incident else None
         language = rules.language(incident.site if incident else None)
-        values = {
-            "language": language,
-            "w": view.PAGE_WORDS[language],
-            "kind": refusal.kind,
-            "phone": site.police.phone if site else _POLICE,
-            "contacts": view.expired_help(incident, rules) if incident else [],
-        }
-        headers = {"Retry-After": "5"} if refusal.status == 503 else None
-        return page("notice.html", values, refusal.status, headers)
+        if incident is None:
+            return notice(refusal.status, refusal.kind, language=language)
+        site, contacts = rules.site(incident.site), view.expired_help(incident, rules)
+        phone = site.police.phone if site else POLICE
+        return notice(refusal.status, refusal.kind, language=language, phone=phone, contacts=contacts)
 
 
 def _recipient(opened: _Opened) -> str | None:
@@ -187,8 +184,7 @@ def router_for(
             except _Refusal as refusal:
                 return desk.refuse(refusal)
             except (DBAPIError, OSError) as error:
-                log.exception("page.unavailable", error=type(error).__name__)
-                return desk.refuse(_Refusal(503, "unavailable"))
+                return unavailable(error, language=rules().configuration.organisation.language)
 
         router.add_api_route(path, answer, methods=methods, response_model=None)
 
@@ -201,15 +197,10 @@ def router_for(
 
 
 async def _filled(request: Request) -> Filled:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM_TYPE:
-        raise _Refusal(415, "wrong_form")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            raise _Refusal(413, "too_large")
     try:
-        return Filled.parse(bytes(body))
+        return Filled.parse(await form_body(request))
+    except NotAForm as error:
+        raise _Refusal(error.status, error.kind) from None
     except ValueError:
         raise _Refusal(422, "wrong_form") from None
 

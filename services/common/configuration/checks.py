@@ -16,7 +16,13 @@ from services.common import device_models
 from services.common.configuration.callback_checks import check_callbacks
 from services.common.configuration.device_checks import check_devices
 from services.common.configuration.forms import check_forms
-from services.common.configuration.meaning import check_hours, check_reach, check_steps, hint_at_unused
+from services.common.configuration.meaning import (
+    check_hours,
+    check_reach,
+    check_steps,
+    hint_at_retention,
+    hint_at_unused,
+)
 from services.common.configuration.yaml_places import Document, Path_
 
 _GERMAN_DAYS: Final = {"Di": "Tu", "Mi": "We", "Do": "Th", "So": "Su"}
@@ -38,6 +44,7 @@ def check(configuration: Configuration, document: Document, rule_numbers: Sequen
     check_callbacks(configuration, document)
     hint_at_learning(configuration, document)
     hint_at_shared_keys(configuration, document)
+    hint_at_retention(configuration, document)
     _check_rules(configuration, document, numbers)
     held = _check_roles(configuration, document)
     _check_maintenance(configuration, document, held)

@@ -23,6 +23,10 @@ _ALL: Final[dict[str, frozenset[object]]] = {
 """Conditions that exclude nothing when they list everything. (A category or a site may also be unknown.)"""
 _FIRST, _LAST = datetime(2000, 1, 1), datetime(2100, 1, 1)  # noqa: DTZ001 – local to the office, as its hours are
 _SOON: Final = timedelta(days=400)
+_A_YEAR_IN_FIGURES: Final = timedelta(days=2 * 365)
+"""A matter of January stands in a report that is made in the course of the year after."""
+_LINKS_WORK: Final = timedelta(days=30)
+"""After closing: see `services/alerting/desk/tokens.py`."""
 
 
 def opens_between(hours: str, first: datetime = _FIRST, last: datetime = _LAST) -> bool:
@@ -120,6 +124,20 @@ def _present(role: Role | None, site: Site | None) -> bool:
     if not opening_hours.validate(site.opening_hours):
         return True  # told of elsewhere
     return _closes(site) if role.when == "closed" else opens_between(site.opening_hours)
+
+
+def hint_at_retention(configuration: Configuration, document: Document) -> None:
+    """What is deleted sooner than was probably meant: nothing brings it back."""
+    kept = configuration.retention
+    if kept.personal_data > kept.incidents:
+        noticed = "never counts: `incidents` deletes everything before"
+        document.hint(("retention", "personal_data"), noticed, "a time shorter than `incidents`")
+    if kept.incidents < _A_YEAR_IN_FIGURES:
+        noticed = "the yearly report is short of what is deleted before it is made"
+        document.hint(("retention", "incidents"), noticed, "two years or more, for example `10y`")
+    if kept.personal_data < _LINKS_WORK:
+        noticed = "names and descriptions go while the links in mails are still good"
+        document.hint(("retention", "personal_data"), noticed, "30 days or more, for example `180d`")
 
 
 def hint_at_unused(configuration: Configuration, document: Document) -> None:

@@ -140,6 +140,11 @@ ENGLISH: Final = PageWords(
         ),
         "expired": ("This link has expired", "The incident was closed some time ago. This link does nothing any more."),
         "missing": ("Incident not found", "This incident does not exist here, or not any more."),
+        "no_report": (
+            "There is no such report",
+            "The address ends with a year, such as 2026, or with 2026?as_of=2026-12-31 for the state of a day.",
+        ),
+        "no_page": ("There is no such page", "A piece of the address may be missing, or it is misspelt."),
         "unavailable": (
             "Cannot be reached just now",
             "Nothing was saved. Please try again in a moment. In danger call the police.",

@@ -143,6 +143,11 @@ GERMAN: Final = PageWords(
             "Der Vorgang ist seit längerer Zeit beendet. Über diesen Link geht nichts mehr.",
         ),
         "missing": ("Vorgang nicht gefunden", "Diesen Vorgang gibt es hier nicht oder nicht mehr."),
+        "no_report": (
+            "Diesen Bericht gibt es nicht",
+            "Die Adresse endet mit einem Jahr, etwa 2026, oder mit 2026?as_of=2026-12-31 für den Stand eines Tages.",
+        ),
+        "no_page": ("Diese Seite gibt es nicht", "Vielleicht fehlt ein Stück der Adresse, oder sie ist verschrieben."),
         "unavailable": (
             "Gerade nicht erreichbar",
             "Es wurde nichts gespeichert. Bitte gleich noch einmal versuchen. Bei Gefahr die Polizei rufen.",

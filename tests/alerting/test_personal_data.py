@@ -4,8 +4,8 @@ import json
 
 from schemas.events import Outcome
 from services.alerting.core.effects import Action
+from services.alerting.retention.personal_data import without_personal_data
 from services.alerting.store import to_json
-from services.alerting.upkeep.housekeeping import without_personal_data
 from tests.core.office import MONDAY, Desk
 
 _OF_A_PERSON = "Zorbax"

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from services.commands import deliveries_cli, hold_cli, plan_cli, simulate_cli, try_source_cli
+from services.commands import deliveries_cli, hold_cli, import_cli, plan_cli, simulate_cli, try_source_cli
 from services.commands.exits import fail
 
 app = typer.Typer(
@@ -169,49 +169,6 @@ def check_config(
     print(f"{file}: OK – {len(configuration.sites)} sites, {len(configuration.sources)} sources")
 
 
-@app.command("import")
-def import_events(
-    events: Annotated[Path, typer.Argument(metavar="EVENTS.jsonl", help="One structured CloudEvent a line.")],
-    data_dir: DataDir = Path("var"),
-) -> None:
-    """Take past events in, through Kafka, for statistics and timeline. Nothing is mailed; importing again is safe.
-
-    Uses RUFKETTE_KAFKA_BOOTSTRAP_SERVERS and RUFKETTE_DATABASE_URL, or the stack that runs in the data directory.
-    Without a database it does not wait until alerting has taken the events.
-    """
-    import logging
-
-    from aiokafka.errors import KafkaError
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from services.alerting.upkeep.importing import ImportSettings, Refused, Stalled, UnreadableFile
-    from services.alerting.upkeep.importing import run as take_in
-    from services.commands.failures import cause_of
-    from services.embedded.neighbour import load_beside
-
-    settings = load_beside(ImportSettings, data_dir)
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the lines below say it
-    try:
-        done = take_in(events, settings)
-    except Refused as error:
-        print(*error.mistakes, sep="\n", file=sys.stderr)
-        fail(f"nothing was imported: {len(error.mistakes)} lines have to be corrected first", 1)
-    except Stalled as error:
-        fail(f"{error} Everything is on Kafka and will be taken; importing again is safe.", 1)
-    except KafkaError as error:
-        fail(f"cannot publish on {settings.kafka_bootstrap_servers}: {error}", 1)
-    except UnreadableFile as error:
-        fail(f"cannot read {events}: {error}", 2)
-    except (SQLAlchemyError, OSError) as error:
-        fail(f"cannot import {events}: {cause_of(error)}", 1)
-    if done.known is None:
-        print(f"{done.events} events are on Kafka; alerting takes them when it runs")
-        return
-    print(f"{done.events} events taken, {done.known} of them were known and changed nothing")
-    if done.waiting:
-        print(f"warning: {done.waiting} events name an incident that is not known; kept for 24 hours", file=sys.stderr)
-
-
 @app.command()
 def report(
     year: Annotated[int, typer.Argument(metavar="YEAR", help="The year to count, for example 2026.")],
@@ -249,6 +206,7 @@ def report(
         fail(str(error), 2 if error.usage else 1)
 
 
+app.command("import")(import_cli.import_events)
 app.command("announce-test")(plan_cli.announce_test)
 app.command("silence")(plan_cli.silence)
 app.command()(hold_cli.hold)

@@ -219,6 +219,21 @@ async def test_every_mistake_is_named_and_nothing_is_sent(office: Office, tmp_pa
     assert await rows(office.database_url, "select id from events") == []
 
 
+async def test_a_misspelt_site_is_warned_of_and_standard_input_read(office: Office) -> None:
+    lines = "".join(to_line(press(id_)).replace("bernburg", "bernbrug") + "\n" for id_ in ("a", "b"))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.cli", "import", "-"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=os.environ | office.surroundings.common() | {"RUFKETTE_DATABASE_URL": office.database_url},
+    )
+    out, err = (part.decode() for part in await process.communicate(lines.encode()))
+    assert out == "2 events taken, 0 of them were known and changed nothing\n"
+    assert err.startswith("warning: 2 reports name a site `bernbrug` that is not configured, and count as not assigned")
+    assert "did you mean `bernburg`?" in err
+
+
 def replace_time(one: Event, time: datetime) -> Event:
     return one.model_copy(update={"time": time})
 

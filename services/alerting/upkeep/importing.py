@@ -24,6 +24,7 @@ from services.common.settings import Settings
 
 _AT_ONCE: Final = 1000
 """Records on their way to Kafka at the same time; ids asked of the database at once."""
+_STANDARD_INPUT: Final = Path("-")
 _LOOK_EVERY: Final = 0.2
 PATIENCE: Final = 60.0
 """Seconds without any progress after which alerting is taken to be away."""
@@ -80,13 +81,16 @@ class Outcome:
     waiting: int | None = None
 
 
-def read(file: Path, now: datetime) -> list[Event]:
-    """The events of a file, marked as imported; follow-ups get the site of their report, so that they stay behind it.
+def read(file: Path, now: datetime | None = None) -> list[Event]:
+    """The events of a file (`-`: of standard input), marked as imported.
+
+    Follow-ups get the site of their report, so that they stay behind it on Kafka.
 
     Raises:
         Refused: with every mistake.
         UnreadableFile: see there.
     """
+    now = now or datetime.now(UTC)
     mistakes: list[Mistake] = []
     found: dict[str, tuple[int, Event]] = {}
     for number, line in _lines(file, mistakes):
@@ -111,7 +115,7 @@ def read(file: Path, now: datetime) -> list[Event]:
 
 def _lines(file: Path, mistakes: list[Mistake]) -> Iterator[tuple[int, str]]:
     try:
-        content = file.open("rb")
+        content = file.open("rb") if file != _STANDARD_INPUT else sys.stdin.buffer
     except OSError as error:
         raise UnreadableFile(error.strerror) from None
     with content as lines:
@@ -233,7 +237,6 @@ class Bar:
         print(f"\r{self._label:<10} {bar} {done}/{total}", end=end, file=sys.stderr, flush=True)  # noqa: T201 - a bar is for the person at the terminal
 
 
-def run(file: Path, settings: ImportSettings) -> Outcome:
-    """`rufkette import`. Raises what `read` and `send` raise."""
-    events = read(file, datetime.now(UTC))
+def take_in(events: Sequence[Event], settings: ImportSettings) -> Outcome:
+    """`send`, with its progress on a terminal. Raises what that raises."""
     return asyncio.run(send(settings, events, Bar("published"), Bar("taken")))

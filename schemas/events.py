@@ -11,6 +11,8 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
+from schemas.random_ids import random_id
+
 REPORTED: Final = "rufkette.incident.reported.v1"
 ACKNOWLEDGED: Final = "rufkette.incident.acknowledged.v1"
 POLICE_REQUESTED: Final = "rufkette.incident.police_requested.v1"
@@ -205,7 +207,7 @@ class Event(BaseModel):
 def event_id(source: str, external_id: str | None) -> str:
     """The same id on every process for the same (source, id); a new one when the sender gave none."""
     if external_id is None:
-        return str(uuid.uuid4())
+        return random_id()
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"rufkette:{source}:{external_id}"))
 
 

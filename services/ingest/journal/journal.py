@@ -102,7 +102,8 @@ class Journal:
                 self._awaited[row.event_id] = row
                 self._later.pop(row.event_id, None)
             self._waiters.append(written)
-        self._wake.set()
+        if not self._wake.is_set():  # the thread takes what waits after it has cleared this
+            self._wake.set()
         return written
 
     def put(self, row: Row) -> None:

@@ -61,6 +61,15 @@ def test_an_operator_looks_and_reports_nothing(client: httpx.Client) -> None:
         assert client.post(path, json={"site": "bernburg"}, headers=OPERATORS).status_code == 401
 
 
+def test_an_operator_asks_for_events_of_sources_without_a_key(client: httpx.Client) -> None:
+    taken = client.get("/v1/hooks/shelly/shelly-1", params={"secret": SECRET})
+    assert taken.status_code == 202
+    address = taken.json()["status_url"]
+    assert client.get(address, headers=OPERATORS).json() == {"event_id": taken.json()["event_id"], "status": "accepted"}
+    assert client.get(address, headers=key("buttons")).status_code == 404
+    assert client.get(f"{address}x", headers=OPERATORS).status_code == 404
+
+
 def test_presses_tests_batteries_and_strangers_of_a_device(client: httpx.Client) -> None:
     before = shown(client, "buttons")
     assert set(before["devices"]["btn-112"].values()) == {None}

@@ -88,15 +88,18 @@ class Routes:
         return JSONResponse(self._activity.shown({name: self._senders[name] for name in names}))
 
     async def get_event(self, request: Request) -> Response:
-        """What became of an event, for the source that sent it."""
+        """What became of an event, for the source that sent it; of sources without a key only operators can ask."""
         event_id = request.path_params["event_id"]
-        for name in self._keys.holders(_header(request, b"authorization")):
-            request.scope[SOURCE] = name
+        names = self._keys.sees(_header(request, b"authorization"))
+        if len(names) == 1:
+            request.scope[SOURCE] = names[0]
+        for name in names:
             known = self._statuses.find(event_id, name)
             if known is not None:
+                request.scope[SOURCE] = name
                 found = {"event_id": event_id, "status": known.status, "incident_id": known.incident_id}
                 return JSONResponse({key: value for key, value in found.items() if value is not None})
-        raise Refusal(404, "This source sent no event with this id within the last 7 days.")
+        raise Refusal(404, "No event with this id came from the source of this key within the last 7 days.")
 
     async def healthz(self, request: Request) -> Response:
         """The process runs."""

@@ -20,6 +20,16 @@ _ESCALATED = frozenset(
         Reason.SILENCE_ENDED,
     }
 )
+_CALLED = frozenset({Reason.POLICE_REQUESTED, Reason.POLICE_CALLED_AGAIN})
+_NO_EFFECT = frozenset(
+    {
+        Reason.ALREADY_ACKNOWLEDGED,
+        Reason.ALREADY_CLOSED,
+        Reason.ALREADY_JOINED,
+        Reason.NOT_CLOSED,
+        Reason.OUTCOME_REFUSED,
+    }
+)
 
 
 def log_decision(cause: Input, decision: Decision) -> None:
@@ -42,7 +52,17 @@ def log_decision(cause: Input, decision: Decision) -> None:
         log.info("incident.merged", **about, reason=reason.value, mails=told)
     elif reason in _ESCALATED:
         log.info("incident.escalated", **about, reason=reason.value, **_stage(incident), mails=told)
-    elif reason is Reason.ACKNOWLEDGED:
+    else:
+        _say_what_people_did(cause, decision, incident, about, told)
+    if incident.emergency and told:
+        log.error("nobody.present", **about, **_stage(incident), mails=told)
+
+
+def _say_what_people_did(
+    cause: Input, decision: Decision, incident: Incident, about: dict[str, object], told: int
+) -> None:
+    reason = decision.reason
+    if reason is Reason.ACKNOWLEDGED:
         log.info("incident.acknowledged", **about, mails=told)
     elif reason is Reason.JOINED_INTO and incident.joined is not None:
         log.info("incident.joined", **about, into=incident.joined.into.id, mails=told)
@@ -50,10 +70,15 @@ def log_decision(cause: Input, decision: Decision) -> None:
         log.info("incident.split", **about, new_id=incident.split[-1])
     elif reason is Reason.CLOSED and incident.closing is not None:
         log.info("incident.closed", **about, outcome=incident.closing.outcome.value, mails=told)
+    elif reason in _CALLED:
+        log.info("incident.police_called", **about, mails=told)
+    elif reason is Reason.HANDED_OVER:
+        log.info("incident.handed_over", **about)
+    elif reason in _NO_EFFECT and isinstance(cause, Event):
+        # Its sender was told 202 before anybody could know; a person at a page is told by the page.
+        log.info("event.without_effect", **about, reason=reason.value)
     else:
         log.debug("incident.changed", **about, reason=reason.value)
-    if incident.emergency and told:
-        log.error("nobody.present", **about, **_stage(incident), mails=told)
 
 
 def _say_disbelieved(cause: Input, incident: Incident) -> None:

@@ -122,6 +122,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "trouble.untold": Entry("error", ("mail_id", "attempt", "stage", "code"), "The mail about something set aside was not taken; tried again."),
     "event.duplicate": Entry("info", ("differs",), "The event was applied before; `differs`: with another body, the first one counts."),
     "event.held": Entry("info", (), "The event's incident is not known yet; it waits for it for 24 hours."),
+    "event.without_effect": Entry("info", ("danger_level", "mode", "reason"), "What another system said about the incident changed nothing; the reason names why."),
     "event.expired": Entry("warning", (), "The incident of a held event never came; the event is dropped."),
     # what happens to incidents
     "incident.opened": Entry("info", ("danger_level", "mode", "rule", "policy", "mails"), "A report opened an incident; `mails` are on their way."),
@@ -132,6 +133,8 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "incident.suppressed": Entry("info", ("danger_level", "mode", "silence_id"), "A planned silence holds a harmless form's mails back until it ends."),
     "incident.escalated": Entry("info", ("danger_level", "mode", "reason", "step", "cycle", "repetition", "mails"), "A step was taken; the reason names why."),
     "incident.acknowledged": Entry("info", ("danger_level", "mode", "mails"), "A person took the incident over; those told are informed."),
+    "incident.police_called": Entry("info", ("danger_level", "mode", "mails"), "A person confirmed that 110 was called; those told are informed of the first call."),
+    "incident.handed_over": Entry("info", ("danger_level", "mode"), "A person passed the matter to the police."),
     "incident.closed": Entry("info", ("danger_level", "mode", "outcome", "mails"), "A person closed the incident."),
     "incident.changed": Entry("debug", ("danger_level", "mode", "reason"), "Another change, or none; the reason names it."),
     "nobody.present": Entry("error", ("danger_level", "mode", "step", "cycle", "repetition", "mails"), "Nobody of the rules can be told: the emergency contacts are."),

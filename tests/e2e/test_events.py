@@ -54,6 +54,13 @@ async def test_what_people_do_elsewhere_reaches_those_who_were_told(office: Chai
     await eventually(said, lambda changes: changes >= wanted)
     again = await send(office, batch, BATCH)
     assert [one["event_id"] for one in again.json()] == [one["event_id"] for one in answers.json()]
+    for name in ("incident.acknowledged", "incident.police_called", "incident.handed_over", "incident.closed"):
+        assert len(office.alerting.events(name, incident_id=event_id)) == 1
+    assert (
+        await send(office, follow_up("acknowledged", event_id, by="A") | {"id": f"late-{event_id}"})
+    ).status_code == 202
+    late = await office.alerting.wait_for_event("event.without_effect", incident_id=event_id)
+    assert (late["reason"], late["site"]) == ("already_closed", "bernburg")
 
 
 async def test_a_call_of_an_address_is_an_alarm(office: Chain) -> None:

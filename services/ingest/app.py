@@ -24,6 +24,7 @@ from services.ingest.activity import Activity
 from services.ingest.api import docs, openapi
 from services.ingest.api.http import Routes
 from services.ingest.api.plain_route import PlainApp, PlainRoute
+from services.ingest.api.protocol import Protocol
 from services.ingest.callbacks.answering import Callbacks
 from services.ingest.callbacks.request import called
 from services.ingest.follower import Follower
@@ -192,7 +193,7 @@ def run(settings: IngestSettings) -> None:
     log.info("configuration.loaded", **counts(configuration))
     server = uvicorn.Server(
         uvicorn.Config(
-            app, loop="uvloop", http="httptools", ws="none", lifespan="on",
+            app, loop="uvloop", http=Protocol, ws="none", lifespan="on",
             log_config=None, access_log=False, server_header=False, proxy_headers=False,
             timeout_graceful_shutdown=_STOP_WITHIN,
         )

@@ -1,9 +1,12 @@
 """Log lines: written at once, and never in an alarm's way."""
 
+import asyncio
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from services.common.lines import Lines
 
@@ -26,6 +29,72 @@ def test_each_line_is_there_at_once(tmp_path: Path) -> None:
         lines.critical("second")
         lines.write("a library's\n")
         assert (tmp_path / "log").read_text() == "first\nsecond\na library's\n"
+
+
+async def test_what_is_said_in_one_turn_of_the_loop_is_written_at_its_end(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as file:
+        lines = Lines(file)
+        lines.info("first")
+        lines.debug("second")
+        assert (tmp_path / "log").read_text() == ""
+        await asyncio.sleep(0)
+        assert (tmp_path / "log").read_text() == "first\nsecond\n"
+
+
+@pytest.mark.parametrize("level", ["warning", "error", "critical"])
+async def test_what_is_bad_is_written_at_once_and_in_its_place(tmp_path: Path, level: str) -> None:
+    with (tmp_path / "log").open("w") as file:
+        lines = Lines(file)
+        lines.info("first")
+        getattr(lines, level)("second")
+        assert (tmp_path / "log").read_text() == "first\nsecond\n"
+        await asyncio.to_thread(lines.info, "of a thread")
+        assert (tmp_path / "log").read_text() == "first\nsecond\nof a thread\n"
+
+
+def test_a_loop_that_ended_in_between_keeps_back_nothing(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as file:
+        lines = Lines(file)
+
+        async def say_and_end(text: str) -> None:
+            lines.info(text)
+            asyncio.get_running_loop().stop()
+
+        for text in ("first", "second"):
+            loop = asyncio.new_event_loop()
+            task = loop.create_task(say_and_end(text))
+            loop.run_forever()
+            loop.close()
+            assert task.done()
+        lines.flush()
+        assert (tmp_path / "log").read_text() == "first\nsecond\n"
+
+
+async def test_threads_lose_no_line_of_each_other(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as file:
+        lines = Lines(file)
+
+        def say(name: int) -> None:
+            for number in range(500):
+                lines.info(f"{name}/{number}")
+
+        others = asyncio.gather(*(asyncio.to_thread(say, name) for name in range(4)))
+        while not others.done():
+            lines.info("here")
+            await asyncio.sleep(0)
+        lines.flush()
+        said = (tmp_path / "log").read_text().splitlines()
+        assert sorted(line for line in said if line != "here") == sorted(
+            f"{i}/{n}" for i in range(4) for n in range(500)
+        )
+
+
+def test_the_last_words_of_a_process_are_written(tmp_path: Path) -> None:
+    script = "import asyncio, sys; from services.common.lines import Lines; lines = Lines(sys.stdout)\n"
+    script += "async def main(): lines.info('said last'); sys.exit(0)\n"
+    script += "asyncio.run(main())"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, timeout=60)
+    assert done.stdout == b"said last\n"
 
 
 def test_a_full_disk_stops_nobody() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -64,14 +65,15 @@ def take_away(path: Path) -> None:
 
 
 @contextmanager
-def held_by_another(path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def held_by_another(path: Path, *, and_then: str = "") -> Iterator[subprocess.Popen[bytes]]:
     """A process that has journalled `theirs` and goes on."""
     code = (
         "import sys, pathlib, asyncio\n"
         "from tests.ingest.test_ledger import opened, press\n"
         "async def main():\n"
         "    async with opened(pathlib.Path(sys.argv[1])) as ledger:\n"
-        "        await ledger.append(press('theirs'))\n"
+        "        entry = await ledger.append(press('theirs'))\n"
+        f"        {and_then}\n"
         "        print('held', flush=True)\n"
         "        await asyncio.sleep(60)\n"
         "asyncio.run(main())"
@@ -140,6 +142,39 @@ async def test_what_is_appended_is_there_after_a_restart_with_all_that_is_known(
         # Alerting gets its time after a restart, too.
         assert ledger.unconfirmed(9, 0) == []
         assert [e.event.id for e in ledger.unconfirmed(9, float("inf"))] == ["published"]
+
+
+@pytest.mark.parametrize(
+    ("and_then", "left"),
+    [
+        # Forgotten at most: it is published once more, under the same id.
+        ("ledger.acknowledge(entry)", [("theirs", False, False)]),
+        ("await ledger.confirm(taken=['theirs'])", [("theirs", False, False)]),
+        ("await ledger.confirm(heard=['theirs'])", []),
+        ("ledger.acknowledge(entry); await ledger.confirm(heard=['theirs'])", []),
+    ],
+)
+async def test_after_a_kill_what_is_done_is_gone_and_what_is_not_is_there(
+    path: Path, and_then: str, left: list[tuple[str, bool, bool]]
+) -> None:
+    with held_by_another(path, and_then=f"{and_then}; await asyncio.sleep(1.2)"):
+        pass  # long enough for a deletion to reach the disk
+    assert [(row.event_id, row.acknowledged, row.taken) for row in stored(path)] == left
+
+
+async def test_what_became_of_an_entry_stands_on_the_disk_in_a_while(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.ingest.journal.journal._NOTED_WITHIN", 1.0)
+    async with opened(path) as ledger:
+        entry = await ledger.append(press("a"))
+        await ledger.confirm(taken=["a"])
+        await asyncio.sleep(2.0)
+        beside = path.with_name("copy")
+        shutil.copy(path, beside)
+        shutil.copy(f"{path}-wal", f"{beside}-wal")
+        (row,) = stored(beside)
+        assert (row.event_id, row.acknowledged, row.taken) == (entry.event.id, True, True)
 
 
 @pytest.mark.parametrize(

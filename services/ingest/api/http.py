@@ -14,6 +14,7 @@ from services.ingest.api import body, form_page
 from services.ingest.api.auth import Keyring, as_bearer
 from services.ingest.api.middleware import SOURCE
 from services.ingest.api.problems import Answer, Refusal, quoted
+from services.ingest.api.protocol import ALL_HERE
 from services.ingest.intake import Intake
 from services.ingest.publisher import Publisher
 from services.ingest.sender import Sender
@@ -154,7 +155,7 @@ async def _message(request: Request) -> Message:
     # Of what came twice the first counts.
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
     return Message(
-        body=await body.read(request.receive, headers),
+        body=await body.read(request.receive, headers, all_here=ALL_HERE in scope),
         received_at=datetime.now(UTC),
         method=scope["method"],
         headers=headers,

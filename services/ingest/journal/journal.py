@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 _TICK: Final = 0.5
 """Seconds until what nobody waits for is written."""
+_NOTED_WITHIN: Final = 10.0
+"""Seconds until it is written what became of an entry: most are deleted before. Others a restart publishes again."""
 _RETRY_AFTER: Final = 1.0
 _LOOK_EVERY: Final = 2.0
 _SLOW: Final = 2.0
@@ -53,7 +55,8 @@ class Journal:
         self._wake = threading.Event()
         self._awaited: dict[str, Row] = {}
         self._later: dict[str, Row | None] = {}
-        self._later_at = 0.0
+        self._notes: dict[str, Row] = {}
+        self._later_at = self._notes_at = 0.0
         self._waiters: list[asyncio.Future[None]] = []
         self._thread: threading.Thread | None = None
         self._file: JournalFile | None = None
@@ -101,6 +104,7 @@ class Journal:
             for row in rows:
                 self._awaited[row.event_id] = row
                 self._later.pop(row.event_id, None)
+                self._notes.pop(row.event_id, None)
             self._waiters.append(written)
         if not self._wake.is_set():  # the thread takes what waits after it has cleared this
             self._wake.set()
@@ -110,11 +114,18 @@ class Journal:
         """Write it soon; nobody waits."""
         with self._guard:
             self._later[row.event_id] = row
+            self._notes.pop(row.event_id, None)
+
+    def note(self, row: Row) -> None:
+        """Write what became of an entry that was written before, in a while; nobody waits."""
+        with self._guard:
+            self._notes[row.event_id] = row
 
     def forget(self, event_id: str) -> None:
         """Delete it soon; nobody waits."""
         with self._guard:
             self._later[event_id] = None
+            self._notes.pop(event_id, None)
 
     def look(self) -> None:
         """Say that the disk hangs, and that it answers again: the thread that waits for it can say nothing."""
@@ -147,7 +158,7 @@ class Journal:
 
     def _round(self) -> None:
         """Write what waits; without anything that waits, look after the file."""
-        changes, waiters = self._take()
+        (changes, waiters), problem = self._take(), None
         self._busy_since = time.monotonic()
         try:
             self._write(changes)
@@ -156,11 +167,11 @@ class Journal:
                 # What came meanwhile is newer.
                 self._later = changes | self._awaited | self._later
             self._failed(str(unusable))
-            self._tell(waiters, str(unusable))
-        else:
-            self._tell(waiters, None)
+            problem = str(unusable)
         finally:
             self._busy_since = None
+        if waiters:
+            self._post(_resolve, waiters, problem)
 
     def _take(self) -> tuple[dict[str, Row | None], list[asyncio.Future[None]]]:
         """What is to be written now. The rest may wait for its tick: most of it is soon followed by a deletion."""
@@ -168,11 +179,14 @@ class Journal:
         with self._guard:
             awaited, self._awaited = self._awaited, {}
             waiters, self._waiters = self._waiters, []
-            later: dict[str, Row | None] = {}
+            changes: dict[str, Row | None] = {**awaited}
             if self._stopping or now - self._later_at >= _TICK:
-                later, self._later = self._later, later
-                self._later_at = now
-        return {**awaited, **later}, waiters
+                changes |= self._later
+                self._later, self._later_at = {}, now
+            if self._stopping or now - self._notes_at >= _NOTED_WITHIN:
+                changes |= self._notes
+                self._notes, self._notes_at = {}, now
+        return changes, waiters
 
     def _write(self, changes: dict[str, Row | None]) -> None:
         """As `_round`, once more on a file opened anew when the one at hand broke.
@@ -191,7 +205,9 @@ class Journal:
                 else:
                     self._look_after(file)
             except Damaged as damaged:
-                self._close()
+                if self._file is not None:
+                    self._file.close()
+                self._file = None
                 if attempt == 2:
                     raise Unusable(f"the disk or the file cannot be used ({damaged})") from damaged
             else:
@@ -242,11 +258,6 @@ class Journal:
         self._opened(rows, first)
         self._wake.set()
 
-    def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
     def _failed(self, reason: str) -> None:
         now = time.monotonic()
         if self._problem is None or not self._since:
@@ -266,10 +277,6 @@ class Journal:
             if self._since:
                 log.info("journal.recovered", after_s=round(time.monotonic() - self._since, 1))
             self._since = 0.0
-
-    def _tell(self, waiters: list[asyncio.Future[None]], problem: str | None) -> None:
-        if waiters:
-            self._post(_resolve, waiters, problem)
 
     def _post(self, what: Callable[..., None], *arguments: object) -> None:
         # A disk that hung through our whole stop finds the event loop closed: nobody waits any more.

@@ -1,7 +1,8 @@
 """What this process answers for: each event from its acceptance until the chain has confirmed it.
 
-The truth is in memory; each change is written through to the journal, so that a restart goes on where the process
-ended. An entry is deleted as soon as it is done, and its texts with it.
+The truth is in memory. An entry is on disk before its sender is answered, and deleted as soon as it is done, its texts
+with it; what becomes of it in between follows in a while. So a restart goes on where the process ended, or publishes
+once more what alerting will recognise.
 """
 
 import asyncio
@@ -250,7 +251,7 @@ class Ledger:
         if entry.is_done:
             self.drop(entry)
         elif self._journal is not None:
-            self._journal.put(entry.row)
+            self._journal.note(entry.row)
 
     def _take_in(self, rows: list[Row], first: bool) -> None:
         """The journal's file was opened: adopt what an earlier process left, and bring the file up to date."""

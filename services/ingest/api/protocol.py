@@ -1,0 +1,61 @@
+"""Around uvicorn's HTTP: an answer leaves in one piece, and a request says when all of it is here."""
+
+import asyncio
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+ALL_HERE: Final = "rufkette.all_here"
+"""Key in the scope of a request that has arrived to its end."""
+
+
+class Protocol(HttpToolsProtocol):
+    """HTTP as uvicorn speaks it, but that what is written in one turn of the event loop is sent at its end.
+
+    Head and body would else be two packets, and small devices read once.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the library has it
+        """A sender is there."""
+        super().connection_made(_Gathering(transport))
+
+    def on_message_complete(self) -> None:
+        """The end of a request; most are here with their first packet, before anybody looks at them."""
+        self.scope[ALL_HERE] = True  # type: ignore[typeddict-unknown-key]  # a scope may carry what its server likes
+        super().on_message_complete()
+
+
+class _Gathering(asyncio.Transport):
+    """The connection; only what uvicorn uses of it."""
+
+    def __init__(self, connection: asyncio.Transport) -> None:
+        super().__init__()
+        self._connection = connection
+        self._waiting: list[bytes] = []
+        self._loop = asyncio.get_running_loop()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if not self._waiting:
+            self._loop.call_soon(self._send)
+        self._waiting.append(bytes(data))
+
+    def _send(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self._connection.write(b"".join(waiting))
+
+    def close(self) -> None:
+        self._send()
+        self._connection.close()
+
+    def is_closing(self) -> bool:
+        return self._connection.is_closing()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._connection.get_extra_info(name, default)
+
+    def pause_reading(self) -> None:
+        self._connection.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._connection.resume_reading()

@@ -16,7 +16,7 @@ from services.alerting.engine import Engine
 from services.alerting.mailing import outbox
 from services.alerting.mailing.holder import new_holder
 from services.alerting.mailing.letters import Letters
-from services.alerting.mailing.outcomes import Outcome, State, after_a_bug, judge, without_trying
+from services.alerting.mailing.outcomes import NOT_LET_IN, Outcome, State, after_a_bug, judge, without_trying
 from services.alerting.mailing.recording import record
 from services.common.loops import run_together
 from services.common.mail.route import PATIENCE, MailRoute, Try
@@ -37,6 +37,7 @@ _COLLECT = 0.05
 _LOOK_EVERY = 1.0
 """Seconds between looks at the outbox when nobody in this process says that there is a mail."""
 _SHOW_LIFE_EVERY = 1.0
+_SOON = 1.0
 _RENEW_WITHIN = 1.0
 _FINISH_WITHIN = 5.0
 
@@ -89,6 +90,9 @@ class Mailer:
 
     async def _claim(self) -> None:
         while True:
+            if self._route.recovered.is_set():
+                self._route.recovered.clear()
+                await patiently(self._database, self._hasten)
             await self._gather_free()
             free = self._free()
             claimed = await patiently(self._database, partial(self._take, free)) if free > 0 else []
@@ -146,6 +150,10 @@ class Mailer:
         async with single_statement(self._engine.database) as connection:
             return await outbox.claim(connection, self.holder, limit)
 
+    async def _hasten(self) -> None:
+        async with single_statement(self._engine.database) as connection:
+            await outbox.hasten(connection)
+
     async def _send_on(self) -> None:
         while True:
             mail = await self._work.get()
@@ -180,6 +188,8 @@ class Mailer:
     async def _deliver(self, mail: Mail) -> None:
         started = time.perf_counter()
         outcome = without_trying(mail, self._engine.clock()) or await self._attempt(mail)
+        if outcome.delay and outcome.stage in NOT_LET_IN and self._route.usable:
+            outcome = replace(outcome, delay=_SOON)  # the server came back while this attempt still waited for it
         if outcome.own_fault:
             self._faults[mail.id] = self._faults.get(mail.id, 0) + 1
         elif outcome.state is not State.DUE:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from typing import Final, Literal
 
 import structlog
@@ -24,8 +25,10 @@ _AWAY: Final[dict[Dependency, str]] = {
 class Outage:
     """State of one dependency as this process sees it: `down` says why it is away, None that it works."""
 
-    def __init__(self, what: Dependency) -> None:
+    def __init__(self, what: Dependency, recovered: Callable[[], None] | None = None) -> None:
         self.what = what
+        self._recovered = recovered
+        """Called when it works again, and when it is first seen to work."""
         self.down: str | None = "not yet reached"
         self._since: float | None = None
         self._said = 0.0
@@ -50,6 +53,8 @@ class Outage:
 
     def over(self) -> None:
         """It works."""
+        if self.down is not None and self._recovered is not None:
+            self._recovered()
         self.down = None
         if self._since is not None:
             after_s, self._since = round(time.monotonic() - self._since, 1), None

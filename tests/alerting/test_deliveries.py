@@ -95,6 +95,17 @@ async def test_what_the_page_says_of_each_person(mailed: Shell) -> None:
     assert await _arrived(board, "g") == {}, "none is wanted any more"
 
 
+async def test_a_graver_alarm_that_has_not_come_is_not_taken_for_the_one_that_did(mailed: Shell) -> None:
+    board = Board(mailed.engine)
+    before = (await _arrived(board, "e"))["leitung@example.org"]
+    mailed.later(1)
+    await mailed.apply(report(mailed.now, id="weapon", danger_level=3, category="weapon"))  # nobody sends now
+    assert (await _arrived(board, "e"))["leitung@example.org"] == Arrived(Arrival.WAITING, earlier=before.at)
+    mailed.later(1)
+    await board.act("e", Click("A. Muster", (Action.ACKNOWLEDGE,)))
+    assert (await _arrived(board, "e"))["leitung@example.org"] == before, "the new one is not wanted any more"
+
+
 async def test_the_page_speaks_of_those_who_were_told_of_what_became_part_of_it(mailed: Shell) -> None:
     board = Board(mailed.engine)
     await board.join("f", "e", by="A. Muster", reason="one matter")

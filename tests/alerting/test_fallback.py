@@ -56,6 +56,37 @@ async def until(route: MailRoute, **state: bool) -> None:
             await asyncio.sleep(0.02)
 
 
+async def test_what_waits_for_a_mail_server_goes_out_as_soon_as_it_is_back(shell: Shell, smtp_sink: SmtpSink) -> None:
+    at_night(shell)
+    await smtp_sink.stop()
+    async with mailing(shell.engine, smtp_sink):
+        await presses(shell, "1")
+        async with asyncio.timeout(40):
+            # Three attempts: the pause after the next one is eight seconds, less a quarter at least.
+            while (await shell.rows(outbox))[0].attempts < 4:
+                await asyncio.sleep(0.05)
+        await smtp_sink.start()
+        back = asyncio.get_running_loop().time()
+        await smtp_sink.wait_for(1)
+        assert asyncio.get_running_loop().time() - back < 4.5  # it is looked for every two seconds
+        await answered(shell, "accepted")
+
+
+async def test_a_mail_that_is_refused_for_now_keeps_its_pause(shell: Shell, smtp_sink: SmtpSink) -> None:
+    at_night(shell)
+    smtp_sink.answer("RCPT", "451 4.7.1 greylisted")
+    async with mailing(shell.engine, smtp_sink) as route:
+        await presses(shell, "1")
+        async with asyncio.timeout(20):
+            while (await shell.rows(outbox))[0].attempts < 3:
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.5)  # the answer is recorded
+        (before,) = await shell.rows(outbox)
+        route.recovered.set()
+        await asyncio.sleep(1.2)
+        assert (await shell.rows(outbox))[0].attempt_at == before.attempt_at
+
+
 async def test_the_normal_server_is_used_while_it_works(
     shell: Shell, route: MailRoute, smtp_sink: SmtpSink, second: SmtpSink
 ) -> None:

@@ -45,6 +45,9 @@ async def test_it_says_whom_the_mails_reached(visit: Visit) -> None:
     page = (await visit.look()).text
     assert re.search(r"Haussicherheit.*<br><span class=\"failed\">Mail kam nicht an</span>", page)
     assert "Mail kam nicht an" not in (await visit.client.get("/incidents/press-1")).text
+    arrived[guard] = Arrived(Arrival.WAITING, earlier=PRESSED_AT)
+    page = (await visit.look()).text
+    assert "Neue Mail noch nicht angenommen, wird weiter versucht; eine frühere wurde angenommen 09:12<" in page
 
 
 async def test_nobody_without_a_name_is_a_choice(visit: Visit) -> None:

@@ -1,6 +1,7 @@
 """What the desk reads and does, on the database."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -45,16 +46,18 @@ class Board:
         Those of incidents that became part of it are among them: who was told of these is told of it.
         """
         o = outbox.c
-        query = sa.select(o.recipient, o.state, o.answered_at).where(
+        query = sa.select(o.recipient, o.incident_id, o.cycle, o.state, o.answered_at).where(
             o.incident_id.in_((incident.id, *incident.absorbed)), o.purpose == Purpose.ALARM.value
         )
         async with self._engine.database.connect() as connection:
             rows = (await connection.execute(query)).all()
-        by_person: dict[str, list[tuple[str, datetime | None]]] = {}
+        by_person: dict[str, dict[tuple[bool, int], list[_Mail]]] = {}
         for row in rows:
-            by_person.setdefault(row.recipient.casefold(), []).append((row.state, row.answered_at))
-        found = {email: _best(mails) for email, mails in by_person.items()}
-        return {email: best for email, best in found.items() if best}
+            alarms = by_person.setdefault(row.recipient.casefold(), {})
+            # What was joined had its alarms before.
+            alarms.setdefault((row.incident_id == incident.id, row.cycle), []).append((row.state, row.answered_at))
+        found = {email: _newest(alarms) for email, alarms in by_person.items()}
+        return {email: newest for email, newest in found.items() if newest}
 
     async def act(self, incident_id: str, click: Click) -> Decision:
         """A person's click; LookupError if there is no such incident."""
@@ -89,7 +92,19 @@ class Board:
             return (await plan_store.planned(connection, self._engine.clock())).plans
 
 
-def _best(mails: Sequence[tuple[str, datetime | None]]) -> Arrived | None:
+_Mail = tuple[str, datetime | None]
+"""The state of a mail, and when that became so for good."""
+
+
+def _newest(alarms: Mapping[tuple[bool, int], Sequence[_Mail]]) -> Arrived | None:
+    """What became of the newest alarm of which a mail is still wanted, or came, or failed."""
+    found = [best for alarm in sorted(alarms, reverse=True) if (best := _best(alarms[alarm]))]
+    if not found or found[0].how is Arrival.ACCEPTED:
+        return found[0] if found else None
+    return replace(found[0], earlier=next((alarm.at for alarm in found[1:] if alarm.at), None))
+
+
+def _best(mails: Sequence[_Mail]) -> Arrived | None:
     taken = [at for state, at in mails if state == State.ACCEPTED and at is not None]
     if taken:
         return Arrived(Arrival.ACCEPTED, min(taken))

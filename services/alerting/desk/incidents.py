@@ -22,7 +22,7 @@ class TimelineEntry:
 
 
 class Arrival(StrEnum):
-    """What became of all alarm mails to somebody: the best of it counts, for a later mail may fail where one came."""
+    """What became of the mails of the newest alarm to somebody; of its repeats the best counts."""
 
     ACCEPTED = "accepted"
     WAITING = "waiting"
@@ -31,10 +31,14 @@ class Arrival(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """`at`: when a mail server took the first of them."""
+    """`at`: when a mail server took the first of them.
+
+    `earlier`: where it took none of them, when it took one of an alarm before, which may have been about less.
+    """
 
     how: Arrival
     at: datetime | None = None
+    earlier: datetime | None = None
 
 
 class Incidents(Protocol):

@@ -36,7 +36,10 @@ def informed(telling: Telling, access: Access, arrived: Mapping[str, Arrived], w
 
 def _sentence(telling: Telling, mails: Arrived, words: PageWords) -> str:
     at = telling.clock(mails.at, bare=True) if mails.at else ""
-    return words.arrival[mails.how.value].format(at=at)
+    if mails.earlier is None:
+        return words.arrival[mails.how.value].format(at=at)
+    earlier = telling.clock(mails.earlier, bare=True)
+    return words.arrival_of_a_new_mail[mails.how.value].format(earlier=earlier)
 
 
 def _phone(telling: Telling, recipient: Recipient) -> str | None:

@@ -103,6 +103,10 @@ _GIVE_BACK = sa.text("""
 """).bindparams(*(sa.bindparam(name, type_=sa.ARRAY(sa.Uuid)) for name in ("ids", "leases")))
 
 
+_HASTEN = sa.text("""
+    UPDATE outbox SET attempt_at = clock_timestamp()
+    WHERE state = 'due' AND lease IS NULL AND attempt_at > clock_timestamp() AND answer ~ '^(CONNECT|AUTH) '
+""")
 _UNANSWERED = sa.text("""
     UPDATE outbox SET state = 'withdrawn', lease = NULL, lease_until = NULL, answered_at = clock_timestamp(),
                       answer = 'CRASH - recalled from a process that ended; it may have been sent'
@@ -149,6 +153,11 @@ async def renew(tx: AsyncConnection, mail: Mail) -> bool:
 async def give_back(tx: AsyncConnection, mails: Sequence[Mail]) -> None:
     """Let others take mails that were claimed and not tried."""
     await tx.execute(_GIVE_BACK, {"ids": [mail.id for mail in mails], "leases": [mail.lease for mail in mails]})
+
+
+async def hasten(tx: AsyncConnection) -> None:
+    """A mail server lets us in again: what only waited for that is due now, the worst first."""
+    await tx.execute(_HASTEN)
 
 
 async def give_up_recalled(tx: AsyncConnection) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import cache
 from typing import Final, Literal
 
@@ -37,9 +38,9 @@ def _counted(via: Via, verdict: Verdict) -> Counter:
 class Lane:
     """Any number of mails at once, each over a conversation of its own."""
 
-    def __init__(self, via: Via, server: SmtpServer) -> None:
+    def __init__(self, via: Via, server: SmtpServer, recovered: Callable[[], None]) -> None:
         self.via: Via = via
-        self.outage = Outage("mail_server" if via == "normal" else "mail_fallback")
+        self.outage = Outage("mail_server" if via == "normal" else "mail_fallback", recovered)
         self._server = server
         self._reachable = _REACHABLE.labels(via)
         self._idle: list[SmtpSession] = []

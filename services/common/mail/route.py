@@ -43,8 +43,10 @@ class MailRoute:
     """Shared by everything in a process that mails; `run` must run beside it."""
 
     def __init__(self, normal: SmtpServer, fallback: SmtpServer | None = None) -> None:
-        self._normal = Lane("normal", normal)
-        self._fallback = None if fallback is None else Lane("fallback", fallback)
+        self.recovered = asyncio.Event()
+        """Set when a server lets us in again; whoever has waited for that clears it."""
+        self._normal = Lane("normal", normal, self.recovered.set)
+        self._fallback = None if fallback is None else Lane("fallback", fallback, self.recovered.set)
         self._lanes = [self._normal] if self._fallback is None else [self._normal, self._fallback]
         self._switch = Switch()
 

@@ -29,6 +29,7 @@ class PageWords:
     reported: str
     informed: str
     arrival: Mapping[str, str]
+    arrival_of_a_new_mail: Mapping[str, str]
     next: str
     timeline: str
     close: str

@@ -41,6 +41,10 @@ ENGLISH: Final = PageWords(
         "waiting": "Mail not accepted yet, still being tried",
         "failed": "Mail did not arrive",
     },
+    arrival_of_a_new_mail={
+        "waiting": "New mail not accepted yet, still being tried; an earlier one was accepted {earlier}",
+        "failed": "New mail did not arrive; an earlier one was accepted {earlier}",
+    },
     next="What happens next",
     timeline="Timeline",
     close="Close the incident",

@@ -41,6 +41,10 @@ GERMAN: Final = PageWords(
         "waiting": "Mail noch nicht angenommen, wird weiter versucht",
         "failed": "Mail kam nicht an",
     },
+    arrival_of_a_new_mail={
+        "waiting": "Neue Mail noch nicht angenommen, wird weiter versucht; eine frühere wurde angenommen {earlier}",
+        "failed": "Neue Mail kam nicht an; eine frühere wurde angenommen {earlier}",
+    },
     next="Wie es weitergeht",
     timeline="Verlauf",
     close="Vorgang beenden",

@@ -60,7 +60,7 @@ def run(settings: AlertingSettings) -> None:
     """`rufkette alerting`: until SIGTERM, or until a bug ends it with a non-zero exit code."""
     telemetry.configure(service="alerting", log_format=settings.log_format, log_level=settings.log_level)
     hold_sighup()
-    for name in unknown_variables(AlertingSettings):
+    for name in unknown_variables(os.environ):
         log.warning("setting.unknown", setting=name)
     configuration = configuration_file.load(settings.config)
     log.info("configuration.loaded", **counts(configuration))

@@ -1,9 +1,10 @@
 """Settings from the environment (prefix `RUFKETTE_`); every secret can also come from a file named by `…_FILE`."""
 
 import os
+from collections.abc import Mapping
 from email.utils import parseaddr
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -179,6 +180,13 @@ class AlertingSettings(DatabaseSettings):
         return [key.strip() for key in self.secret_key.get_secret_value().split(",")]
 
 
+SERVICES: Final[tuple[type[Settings], type[Settings]]] = (IngestSettings, AlertingSettings)
+PORTS: Final = {"KAFKA_PORT": 9092, "POSTGRES_PORT": 5432, "MAIL_CATCHER_PORT": 8025, "MAIL_CATCHER_SMTP_PORT": 1025}
+"""Settings of `rufkette run` itself: where its own servers listen, and the port that each prefers."""
+COMMANDS: Final = frozenset({*PORTS, "API_KEY"})
+"""What the command line reads from the environment and no service does."""
+
+
 def load(model: type[S]) -> S:
     """Read settings from the environment.
 
@@ -198,13 +206,17 @@ def load(model: type[S]) -> S:
         raise SettingsError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
-def unknown_variables(*models: type[Settings]) -> list[str]:
-    """`RUFKETTE_…` variables that no model knows: most likely misspelt."""
-    known = known_variables(*models)
-    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """`RUFKETTE_…` variables that no part of Rufkette reads: most likely misspelt.
+
+    One file of settings may serve all parts, so each of them knows those of the others.
+    """
+    known = known_variables()
+    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
 
 
-def known_variables(*models: type[Settings]) -> set[str]:
-    """The variables that these models read, those that name a file included."""
-    fields = {PREFIX + name.upper(): field for model in models for name, field in model.model_fields.items()}
-    return set(fields) | {f"{name}_FILE" for name, field in fields.items() if _may_be_in_a_file(field)}
+def known_variables() -> set[str]:
+    """The variables that some part reads, those that name a file included."""
+    fields = {PREFIX + name.upper(): field for model in SERVICES for name, field in model.model_fields.items()}
+    files = {f"{name}_FILE" for name, field in fields.items() if _may_be_in_a_file(field)}
+    return set(fields) | files | {PREFIX + name for name in COMMANDS}

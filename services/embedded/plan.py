@@ -7,21 +7,17 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from services.common.settings import (
+    COMMANDS,
+    PORTS,
     PREFIX,
-    AlertingSettings,
-    IngestSettings,
-    Settings,
+    SERVICES,
     SettingsError,
     known_variables,
+    unknown_variables,
 )
 from services.embedded.data import DataDirectory, InUse
 from services.embedded.ports import choose, free_port, is_free
 
-_SETTINGS: tuple[type[Settings], type[Settings]] = (IngestSettings, AlertingSettings)
-_OWN_PORTS = {"KAFKA_PORT": 9092, "POSTGRES_PORT": 5432, "MAIL_CATCHER_PORT": 8025, "MAIL_CATCHER_SMTP_PORT": 1025}
-"""Settings of `rufkette run` itself: where its own servers listen, and the port that each prefers."""
-OWN_SETTINGS = {*_OWN_PORTS, "API_KEY"}
-"""What the command line reads from the environment and no service does."""
 _ANYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 – recognised here, not bound
 
 
@@ -112,9 +108,9 @@ class Plan:
         ours |= {name: value for name, value in defaults.items() if not _given(inherited, name)}
         if not _given(inherited, "SECRET_KEY"):
             ours["SECRET_KEY"] = self.data.secret_key()
-        own, other = _SETTINGS if service == "ingest" else reversed(_SETTINGS)
+        own, other = SERVICES if service == "ingest" else reversed(SERVICES)
         foreign = set(other.model_fields) - set(own.model_fields)
-        names = {PREFIX + name for name in OWN_SETTINGS}
+        names = {PREFIX + name for name in COMMANDS}
         names |= {f"{PREFIX}{name.upper()}{suffix}" for name in foreign for suffix in ("", "_FILE")}
         merged = {**inherited, **{PREFIX + name: value for name, value in ours.items()}}
         return {name: value for name, value in merged.items() if name not in names}
@@ -130,7 +126,7 @@ def decide(data: DataDirectory, configuration: Path, *, terminal: bool) -> Plan:
     environment = os.environ
 
     def own_port(name: str) -> int:
-        return _service_port(environment, name, _OWN_PORTS[name])
+        return _service_port(environment, name, PORTS[name])
 
     ingest_port = _service_port(environment, "INGEST_PORT", 8080)
     alerting_port = _service_port(environment, "ALERTING_PORT", 8081)
@@ -152,9 +148,9 @@ def decide(data: DataDirectory, configuration: Path, *, terminal: bool) -> Plan:
 
 def misspelt(environment: Mapping[str, str]) -> list[str]:
     """A line for each variable `RUFKETTE_…` that no part reads: most likely it is misspelt, and does nothing."""
-    known = known_variables(*_SETTINGS) | {PREFIX + name for name in OWN_SETTINGS}
+    known = known_variables()
     lines = []
-    for name in sorted(name for name in environment if name.startswith(PREFIX) and name not in known):
+    for name in unknown_variables(environment):
         close = get_close_matches(name, known, n=1, cutoff=0.8)
         hint = f"; did you mean {close[0]}?" if close else "; the runbook lists all settings"
         lines.append(f"warning: there is no setting {name}, it has no effect{hint}")

@@ -37,6 +37,8 @@ def send(report: dict[str, Any], *, url: str | None, key: str | None, data_dir: 
     url = url or data.read_addresses().get("ingest")
     if url is None:
         raise PressFailed(f"no stack runs in {data_dir}; start one with `rufkette run`, or name ingest with --url")
+    if not url.startswith(("http://", "https://")):
+        raise PressFailed(f"--url {url}: write the address of ingest, for example http://127.0.0.1:8080")
     key = key or data.read_api_key()
     if key is None:
         raise PressFailed("no API key; set RUFKETTE_API_KEY, or give --key")

@@ -1,6 +1,7 @@
 """Wires ingest together, and runs it until it is told to stop."""
 
 import copy
+import os
 import signal
 import socket
 import sys
@@ -19,7 +20,7 @@ from schemas.configuration import Configuration
 from services.common import collector, telemetry
 from services.common.configuration.file import ConfigurationError, load
 from services.common.reload import Reloading, counts, hold_sighup
-from services.common.settings import IngestSettings
+from services.common.settings import IngestSettings, unknown_variables
 from services.ingest.activity import Activity
 from services.ingest.api import docs, openapi
 from services.ingest.api.http import Routes
@@ -183,6 +184,8 @@ def run(settings: IngestSettings) -> None:
     """
     telemetry.configure(service="ingest", log_format=settings.log_format, log_level=settings.log_level)
     hold_sighup()
+    for name in unknown_variables(os.environ):
+        log.warning("setting.unknown", setting=name)
     try:
         configuration = load(settings.config)
         app = app_for(settings, configuration)

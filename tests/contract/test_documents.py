@@ -12,8 +12,7 @@ from pydantic import BaseModel
 from schemas import configuration
 from services.common.catalogue import CATALOGUE
 from services.common.configuration.file import load
-from services.common.settings import AlertingSettings, IngestSettings
-from services.embedded.plan import OWN_SETTINGS
+from services.common.settings import COMMANDS, AlertingSettings, IngestSettings
 from tests.support.organisation import organisation
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -63,7 +62,7 @@ def test_the_runbook_names_only_settings_that_exist() -> None:
     table = (DOCS / "runbook.md").read_text().split("## Settings", 1)[1].split("\n## ", 1)[0]
     named = set(re.findall(r"^\| (.*?) \|", table, re.MULTILINE))
     settings = {name.upper() for name in {*IngestSettings.model_fields, *AlertingSettings.model_fields}}
-    assert set(re.findall(r"`([A-Z_]+)`", " ".join(named))) == settings | OWN_SETTINGS
+    assert set(re.findall(r"`([A-Z_]+)`", " ".join(named))) == settings | COMMANDS
 
 
 def test_the_runbook_says_what_to_do_about_every_error() -> None:

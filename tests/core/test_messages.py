@@ -173,6 +173,8 @@ def test_a_later_step_a_repeat_and_a_restart_say_so_in_the_body_only() -> None:
     message = compose(second, to_deputy, RULES, now=PRESSED_AT, link=LINK)
     assert message.subject == mail(first).subject
     assert "2. Stufe: Bisher hat niemand übernommen." in message.text
+    assert "Mail abgeschickt an: Haussicherheit, Standortleitung" in message.text, "whether it came is not known"
+    assert "Informiert" not in message.text
     assert "Ohne Übernahme: 09:17 Bereitschaft, danach alle 5 Minuten." in message.text
     third, _ = due(second, RULES)
     repeated, again = due(third, RULES)
@@ -194,7 +196,7 @@ def test_emergency_contacts_learn_why_they_are_told() -> None:
     told = replace(notify(incident), step=0)
     text = compose(incident, told, bare, now=PRESSED_AT, link=LINK).text
     assert "Niemand sonst ist anwesend oder erreichbar" in text
-    assert "Informiert: Notfallkontakte." in text
+    assert "Mail abgeschickt an: Notfallkontakte." in text
 
 
 def test_a_step_with_nobody_is_not_promised() -> None:
@@ -229,6 +231,20 @@ def test_several_reports_are_counted() -> None:
     second = decide([first], Event(id="press-2", source="buttons", time=at, data=data), now=at, rules=RULES).incident
     assert second is not None
     assert "2 Meldungen, zuletzt 09:15 Uhr." in mail(second).text
+
+
+def test_the_report_that_made_it_graver_is_named_and_not_a_later_one() -> None:
+    incident = pressed(RULES)
+    for minutes, level in ((3, 3), (5, 2)):
+        at = PRESSED_AT + timedelta(minutes=minutes)
+        data = Reported(kind=Kind.PANIC, site="bernburg", location="112", danger_level=level)
+        event = Event(id=f"press-{minutes}", source="buttons", time=at, data=data)
+        decided = decide([incident], event, now=at, rules=RULES).incident
+        assert decided is not None
+        incident = decided
+    text = mail(incident).text
+    assert "Schwerer als zuerst gemeldet: Neue Meldung um 09:15 Uhr." in text
+    assert "3 Meldungen, zuletzt 09:17 Uhr." in text
 
 
 def test_what_could_not_be_understood_is_told() -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from schemas.events import Event, Kind, Reported
 from services.alerting.core.effects import Action, Click
 from services.alerting.desk.incidents import Arrival, Arrived
 from services.alerting.desk.tokens import Tokens
@@ -48,6 +49,39 @@ async def test_it_says_whom_the_mails_reached(visit: Visit) -> None:
     arrived[guard] = Arrived(Arrival.WAITING, earlier=PRESSED_AT)
     page = (await visit.look()).text
     assert "Neue Mail noch nicht angenommen, wird weiter versucht; eine frühere wurde angenommen 09:12<" in page
+
+
+@pytest.mark.parametrize("called", [False, True])
+async def test_what_is_over_urges_nobody_to_call(visit: Visit, called: bool) -> None:
+    if called:
+        await visit.send(action="called_police", name="A. Muster")
+    await visit.send(action="close", outcome="false_alarm", name="A. Muster")
+    for address in (visit.link, "/incidents/press-1"):
+        page = (await visit.client.get(address)).text
+        assert "<p>BEENDET · 09:12 Uhr · Beendet seit 09:16 Uhr</p>" in page
+        assert 'class="box strong"' not in page
+        assert "EMPFOHLEN" not in page
+        assert ("Ein Anruf bei 110 wurde nicht bestätigt." in page) is not called
+        assert ("110 angerufen um 09:16 Uhr" in page) is called
+
+
+async def test_a_hand_over_is_recorded_and_calls_nobody(visit: Visit) -> None:
+    page = (await visit.look()).text
+    assert "<summary>Abgabe an die Polizei festhalten (ruft niemanden)</summary>" in page
+    page = await visit.follow(action="hand_over", name="A. Muster", on="2026-01-05", reference="ST/17")
+    box = page[page.index('class="box strong"') :]
+    assert "ST/17" not in box[: box.index("</div>")]
+    assert "Aktenzeichen: ST/17" in page
+
+
+async def test_what_a_press_opened_again_is_open_since_then(visit: Visit) -> None:
+    await visit.send(action="close", outcome="resolved", name="A. Muster")
+    data = Reported(kind=Kind.PANIC, site="bernburg", location="112", danger_level=2)
+    visit.desk.now += timedelta(minutes=3)
+    visit.desk.incidents.apply(
+        "press-1", Event(id="p2", source="buttons", time=visit.desk.now, data=data), visit.desk.now
+    )
+    assert "ALARM · 09:12 Uhr · Offen seit 09:19 Uhr" in (await visit.look()).text
 
 
 async def test_nobody_without_a_name_is_a_choice(visit: Visit) -> None:

@@ -117,6 +117,7 @@ async def test_a_silence(office: Office, where: str) -> None:
         (TEST | {"site": ""}, "Standort oder ein Gerät"),
         (TEST | {"site": "mars"}, "Standort gibt es nicht"),
         (TEST | {"devices": ["nope"]}, "Gerät gibt es nicht"),
+        (TEST | {"site": "stassfurt", "devices": ["btn112"]}, "gehört nicht zum gewählten Standort"),
         (TEST | {"starts": "morgen"}, "keine Zeit"),
         (SILENCE | {"where": ""}, "Standort oder ein Gerät"),
         (SILENCE | {"where": "device:nope"}, "Gerät gibt es nicht"),

@@ -16,7 +16,12 @@ async def test_a_hold_from_command_line_and_page(chain: Chain) -> None:
     assert code in mail.text()
 
     wrong = chain.rufkette("hold", "nope", "--reason", "Strafanzeige", "--by", "A. Muster")
-    assert (wrong.returncode, wrong.stderr) == (1, "There is no incident “nope”, or no longer.\n")
+    assert (wrong.returncode, wrong.stderr) == (
+        1,
+        "There is no incident “nope”, or no longer: four characters as in its mails, or its full id.\n",
+    )
+    blank = chain.rufkette("hold", code, "--reason", "  ", "--by", " ")
+    assert (blank.returncode, blank.stderr) == (1, "Your name is missing.\nThe reason is missing.\n")
     assert chain.rufkette("holds").stdout == "no holds\n"
     placed = chain.rufkette("hold", code.lower(), "--reason", "Strafanzeige", "--by", "A. Muster")
     assert (placed.returncode, placed.stdout) == (0, f"incident {code} ({pressed}) is on hold\n"), placed.stderr

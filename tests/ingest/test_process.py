@@ -53,6 +53,16 @@ async def test_one_press_can_be_followed_and_names_nobody(ingest: Service, surro
     assert [e.id for e in await events_on(surroundings.kafka, surroundings.topic_prefix)] == [event_id]
 
 
+async def test_one_file_of_settings_serves_all_and_what_is_misspelt_is_named(
+    surroundings: Surroundings, services: list[Service]
+) -> None:
+    others = {"RUFKETTE_SECRET_KEY": "x", "RUFKETTE_DATABASE_URL_FILE": "/nowhere", "RUFKETTE_API_KEY": "x"}
+    service = ingest_service(surroundings, RUFKETTE_WATCH_AFTR="3", **others)
+    services.append(service)
+    await service.start()
+    assert [line["setting"] for line in service.events("setting.unknown")] == ["RUFKETTE_WATCH_AFTR"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_it_orderly(ingest: Service, number: signal.Signals) -> None:
     os.kill(ingest.pid, number)

@@ -218,7 +218,9 @@ def test_press_says_what_is_wrong_in_one_line(ingest_at: tuple[str, type[Ingest]
     assert re.fullmatch(r"http://127\.0\.0\.1:9 does not answer: .*\n", away.stderr)
     nothing = rufkette("press", "--site", "x", "--data-dir", str(tmp_path))
     assert nothing.stderr.startswith("no stack runs in ")
-    assert {refused.returncode, away.returncode, nothing.returncode} == {1}
+    no_address = rufkette("press", "--site", "x", "--url", "quatsch", "--key", "k")
+    assert no_address.stderr == "--url quatsch: write the address of ingest, for example http://127.0.0.1:8080\n"
+    assert {refused.returncode, away.returncode, nothing.returncode, no_address.returncode} == {1}
 
 
 def test_check_config_gives_hints_without_failing(tmp_path: Path) -> None:

@@ -127,7 +127,8 @@ def _alarm(telling: Telling, notify: Notify, link: str, *, full: bool) -> Letter
         button = words.take_over_exercise
     else:
         button = words.take_over_and_confirm if telling.call_wanted else words.take_over
-    tail = [telling.informed] if incident.told else []
+    first = notify.step == 1 and notify.repetition == 0 and notify.cycle == 0
+    tail = [telling.informed if first else telling.mailed] if incident.told else []
     number = dialled(telling.phone)
     return Letter(
         language=words.code,
@@ -256,8 +257,7 @@ def _closed(telling: Telling, link: str, *, full: bool) -> Letter:
             sections.append(Section(words.note, many_lines(closing.note, _DESCRIPTION_LIMIT, words.shortened)))
     police = telling.police
     if not telling.exercise:  # of all that it was, also before it was opened again
-        first = next(iter(incident.calls), None)
-        police = telling.called(first, named=full) if first else words.not_called_at_end.format(phone=telling.phone)
+        police = telling.police_at_end(named=full)
     return Letter(
         language=words.code,
         tone="calm",

@@ -99,6 +99,7 @@ class Mistake(StrEnum):
     PLACE_MISSING = "place_missing"
     SITE_UNKNOWN = "site_unknown"
     DEVICE_UNKNOWN = "device_unknown"
+    DEVICE_ELSEWHERE = "device_elsewhere"
     ENDS_TOO_EARLY = "ends_too_early"
     IS_OVER = "is_over"
     TEST_TOO_LONG = "test_too_long"

@@ -196,8 +196,12 @@ class Telling:
 
     def again(self) -> str | None:
         """Why the alarm began anew (None: it never did)."""
-        why = self.incident.again
-        return None if why is None else self.words.again[why].format(at=self.clock(self._last_report.at))
+        why, since = self.incident.again, self.incident.cycle_started_at
+        if why is None:
+            return None
+        # What was reported after that did not begin it.
+        reports = [r for r in self.incident.reports if since is None or r.received_at <= since] or self.incident.reports
+        return self.words.again[why].format(at=self.clock(max(report.at for report in reports)))
 
     def warnings(self) -> tuple[str, ...]:
         """What could not be understood in the reports, each once."""
@@ -229,6 +233,11 @@ class Telling:
         called = calls.standing(self.incident)
         return self.called(called[0], named=True) if called and not self.exercise else self.police
 
+    def police_at_end(self, *, named: bool) -> str:
+        """Whether somebody called, once it is over; of all that it was, also before it was opened again."""
+        first = next(iter(self.incident.calls), None)
+        return self.called(first, named=named) if first else self.words.not_called_at_end.format(phone=self.phone)
+
     def called(self, call: PoliceCall, *, named: bool) -> str:
         """That somebody called, and who."""
         pattern = self.words.called_by if named else self.words.called
@@ -243,9 +252,17 @@ class Telling:
 
     @property
     def informed(self) -> str:
-        """The roles that were told, in their order."""
-        roles = dict.fromkeys(self.words.role(person.role) for person in self.incident.told)
-        return self.words.informed.format(roles=", ".join(roles))
+        """The roles that are told with this mail, in their order."""
+        return self.words.informed.format(roles=self._roles)
+
+    @property
+    def mailed(self) -> str:
+        """The roles that mails were sent to so far, in their order: whether they came is not known here."""
+        return self.words.mailed.format(roles=self._roles)
+
+    @property
+    def _roles(self) -> str:
+        return ", ".join(dict.fromkeys(self.words.role(person.role) for person in self.incident.told))
 
     def upcoming(self) -> str:
         """What happens if nobody takes over."""

@@ -16,12 +16,19 @@ _SHOWN = 500
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """The fields as they were sent; shown again when something is missing. `incident`: an id, or a code."""
+    """The fields as they were sent, each a line; shown again when something is missing.
+
+    `incident`: an id, or a code.
+    """
 
     action: str = ""
     incident: str = ""
     reason: str = ""
     name: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("reason", "name"):
+            object.__setattr__(self, name, one_line(getattr(self, name), _SHOWN))
 
     @classmethod
     def parse(cls, body: bytes) -> "Wish":
@@ -31,7 +38,7 @@ class Wish:
             ValueError: more fields than the form has.
         """
         fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=20)
-        lines = {name: one_line(fields.get(name, [""])[0], _SHOWN) for name in ("action", "reason", "name")}
+        lines = {name: fields.get(name, [""])[0] for name in ("action", "reason", "name")}
         return cls(incident=as_id(fields.get("incident", [""])[0]), **lines)
 
 

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
 from schemas.configuration_sources import normalise_device_id
+from services.alerting.core.devices import look_up
 from services.alerting.core.plans import AnnouncedTest, Mistake, Silence, mistakes_in
 from services.alerting.core.policy import Rules
 from services.alerting.core.telling import one_line
@@ -70,7 +71,15 @@ def understand(
             _new_id(), None if wish.devices else wish.site or None, wish.devices, starts, ends, wish.name
         )
     mistakes = mistakes_in(plan, rules.configuration, now)
+    if wish.action != "silence" and _elsewhere(wish, rules):
+        mistakes.append(Mistake.DEVICE_ELSEWHERE)
     return (None, [words.mistake[mistake] for mistake in mistakes]) if mistakes else (plan, [])
+
+
+def _elsewhere(wish: Wish, rules: Rules) -> bool:
+    """Whether a chosen device is at another site than the chosen one."""
+    known = (look_up(rules.configuration, device_id) for device_id in wish.devices)
+    return any(wish.site not in ("", one.device.site) for one in known if one is not None)
 
 
 def name_mistakes(wish: Wish, words: PlanWords) -> list[str]:

@@ -47,7 +47,7 @@ def incident_page(telling: Telling, timeline: Sequence[TimelineEntry]) -> dict[s
         "telling": telling,
         "incident": incident,
         "tone": tone(telling),
-        "word": first_word(telling),
+        "word": _heading(telling),
         "headline": telling.place,
         "reported_at": telling.clock(incident.opened_at),
         "lead": (
@@ -58,15 +58,15 @@ def incident_page(telling: Telling, timeline: Sequence[TimelineEntry]) -> dict[s
             *telling.context(),
         ),
         "level_means": words.level_means[level] if level is not None else None,
-        "police": telling.police,
-        "police_strong": telling.call_wanted or telling.exercise,
+        "police": _police(telling, named=False),
+        "police_strong": (telling.call_wanted and incident.ended_at is None) or telling.exercise,
         "say": _say(telling),
         "hint": telling.site.hint if telling.site and incident.status is not Status.CLOSED else None,
         "status": words.status_since.format(status=words.status[state_of(incident)], at=telling.clock(since(incident))),
         "warnings": telling.warnings(),
         "upcoming": telling.upcoming() if incident.status is Status.OPEN else None,
         "timeline": [(telling.clock(e.at, bare=True), what, None, None) for e, what in _told(timeline, words)],
-        "roles": telling.informed if incident.told else None,
+        "roles": telling.mailed if incident.told else None,
         "personal": False,
     } | regrouping.shown_to_anybody(telling)
 
@@ -85,7 +85,7 @@ def acting_page(
     taken, closing = incident.taken, incident.closing
     return page | {
         "personal": True,
-        "police": telling.police_with_name,
+        "police": _police(telling, named=True),
         "known": list(_known(telling, words)),
         "informed": told,
         "people": list(dict.fromkeys(person.name for person in told if person.name)),
@@ -205,6 +205,19 @@ def _word(telling: Telling) -> str:
     return telling.words.subject_taken_over if taken else telling.words.subject_closed
 
 
+def _heading(telling: Telling) -> str:
+    """How bad it is, as long as it is not over."""
+    if telling.incident.ended_at is None or telling.incident.learning:
+        return first_word(telling)
+    return telling.words.subject_closed if telling.incident.joined is None else telling.words.subject_joined
+
+
+def _police(telling: Telling, *, named: bool) -> str:
+    if telling.incident.ended_at is not None and not telling.exercise:
+        return telling.police_at_end(named=named)
+    return telling.police_with_name if named else telling.police
+
+
 def tone(telling: Telling) -> str:
     """The colour of a page or row."""
     incident = telling.incident
@@ -228,7 +241,7 @@ def since(incident: Incident) -> datetime:
     """When the present status began."""
     if incident.ended_at is not None:
         return incident.ended_at
-    return incident.taken.at if incident.taken is not None else incident.opened_at
+    return incident.taken.at if incident.taken is not None else incident.reopened_at or incident.opened_at
 
 
 def expired_help(incident: Incident, rules: Rules) -> list[str]:

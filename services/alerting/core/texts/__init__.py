@@ -104,6 +104,7 @@ class Words:
     # who, and what comes next
     roles: Mapping[str, str]
     informed: str
+    mailed: str
     without_takeover: str
     then_every: str
     again_every: str

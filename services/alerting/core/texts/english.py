@@ -113,6 +113,7 @@ ENGLISH: Final = Words(
         "learning": "test address",
     },
     informed="Informed: {roles}.",
+    mailed="Mail sent to: {roles}.",
     without_takeover="If nobody takes over: {what}.",
     then_every="then {every}",
     again_every="again {every}",

@@ -113,6 +113,7 @@ GERMAN: Final = Words(
         "learning": "Testadresse",
     },
     informed="Informiert: {roles}.",
+    mailed="Mail abgeschickt an: {roles}.",
     without_takeover="Ohne Übernahme: {what}.",
     then_every="danach {every}",
     again_every="{every} erneut",

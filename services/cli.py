@@ -82,15 +82,21 @@ def topics(
     config: Annotated[
         list[str] | None, typer.Option(help="A topic setting name=value such as min.insync.replicas=2; repeatable.")
     ] = None,
+    strict: Annotated[bool, typer.Option(help="Fail when a topic exists that is otherwise than asked for.")] = False,
 ) -> None:
-    """Create the topics that are missing on RUFKETTE_KAFKA_BOOTSTRAP_SERVERS. Safe to repeat."""
+    """Create the topics that are missing on RUFKETTE_KAFKA_BOOTSTRAP_SERVERS. Safe to repeat.
+
+    Those that exist are left as they are; it warns where they have fewer copies or other settings than asked for.
+    """
     import asyncio
     import logging
 
     from aiokafka.errors import KafkaError
 
+    from schemas.topics import ALL, prefixed
     from services.common.kafka import create_topics
     from services.common.settings import TopicsSettings, load
+    from services.common.topic_differences import differences
 
     overrides = dict(item.partition("=")[::2] for item in config or ())
     if wrong := [item for item in config or () if "=" not in item]:
@@ -99,9 +105,15 @@ def topics(
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the line below says it
     try:
         made = asyncio.run(create_topics(settings, replication=replication, overrides=overrides))
+        there = [name for topic in ALL if (name := prefixed(topic.name, settings.topic_prefix)) not in made]
+        found = asyncio.run(differences(settings, there, replication=replication, overrides=overrides))
     except KafkaError as error:
         fail(f"cannot create the topics on {settings.kafka_bootstrap_servers}: {error}", 1)
     print("\n".join(f"created {name}" for name in made) or "all topics exist")
+    for difference in found:
+        print(f"warning: {difference}", file=sys.stderr)
+    if strict and found:
+        raise typer.Exit(1)
 
 
 @app.command()

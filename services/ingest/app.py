@@ -42,6 +42,7 @@ from services.ingest.report_body import EXPECTED
 from services.ingest.sender import senders
 from services.ingest.status import Statuses
 from services.ingest.subscriptions import Subscriptions
+from services.ingest.watch.relays import Relays
 from services.ingest.watch.watch import Watch
 
 log = structlog.get_logger()
@@ -62,6 +63,7 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
     follower = Follower(settings, statuses, ledger, callbacks)
     writer = KafkaWriter(settings)
     publisher = Publisher(writer, ledger, is_taken=statuses.is_taken, caught_up=follower.caught_up.is_set)
+    relays = Relays(settings)
     lifesign = Lifesign(settings, writer, ledger)
     follower.on_probed = lifesign.returned
     watch = Watch(settings, configuration, ledger, publish=publisher.publish, caught_up=follower.caught_up)
@@ -93,10 +95,11 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
         callbacks.start(follower.caught_up)
         subscriptions.start()
         lifesign.start()
+        relays.start()
         learning.start()
         log.info("service.started", host=settings.ingest_host, port=settings.ingest_port)
         yield
-        for part in (learning, lifesign, subscriptions, callbacks, watch, follower, publisher, ledger):
+        for part in (learning, relays, lifesign, subscriptions, callbacks, watch, follower, publisher, ledger):
             await part.stop()
         log.info("service.stopped")
 

@@ -20,6 +20,7 @@ from tests.support.chain import Surroundings, ingest_service
 from tests.support.organisation import KEYS, write_configuration
 from tests.support.servers import KafkaServer, client_settings, fresh_topics
 from tests.support.service import Service
+from tests.support.smtp_sink import SmtpSink
 from tests.support.waiting import eventually
 
 PRIVATE = ("Geheimnis", "Müller", "Zimmer 4711", "rk_test_")
@@ -61,6 +62,25 @@ async def test_one_file_of_settings_serves_all_and_what_is_misspelt_is_named(
     services.append(service)
     await service.start()
     assert [line["setting"] for line in service.events("setting.unknown")] == ["RUFKETTE_WATCH_AFTR"]
+
+
+async def test_the_watchs_mail_servers_are_looked_at_before_they_are_needed(
+    surroundings: Surroundings, services: list[Service], smtp_sink: SmtpSink
+) -> None:
+    service = ingest_service(surroundings, "smtp://127.0.0.1:9?starttls=off", RUFKETTE_SMTP_FALLBACK_URL=smtp_sink.url)
+    services.append(service)
+    await service.start()
+    await service.wait_for_event("mail_server.unreachable")
+
+    async def reachable() -> set[str]:
+        async with httpx.AsyncClient(base_url=service.url) as client:
+            lines = (await client.get("/metrics")).text.splitlines()
+        return {line for line in lines if line.startswith("rufkette_mail_server_reachable{")}
+
+    said = 'rufkette_mail_server_reachable{via="%s"} %s'
+    await eventually(reachable, lambda lines: lines == {said % ("normal", "0.0"), said % ("fallback", "1.0")})
+    assert not service.events("mail_fallback.unreachable")
+    assert smtp_sink.received == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -135,6 +135,18 @@ def test_topics_are_created_once(kafka: str) -> None:
     first = rufkette("topics", "--config", "flush.messages=1", **setting)
     assert first.stdout.splitlines() == [f"created cli{os.getpid()}.{topic.name}" for topic in topics.ALL]
     assert rufkette("topics", **setting).stdout == "all topics exist\n"
+    asked = ("--replication", "3", "--config", "min.insync.replicas=2", "--config", "min.insync=2")
+    other = rufkette("topics", *asked, **setting)
+    assert (other.returncode, other.stdout) == (0, "all topics exist\n")
+    name = f"cli{os.getpid()}.{topics.EVENTS}"
+    assert other.stderr.splitlines()[:3] == [
+        f"warning: {name} exists and keeps 1 of 3 copies of each record; kafka-reassign-partitions changes that",
+        f"warning: {name} exists with min.insync.replicas=1, not 2; kafka-configs changes that",
+        f"warning: {name}: a topic has no setting min.insync",
+    ]
+    assert len(other.stderr.splitlines()) == 3 * len(topics.ALL)
+    assert rufkette("topics", *asked, "--strict", **setting).returncode == 1
+    assert rufkette("topics", "--config", "flush.messages=1", "--strict", **setting).returncode == 0
     wrong = rufkette("topics", "--config", "flush.messages", **setting)
     assert (wrong.returncode, wrong.stderr.startswith("--config flush.messages: write name=value")) == (2, True)
 

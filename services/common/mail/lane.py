@@ -38,7 +38,7 @@ def _counted(via: Via, verdict: Verdict) -> Counter:
 class Lane:
     """Any number of mails at once, each over a conversation of its own."""
 
-    def __init__(self, via: Via, server: SmtpServer, recovered: Callable[[], None]) -> None:
+    def __init__(self, via: Via, server: SmtpServer, recovered: Callable[[], None] | None = None) -> None:
         self.via: Via = via
         self.outage = Outage("mail_server" if via == "normal" else "mail_fallback", recovered)
         self._server = server

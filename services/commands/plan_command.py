@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from schemas.configuration import Configuration
@@ -16,6 +17,9 @@ from services.alerting.plans import plan_store
 from services.common.configuration import file as configuration_file
 from services.common.configuration.checks import suggestion
 from services.common.settings import DatabaseSettings
+
+_OPTIONS = replace(ENGLISH, starts="--from", until="--to")
+"""The words of the page; its fields are options here."""
 
 
 class PlanRefused(Exception):
@@ -42,7 +46,7 @@ def plan(wish: Wish, settings: PlanSettings) -> str:
     """
     configuration = configuration_file.load(settings.config)
     rules = Rules(configuration, OfficeCalendar(configuration))
-    made, mistakes = understand(wish, ENGLISH, rules, datetime.now(UTC))
+    made, mistakes = understand(wish, _OPTIONS, rules, datetime.now(UTC))
     if made is None:
         raise PlanRefused([*mistakes, *_unknown(wish, configuration)])
     asyncio.run(_write(made, settings.database_url.get_secret_value()))

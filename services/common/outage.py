@@ -41,12 +41,12 @@ class Outage:
         since = "" if self._since is None else f" (for {round(time.monotonic() - self._since)} s)"
         return f"{_AWAY[self.what]}{since}; tried again without end"
 
-    def noticed(self, error: BaseException) -> None:
-        """It failed just now; only the kind of failure is logged, never its text."""
+    def noticed(self, error: BaseException | str) -> None:
+        """It failed just now; only the kind of failure is logged, never the text of an exception."""
         now = time.monotonic()
         if self._since is None:
             self._since, self._said = now, now - SAY_EVERY
-        self.down = type(error).__name__
+        self.down = error if isinstance(error, str) else type(error).__name__
         if now - self._said >= SAY_EVERY:
             self._said = now
             self._say_unreachable(self.down, round(now - self._since))

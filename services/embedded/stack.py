@@ -22,7 +22,7 @@ from services.embedded.output import Output
 from services.embedded.plan import Plan, decide, misspelt
 from services.embedded.postgres import Postgres
 from services.embedded.process import EmbeddedError, Part
-from services.embedded.restarts import Restarts
+from services.embedded.restarts import AT_MOST, Restarts
 from services.embedded.topics import set_up_topics, topic_settings
 
 _POLL = 0.05  # seconds between two looks at the parts
@@ -136,7 +136,7 @@ class Stack:
             if part not in self._restarts:
                 part.process.wait()
                 if not self._restarts.plan(part, now):
-                    raise self._crashed(part)
+                    raise self._crashed(part, f", and was started again {AT_MOST} times within a minute")
                 print(f"rufkette: {part.ended()}; starting it again", file=sys.stderr, flush=True)
             if self._restarts.due(part, now):
                 self._parts[index] = self._start_service(part.name)
@@ -147,12 +147,12 @@ class Stack:
         self._plan.data.write_processes(processes)
         return processes
 
-    def _crashed(self, part: Part) -> EmbeddedError:
+    def _crashed(self, part: Part, more: str = "") -> EmbeddedError:
         self._output.release()
         part.process.wait()
-        why = str(part.ended())
-        if part.log is None:
-            why += f"; its last lines:\n{self._output.tail(part.name)}"
+        why = f"{part.ended()}{more}"
+        if part.log is None and (tail := self._output.tail(part.name)):
+            why += f"; its last lines:\n{tail}"
         return EmbeddedError(f"{why}\n{_WHAT_NOW if self._up else ''}".rstrip())
 
     def _job(self, work: Callable[[], None]) -> Job:

@@ -202,4 +202,5 @@ def _let_go(producer: AIOKafkaProducer) -> None:
     """End what still waits for its batches to be stored: the task of a flush that we gave up would stay for ever."""
     accumulator = producer._message_accumulator  # noqa: SLF001 – see above
     for batch in [*chain.from_iterable(accumulator._batches.values()), *accumulator._pending_batches]:  # noqa: SLF001 – see above
+        accumulator._pending_batches.add(batch)  # noqa: SLF001 – its own callback takes it out, also one that it had put back
         batch.future.cancel()

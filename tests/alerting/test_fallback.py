@@ -65,6 +65,7 @@ async def test_what_waits_for_a_mail_server_goes_out_as_soon_as_it_is_back(shell
             # Three attempts: the pause after the next one is eight seconds, less a quarter at least.
             while (await shell.rows(outbox))[0].attempts < 4:
                 await asyncio.sleep(0.05)
+        assert (await shell.rows(outbox))[0].answer == "CONNECT - SMTPConnectError: Connection refused"
         await smtp_sink.start()
         back = asyncio.get_running_loop().time()
         await smtp_sink.wait_for(1)

@@ -37,7 +37,7 @@ async def test_the_page_behind_the_link_shows_all_place_first(visit: Visit) -> N
 async def test_it_says_whom_the_mails_reached(visit: Visit) -> None:
     guard, manager = "wache.bernburg@example.org", "leitung.bernburg@example.org"
     arrived = visit.desk.incidents.arrivals
-    assert "Mail " not in (await visit.look()).text
+    assert "Mail angenommen" not in (await visit.look()).text
     arrived |= {manager: Arrived(Arrival.ACCEPTED, PRESSED_AT), guard: Arrived(Arrival.WAITING)}
     page = (await visit.look()).text
     assert re.search(r"A\. Muster.*<br><span class=\"quiet\">Mail angenommen \d\d:\d\d</span>", page)

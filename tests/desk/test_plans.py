@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from structlog.testing import capture_logs
 
 from schemas.events import Outcome
 from services.alerting.core.incident import code_of
@@ -185,7 +186,9 @@ async def test_what_is_no_form_or_too_large(office: Office) -> None:
 
 async def test_without_the_database_it_says_so(office: Office) -> None:
     office.planning.away = True
-    answer = await office.client.get("/plans")
+    with capture_logs() as lines:
+        answer = await office.client.get("/plans")
+    assert [(line["event"], line["exc_info"]) for line in lines] == [("page.unavailable", None)]
     assert answer.status_code == 503
     assert "Gerade nicht erreichbar" in answer.text
 

@@ -34,6 +34,14 @@ def test_a_token_is_short_safe_in_a_link_and_names_nobody() -> None:
     assert "leitung" not in token.lower()
 
 
+@pytest.mark.parametrize("more", [".", ">", ").", ",", "!"])
+def test_what_mail_programs_take_for_part_of_a_link_does_no_harm(more: str) -> None:
+    token = Tokens([NEW]).issue("a", WHO, PRESSED_AT)
+    assert Tokens([NEW]).read(token + more).incident_id == "a"
+    with pytest.raises(ForgedToken):
+        Tokens([NEW]).read(token + "x" + more)
+
+
 def test_a_new_key_signs_and_the_old_one_still_opens() -> None:
     before = Tokens([OLD]).issue("a", WHO, PRESSED_AT)
     assert Tokens([NEW, OLD]).read(before).incident_id == "a"

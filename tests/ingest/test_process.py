@@ -70,7 +70,8 @@ async def test_the_watchs_mail_servers_are_looked_at_before_they_are_needed(
     service = ingest_service(surroundings, "smtp://127.0.0.1:9?starttls=off", RUFKETTE_SMTP_FALLBACK_URL=smtp_sink.url)
     services.append(service)
     await service.start()
-    await service.wait_for_event("mail_server.unreachable")
+    line = await service.wait_for_event("mail_server.unreachable")
+    assert line["error"] == "CONNECT SMTPConnectError: Connection refused"
 
     async def reachable() -> set[str]:
         async with httpx.AsyncClient(base_url=service.url) as client:

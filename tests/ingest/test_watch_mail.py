@@ -41,11 +41,13 @@ def test_one_press() -> None:
     assert lines[2].startswith("ECHTER ALARM. Stufe 2: Bedrohung. Stiller Alarm.")
     for part in (
         "Alarmkette gestört, Übernahme per Link nicht möglich", "Derselbe Alarm kann nochmals eintreffen",
-        "A. Muster: 03471 1",
         "„Jobcenter Beispiel, Parkstraße, 06406 Bernburg; Eingang Hofseite, Zimmer 112, 1. OG links“",
     ):  # fmt: skip
         assert part in written.text
         assert part in written.html
+    assert "A. Muster: 03471 1" in written.text
+    assert 'A. Muster: <a href="tel:034711">03471 1</a>' in written.html
+    assert '<a class="call" href="tel:110">110 anrufen</a>' in written.html
     assert "Geheimnis" not in written.text + written.html
     assert "Beispiel." not in written.text
 

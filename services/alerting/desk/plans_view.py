@@ -1,7 +1,7 @@
 """What the page of tests and silences shows, and what the board says of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -102,9 +102,10 @@ def _clock(at: datetime, rules: Rules, site: str | None, now: datetime) -> str:
     time = f"{local:%H:%M}"
     if local.date() != _today(now, zone):
         weekday = words.weekdays[local.weekday()]
-        return words.short_date.format(weekday=weekday, day=local.day, month=local.month, year=local.year, time=time)
+        short = words.short_date if local.year == _today(now, zone).year else words.short_date_of_another_year
+        return short.format(weekday=weekday, day=local.day, month=local.month, year=local.year, time=time)
     return time
 
 
-def _today(now: datetime, zone: ZoneInfo) -> object:
+def _today(now: datetime, zone: ZoneInfo) -> date:
     return now.astimezone(zone).date()

@@ -99,7 +99,9 @@ def _reports(telling: Telling) -> Iterator[tuple[str, str]]:
 def _report(telling: Telling, report: Report) -> str:
     kind = REGROUP_WORDS[telling.words.code].kinds[report.kind]
     where = telling.place_of(report.place or telling.incident.place)
-    parts = (telling.clock(report.at), kind, where, one_line(report.description or "", LINE_LIMIT))
+    level = telling.words.level.format(level=report.danger_level) if report.danger_level is not None else ""
+    category = telling.words.category[report.category] if report.category else ""
+    parts = (telling.clock(report.at), kind, where, level, category, one_line(report.description or "", LINE_LIMIT))
     return ", ".join(part for part in parts if part)
 
 

@@ -93,7 +93,8 @@ class Tokens:
             ForgedToken: it was not issued with one of our keys.
         """
         try:
-            payload = self._signer.unsign(token.encode())
+            # Mail programs take what follows an address for part of it.
+            payload = self._signer.unsign(token.rstrip(".,;:!?)>]'\" ").encode())
             raw = base64.urlsafe_b64decode(payload + b"=" * (-len(payload) % 4))
             form, recipient, issued = _HEAD.unpack_from(raw)
             subject = raw[_HEAD.size :]

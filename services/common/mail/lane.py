@@ -113,6 +113,7 @@ class Lane:
         away = answer.verdict is not Verdict.ACCEPTED and answer.stage in ("CONNECT", "AUTH")
         self._reachable.set(not away)
         if away:
-            self.outage.noticed(ConnectionError() if answer.code is None else PermissionError())
+            # Without a code the text is ours; with one it is the server's, and may name people.
+            self.outage.noticed(f"{answer.stage} {answer.text if answer.code is None else answer.code}")
         else:
             self.outage.over()

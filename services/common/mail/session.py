@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import errno
+import os
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -144,7 +146,7 @@ class SmtpSession:
         except (ConversationError, SMTPException, OSError, TimeoutError, ValueError) as error:
             self._drop()
             _let_cancellation_through()
-            return SmtpAnswer(Verdict.DEFERRED, stage, None, type(error).__name__)
+            return SmtpAnswer(Verdict.DEFERRED, stage, None, _kind_of(error))
 
     async def _connected(self) -> Conversation:
         if self._conversation is not None and self._conversation.is_open:
@@ -189,6 +191,16 @@ async def _introduce(client: aiosmtplib.SMTP) -> None:
         await client.ehlo()
     except SMTPHeloError:
         await client.helo()
+
+
+def _kind_of(error: BaseException) -> str:
+    """What went wrong, without the addresses that the libraries name."""
+    cause: BaseException | None = error
+    while cause is not None and not (isinstance(cause, OSError) and cause.errno):
+        cause = cause.__cause__ or cause.__context__
+    name = type(error).__name__
+    known = isinstance(cause, OSError) and cause.errno in errno.errorcode
+    return f"{name}: {os.strerror(cause.errno)}" if known else name  # type: ignore[union-attr, arg-type]  # it is one
 
 
 def _let_cancellation_through() -> None:

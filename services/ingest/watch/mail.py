@@ -22,7 +22,8 @@ _PAGE = """<!doctype html><html lang="{lang}"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
 <style>body{{font:17px/1.45 system-ui,sans-serif;margin:16px auto;max-width:36em;padding:0 12px}}
 p{{margin:0 0 14px;white-space:pre-line;overflow-wrap:anywhere}}.first{{font-size:21px;font-weight:700}}
-.urgent{{border-left:6px solid #c62828;padding-left:10px;font-weight:600}}</style></head><body>{body}</body></html>"""
+.urgent{{border-left:6px solid #c62828;padding-left:10px;font-weight:600}}
+.call{{display:block;background:#c62828;color:#fff;padding:14px;text-align:center;font-weight:700;text-decoration:none}}</style></head><body>{body}</body></html>"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,9 @@ def write(events: Sequence[Event], site_id: str | None, configuration: Configura
         paragraphs.append(site.hint)
     paragraphs += [words.broken, _phones(site, configuration, words), words.again, words.nobody_reads]
     subject = _subject(gravest, len(reports), site, police if urgent else None, words)
-    page = _PAGE.format(lang=language, body=_html(paragraphs))
+    call = f'<p><a class="call" href="tel:{_dialled(police)}">{html.escape(words.call.format(police=police))}</a></p>'
+    body = _html(paragraphs, call, [person.phone for person in _reached(site, configuration) if person.phone])
+    page = _PAGE.format(lang=language, body=body)
     return Written(
         subject, "\n\n".join(paragraphs) + "\n", page, gravest.danger_level, tuple(event.id for event, _ in reports)
     )
@@ -162,10 +165,14 @@ def _details(report: Reported, words: WatchWords, *, full: bool) -> str:
     return " ".join(parts)
 
 
-def _phones(site: Site | None, configuration: Configuration, words: WatchWords) -> str:
+def _reached(site: Site | None, configuration: Configuration) -> Sequence[Person]:
+    """Whoever can be reached by phone, each once."""
     roles = {**configuration.roles, **(site.people if site else {})}
-    people = {person: None for role in roles.values() for person in role.people if person.phone}
-    lines = [_phone(person) for person in people]
+    return list(dict.fromkeys(person for role in roles.values() for person in role.people if person.phone))
+
+
+def _phones(site: Site | None, configuration: Configuration, words: WatchWords) -> str:
+    lines = [_phone(person) for person in _reached(site, configuration)]
     return "\n".join([words.phone, *lines]) if lines else words.no_phones
 
 
@@ -183,6 +190,21 @@ def _subject(gravest: Reported, count: int, site: Site | None, police: str | Non
     return " · ".join(filter(None, [first, category, police, words.mark]))
 
 
-def _html(paragraphs: Sequence[str]) -> str:
+def _html(paragraphs: Sequence[str], call: str, phones: Sequence[str]) -> str:
+    """The button to call the police follows what happened; numbers that are configured can be tapped."""
     classes = {0: ' class="first"', 1: ' class="urgent"'}
-    return "".join(f"<p{classes.get(number, '')}>{html.escape(text)}</p>" for number, text in enumerate(paragraphs))
+    parts = [f"<p{classes.get(number, '')}>{html.escape(text)}</p>" for number, text in enumerate(paragraphs)]
+    parts = [_tappable(part, phones) for part in parts]
+    return "".join([*parts[:2], call, *parts[2:]])
+
+
+def _tappable(part: str, phones: Sequence[str]) -> str:
+    for phone in dict.fromkeys(phones):
+        shown = html.escape(phone)
+        part = part.replace(f": {shown}", f': <a href="tel:{_dialled(phone)}">{shown}</a>')
+    return part
+
+
+def _dialled(phone: str) -> str:
+    """As a link takes it (RFC 3966)."""
+    return "".join(character for character in phone if character in "+0123456789")

@@ -26,6 +26,7 @@ class WatchWords:
     broken: str
     act: str
     urgent: str
+    call: str
     called: str
     say: str
     phone: str
@@ -50,6 +51,7 @@ GERMAN: Final = WatchWords(
     " benachrichtigt. Bitte jetzt selbst handeln.",
     act="Bitte zuerst anrufen und klären, wer hilft. Im Zweifel {police} wählen.",
     urgent="{police} WÄHLEN, wenn nicht sicher ist, dass schon jemand hilft. Dieses System ruft niemanden an.",
+    call="{police} anrufen",
     called="Laut Meldung wurde {police} schon angerufen.",
     say="{police} braucht: „{what}“",
     phone="Telefon:",
@@ -73,6 +75,7 @@ ENGLISH: Final = WatchWords(
     " likely nobody has been told. Please act yourself now.",
     act="Please phone first and find out who helps. If in doubt call {police}.",
     urgent="CALL {police} unless you are sure that somebody helps already. This system calls nobody.",
+    call="Call {police}",
     called="The report says that {police} was called already.",
     say="{police} needs: “{what}”",
     phone="Phone:",

@@ -38,6 +38,7 @@ class Words:
     date: str
     plain_date: str
     short_date: str
+    short_date_of_another_year: str
     at: str
     site_unknown: str
     site_given: str

@@ -32,6 +32,7 @@ ENGLISH: Final = Words(
     date="{weekday} {year}-{month:02}-{day:02}, {time}",
     plain_date="{year}-{month:02}-{day:02}",
     short_date="{weekday} {year}-{month:02}-{day:02} {time}",
+    short_date_of_another_year="{weekday} {year}-{month:02}-{day:02} {time}",
     at="{time}",
     site_unknown="Place unknown",
     site_given="Place unknown (given as “{text}”)",

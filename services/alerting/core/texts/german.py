@@ -32,6 +32,7 @@ GERMAN: Final = Words(
     date="{weekday} {day:02}.{month:02}.{year}, {time}",
     plain_date="{day:02}.{month:02}.{year}",
     short_date="{weekday} {day:02}.{month:02}. {time}",
+    short_date_of_another_year="{weekday} {day:02}.{month:02}.{year} {time}",
     at="{time} Uhr",
     site_unknown="Ort unbekannt",
     site_given="Ort unbekannt (angegeben: „{text}“)",

@@ -17,6 +17,7 @@ class PageWords:
     who_are_you: str
     other_person: str
     other_name: str
+    your_name: str
     take_over: str
     take_over_and_called: str
     called: str

@@ -184,7 +184,14 @@ def app_for(settings: AlertingSettings, configuration: Configuration) -> FastAPI
     app = FastAPI(title="Rufkette alerting", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     add_operations_routes(app, alerting.readiness, alerting.watchdog.stuck)
     app.include_router(
-        router_for(Board(alerting.engine), alerting.attendance, alerting.engine.rules, alerting.tokens, alerting.clock)
+        router_for(
+            Board(alerting.engine),
+            alerting.attendance,
+            alerting.engine.rules,
+            alerting.tokens,
+            alerting.clock,
+            mails_go=lambda: alerting.route.usable,
+        )
     )
     app.include_router(report_router(lambda: Reporting(alerting.database, alerting.engine.rules())))
     app.include_router(plans_router(alerting.planning, alerting.engine.rules, alerting.clock))

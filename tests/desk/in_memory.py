@@ -112,13 +112,21 @@ class Desk:
     rules: Rules
     now: datetime
     tokens: Tokens = field(default_factory=lambda: Tokens(KEYS))
+    mails_go: bool = True
 
     def __post_init__(self) -> None:
         self.incidents = IncidentsInMemory(self.rules, lambda: self.now)
         self.devices = DevicesInMemory()
         self.app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
         self.app.include_router(
-            router_for(self.incidents, self.devices, lambda: self.rules, self.tokens, lambda: self.now)
+            router_for(
+                self.incidents,
+                self.devices,
+                lambda: self.rules,
+                self.tokens,
+                lambda: self.now,
+                mails_go=lambda: self.mails_go,
+            )
         )
 
     def link(self, incident: Incident, email: str | None = None) -> str:

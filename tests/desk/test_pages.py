@@ -84,6 +84,13 @@ async def test_what_a_press_opened_again_is_open_since_then(visit: Visit) -> Non
     assert "ALARM · 09:12 Uhr · Offen seit 09:19 Uhr" in (await visit.look()).text
 
 
+async def test_pages_say_that_no_mail_goes_out(visit: Visit) -> None:
+    addresses = ("/", "/incidents/press-1", visit.link)
+    assert all(["kein Mailserver" not in (await visit.client.get(address)).text for address in addresses])
+    visit.desk.mails_go = False
+    assert all(["kein Mailserver Mails an" in (await visit.client.get(address)).text for address in addresses])
+
+
 async def test_nobody_without_a_name_is_a_choice(visit: Visit) -> None:
     page = (await visit.look()).text
     assert 'name="person" value="A. Muster"' in page

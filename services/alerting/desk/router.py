@@ -59,6 +59,7 @@ class _Desk:
     rules: Callable[[], Rules]
     tokens: Tokens
     clock: Callable[[], datetime]
+    mails_go: Callable[[], bool]
 
     async def board(self, request: Request) -> Response:
         values = view.board(await self.incidents.open(), self.rules(), self.clock())
@@ -66,7 +67,8 @@ class _Desk:
         values["plans"] = plan_lines(await self.incidents.plans(), rules, now)
         language = rules.configuration.organisation.language
         values |= {"to_plans": PLAN_WORDS[language].board_link, "to_holds": HOLD_WORDS[language].link}
-        return page("board.html", values | {"devices": board_lines(await self.devices.all(), self.rules())})
+        values |= {"devices": board_lines(await self.devices.all(), self.rules()), "mails_go": self.mails_go()}
+        return page("board.html", values)
 
     async def list_devices(self, request: Request) -> Response:
         states, tests = await self.devices.all(), await self.devices.last_tests()
@@ -78,7 +80,7 @@ class _Desk:
             raise _Refusal(404, "missing")
         telling = Telling.of(incident, self.rules(), self.clock())
         values = view.incident_page(telling, await self.incidents.timeline(incident.id))
-        return page("incident.html", values | await self._hold(telling))
+        return page("incident.html", values | await self._around(telling))
 
     async def show(self, request: Request) -> Response:
         opened = await self._open(request)
@@ -150,10 +152,11 @@ class _Desk:
         words = view.PAGE_WORDS[opened.telling.words.code]
         values |= regrouping.shown_on_the_page(opened.telling, others, opened.came_from, words)
         values["confirmation"] = view.confirmation(opened.telling, done)
-        return page("incident.html", values | await self._hold(opened.telling), 422 if mistakes else 200)
+        return page("incident.html", values | await self._around(opened.telling), 422 if mistakes else 200)
 
-    async def _hold(self, telling: Telling) -> dict[str, object]:
-        return {"h": HOLD_WORDS[telling.words.code], "on_hold": await self.incidents.spared(telling.incident.id)}
+    async def _around(self, telling: Telling) -> dict[str, object]:
+        on_hold = await self.incidents.spared(telling.incident.id)
+        return {"h": HOLD_WORDS[telling.words.code], "on_hold": on_hold, "mails_go": self.mails_go()}
 
     def refuse(self, refusal: _Refusal) -> Response:
         rules, incident = self.rules(), refusal.incident
@@ -171,10 +174,15 @@ def _recipient(opened: _Opened) -> str | None:
 
 
 def router_for(
-    incidents: Incidents, devices: Devices, rules: Callable[[], Rules], tokens: Tokens, clock: Callable[[], datetime]
+    incidents: Incidents,
+    devices: Devices,
+    rules: Callable[[], Rules],
+    tokens: Tokens,
+    clock: Callable[[], datetime],
+    mails_go: Callable[[], bool],
 ) -> APIRouter:
-    """The routes `/`, `/devices`, `/incidents/{id}` and `/a/{token}`."""
-    desk = _Desk(incidents, devices, rules, tokens, clock)
+    """The routes `/`, `/devices`, `/incidents/{id}` and `/a/{token}`; `mails_go`: whether a mail server takes mails."""
+    desk = _Desk(incidents, devices, rules, tokens, clock, mails_go)
     router = APIRouter(include_in_schema=False)
 
     def route(path: str, methods: list[str], handle: Callable[[Request], object]) -> None:

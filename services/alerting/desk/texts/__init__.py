@@ -71,6 +71,7 @@ class PageWords:
     what: Mapping[str, str]
     by: str
     board: str
+    no_mails: str
     board_empty: str
     board_as_of: str
     to_board: str

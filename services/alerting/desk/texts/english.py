@@ -36,7 +36,7 @@ ENGLISH: Final = PageWords(
     known="What is known",
     nothing_known="Nothing more was reported.",
     reported="{at}, reported by {by}",
-    informed="Informed",
+    informed="Who was alarmed",
     arrival={
         "accepted": "Mail accepted {at}",
         "waiting": "Mail not accepted yet, still being tried",
@@ -130,6 +130,7 @@ ENGLISH: Final = PageWords(
     },
     by="by {by}",
     board="Incidents",
+    no_mails="No mail server takes mails at present: nobody learns of alarms. Please phone, and look here.",
     board_empty="No open incident, and none was closed in the last 24 hours.",
     board_as_of="As of {at}, renewed every 15 seconds.",
     to_board="All incidents",

@@ -36,7 +36,7 @@ GERMAN: Final = PageWords(
     known="Was bekannt ist",
     nothing_known="Mehr wurde nicht gemeldet.",
     reported="{at}, gemeldet von {by}",
-    informed="Informiert wurden",
+    informed="Wer alarmiert wurde",
     arrival={
         "accepted": "Mail angenommen {at}",
         "waiting": "Mail noch nicht angenommen, wird weiter versucht",
@@ -130,6 +130,9 @@ GERMAN: Final = PageWords(
     },
     by="von {by}",
     board="Vorgänge",
+    no_mails=(
+        "Zurzeit nimmt kein Mailserver Mails an: Wer alarmiert wird, erfährt es nicht. Bitte anrufen, hier nachsehen."
+    ),
     board_empty="Kein offener Vorgang. In den letzten 24 Stunden wurde auch keiner beendet.",
     board_as_of="Stand {at}, erneuert sich alle 15 Sekunden.",
     to_board="Alle Vorgänge",

@@ -32,7 +32,6 @@ async def test_a_hold_from_command_line_and_page(chain: Chain) -> None:
         "code": code, "incident_id": pressed, "site": "bernburg", "by": "A. Muster", "reason": "Strafanzeige"
     }  # fmt: skip
     assert chain.rufkette("holds").stdout.startswith(f"{code}  {pressed}  since 20")
-    assert chain.rufkette("holds", "--format", "xml").returncode == 2
 
     async with httpx.AsyncClient(base_url=chain.alerting.url, timeout=10, follow_redirects=True) as client:
         for page in (f"/incidents/{pressed}", link_in(mail)):
@@ -44,7 +43,6 @@ async def test_a_hold_from_command_line_and_page(chain: Chain) -> None:
         for name in ("nothing", "reports/abc", "reports/2026?as_of=gestern"):
             missing = await client.get(f"/{name}")
             assert (missing.status_code, "gibt es nicht" in missing.text) == (404, True)
-    assert chain.rufkette("holds").stdout == "no holds\n"
     over = chain.rufkette("end-hold", code, "--by", "A. Muster")
     assert (over.returncode, over.stderr) == (1, "Nothing changed: the incident is not on hold.\n")
     lines = chain.alerting.logs

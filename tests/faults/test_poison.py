@@ -1,15 +1,14 @@
 """What ends the process again and again is set aside, with a mail, and what is behind it goes on."""
 
 import os
-import sys
 from collections.abc import AsyncIterator
 from functools import partial
 
 import pytest
 
 from schemas import topics
-from services.embedded.process import Part
 from tests.faults.test_bad_records import VALUE, about, event_headers
+from tests.support import warm
 from tests.support.chain import Chain
 from tests.support.database import rows
 from tests.support.mails import mails_about
@@ -36,9 +35,9 @@ class Supervised:
             return
         self.crashes += 1
         clean = {key: value for key, value in os.environ.items() if not key.startswith("RUFKETTE_")}
-        command = [sys.executable, "-m", "tests.support.poisoned"]
-        self.service._part = Part.start(
-            "alerting", command, log=self.service.log_file, env=clean | dict(self.service.environment)
+        environment = clean | dict(self.service.environment)
+        self.service._part = warm.start(
+            "alerting", log=self.service.log_file, env=environment, module="tests.support.poisoned"
         )
 
 

@@ -65,15 +65,6 @@ async def test_requests_one_after_the_other_in_one_packet(ingest: Service) -> No
     assert len(set(ids)) == 5
 
 
-async def test_a_whole_request_says_nothing_about_the_next_one(ingest: Service) -> None:
-    """The first is here at once; the second stalls in its body, and is not waited for endlessly."""
-    async with connected(ingest) as (reader, writer):
-        writer.write(head() + BODY + head())
-        assert (await answered(reader))[0] == 202
-        status, body = await answered(reader)
-        assert (status, "did not arrive within 10 seconds" in body.decode()) == (408, True)
-
-
 async def test_who_expects_a_word_before_the_body_gets_it(ingest: Service) -> None:
     async with connected(ingest) as (reader, writer):
         writer.write(head(more="Expect: 100-continue\r\n"))

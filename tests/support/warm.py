@@ -36,13 +36,18 @@ class Adopted(subprocess.Popen[bytes]):
         vars(self).update(_waitpid_lock=threading.Lock(), _child_created=True, _sigint_wait_secs=0.25)
 
 
-def start(name: str, *, log: Path, env: Mapping[str, str]) -> Part:
-    """`rufkette NAME` in a session of its own, with its output in `log`; it ends with us, as all parts do."""
+def start(name: str, *, log: Path, env: Mapping[str, str], module: str = "services.cli") -> Part:
+    """`rufkette NAME`, or what another module makes of it, in a session of its own, with its output in `log`.
+
+    It ends with us, as all parts do.
+    """
     nursery = _nursery()
     assert nursery.stdin is not None
     assert nursery.stdout is not None
     with _adopting():
-        nursery.stdin.write(json.dumps({"name": name, "log": str(log), "env": dict(env)}).encode() + b"\n")
+        nursery.stdin.write(
+            json.dumps({"name": name, "module": module, "log": str(log), "env": dict(env)}).encode() + b"\n"
+        )
         nursery.stdin.flush()
         line = nursery.stdout.readline()
     assert line, "the process that forks is gone"
@@ -103,7 +108,7 @@ def _become(job: dict[str, object], parent: int) -> None:
     os.environ.update(environment)
     random.seed()
     sys.argv = ["rufkette", str(job["name"])]
-    runpy.run_module("services.cli", run_name="__main__", alter_sys=True)
+    runpy.run_module(str(job["module"]), run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 from services.alerting.core.emergency_mail import emergency_line
 from services.alerting.core.incident import Joining, PoliceCall, code_of
 from services.alerting.core.mail_parts import Letter, Section, tone_of
+from services.alerting.core.plain_text import one_line
 from services.alerting.core.replacing import replace
-from services.alerting.core.telling import Telling, one_line
+from services.alerting.core.telling import Telling
 
 
 def joined(telling: Telling, link: str, *, full: bool) -> Letter:

@@ -1,8 +1,9 @@
 """The mail about a report of a source in learning mode, to its test address alone."""
 
 from services.alerting.core.mail_parts import Letter, Section, tone_of
+from services.alerting.core.plain_text import many_lines, one_line
 from services.alerting.core.policy import EMERGENCY_ROLE
-from services.alerting.core.telling import Telling, many_lines, one_line
+from services.alerting.core.telling import Telling
 
 _DESCRIPTION_LIMIT = 4_000
 

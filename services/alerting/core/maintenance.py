@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 
 from services.alerting.core.devices import Known, News, look_up
 from services.alerting.core.incident import Recipient
+from services.alerting.core.plain_text import one_line
 from services.alerting.core.policy import Rules
-from services.alerting.core.telling import LANGUAGES, one_line
+from services.alerting.core.telling import LANGUAGES
 from services.alerting.core.texts.maintenance import WORDS, MaintenanceWords
 
 SUBJECT_LIMIT = 200

@@ -19,10 +19,11 @@ from services.alerting.core.joined_mail import joined
 from services.alerting.core.learning_mail import learning
 from services.alerting.core.mail_html import render
 from services.alerting.core.mail_parts import Letter, Section, tone_of
+from services.alerting.core.plain_text import many_lines, one_line
 from services.alerting.core.policy import Rules
 from services.alerting.core.spoken import dialled, sentence
 from services.alerting.core.summary import silence_ended
-from services.alerting.core.telling import Telling, many_lines, one_line
+from services.alerting.core.telling import Telling
 from services.alerting.core.unsendable import unsendable
 
 SUBJECT_LIMIT = 200

@@ -3,7 +3,8 @@
 import re
 
 from services.alerting.core.incident import Place
-from services.alerting.core.telling import Telling, one_line
+from services.alerting.core.plain_text import one_line
+from services.alerting.core.telling import Telling
 
 _POSTCODE = re.compile(r"\b\d{5}\s+")
 

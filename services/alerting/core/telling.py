@@ -1,6 +1,5 @@
 """An incident in words, for mails and pages alike: where, when, how bad, police, and who comes next."""
 
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -13,6 +12,7 @@ from schemas.report_warnings import said
 from services.alerting.core import calls
 from services.alerting.core.escalation import LATE
 from services.alerting.core.incident import Incident, LevelFrom, Place, PoliceCall, Report, code_of
+from services.alerting.core.plain_text import one_line
 from services.alerting.core.policy import EMERGENCY_ROLE, Rules
 from services.alerting.core.replacing import replace
 from services.alerting.core.texts import Words
@@ -21,22 +21,6 @@ from services.alerting.core.texts.german import GERMAN
 
 LANGUAGES: Final = {"de": GERMAN, "en": ENGLISH}
 _POLICE: Final = "110"
-
-
-def one_line(text: str, limit: int = 300) -> str:
-    """A text that stays within its line, header or sentence: no control characters, no line ends, not too long."""
-    if not text.isprintable():
-        # Line ends and controls part words; invisible formatting (direction marks, joiners) is dropped.
-        text = "".join("" if unicodedata.category(c) == "Cf" else c if c.isprintable() else " " for c in text)
-    text = " ".join(text.split())
-    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
-
-
-def many_lines(text: str, limit: int, shortened: str) -> str:
-    """A free text with its own lines kept; cut at `limit` characters with a word about it."""
-    cut = text[:limit]
-    lines = "\n".join(one_line(line, limit) for line in cut.splitlines()).strip()
-    return f"{lines}\n{shortened}" if len(text) > limit else lines
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 from services.alerting.core.devices import DeviceState, Known, look_up
 from services.alerting.core.maintenance import clock, kind_of, short_room
+from services.alerting.core.plain_text import one_line
 from services.alerting.core.policy import Rules
-from services.alerting.core.telling import one_line
 from services.alerting.core.texts.maintenance import WORDS
 
 _TONES = {"silent": "level1", "battery_low": "level1"}

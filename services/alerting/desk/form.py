@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 
 from schemas.events import Outcome
 from services.alerting.core.effects import Action, Click
-from services.alerting.core.telling import one_line
+from services.alerting.core.plain_text import one_line
 from services.alerting.desk.texts import PageWords
 
 NAME_LIMIT: Final = 120

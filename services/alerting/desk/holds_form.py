@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 from services.alerting.core.incident import Incident
-from services.alerting.core.telling import one_line
+from services.alerting.core.plain_text import one_line
 from services.alerting.desk.form import NAME_LIMIT, as_id, too_long
 from services.alerting.desk.holding import Holding
 from services.alerting.desk.texts.holds import HoldWords

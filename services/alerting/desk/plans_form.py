@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 from schemas.configuration_sources import normalise_device_id
 from services.alerting.core.devices import look_up
+from services.alerting.core.plain_text import one_line
 from services.alerting.core.plans import AnnouncedTest, Mistake, Silence, mistakes_in
 from services.alerting.core.policy import Rules
-from services.alerting.core.telling import one_line
 from services.alerting.desk.texts.plans import PlanWords
 
 _SHOWN = 500

@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 
 from services.alerting.core.devices import look_up
 from services.alerting.core.incident import code_of
+from services.alerting.core.plain_text import one_line
 from services.alerting.core.plans import AnnouncedTest, Plans, Silence
 from services.alerting.core.policy import Rules
-from services.alerting.core.telling import LANGUAGES, one_line
+from services.alerting.core.telling import LANGUAGES
 from services.alerting.desk.planning import Planned
 from services.alerting.desk.plans_form import Wish
 from services.alerting.desk.texts.plans import PLAN_WORDS, PlanWords

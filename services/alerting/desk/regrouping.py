@@ -6,7 +6,8 @@ from typing import Any, Final
 from services.alerting.core.effects import Decision, Reason
 from services.alerting.core.incident import Incident, Report, Status, code_of
 from services.alerting.core.joining import TAKEN_IN
-from services.alerting.core.telling import Telling, one_line
+from services.alerting.core.plain_text import one_line
+from services.alerting.core.telling import Telling
 from services.alerting.desk.form import LINE_LIMIT, Filled, about_name, too_long
 from services.alerting.desk.incidents import Incidents
 from services.alerting.desk.texts import PageWords

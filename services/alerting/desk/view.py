@@ -10,9 +10,10 @@ from services.alerting.core.calls import standing
 from services.alerting.core.emergency_mail import emergency_line
 from services.alerting.core.incident import Incident, LevelFrom, Status
 from services.alerting.core.messages import first_word
+from services.alerting.core.plain_text import many_lines, one_line
 from services.alerting.core.policy import Rules
 from services.alerting.core.spoken import sentence
-from services.alerting.core.telling import Telling, many_lines, one_line
+from services.alerting.core.telling import Telling
 from services.alerting.desk import regrouping
 from services.alerting.desk.form import NAME_LIMIT, NOTE_LIMIT, OUTCOMES, Filled
 from services.alerting.desk.incidents import Arrived, TimelineEntry

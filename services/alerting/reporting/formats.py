@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from services.alerting.core.figures import EXCLUDED, UNASSIGNED, UNKNOWN, Figures
-from services.alerting.core.telling import one_line
+from services.alerting.core.plain_text import one_line
 from services.alerting.reporting.words import ReportWords
 
 Document = dict[str, Any]

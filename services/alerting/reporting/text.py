@@ -5,7 +5,7 @@ from textwrap import wrap
 from typing import Final, NamedTuple
 
 from services.alerting.core.figures import UNASSIGNED, UNKNOWN
-from services.alerting.core.telling import one_line
+from services.alerting.core.plain_text import one_line
 from services.alerting.reporting.formats import Document, flat_ids
 from services.alerting.reporting.words import ReportWords
 

@@ -205,13 +205,18 @@ def report(
     """
     # The command reads once and ends: looking for garbage among 100,000 incidents would be a third of its time.
     gc.disable()
-    from services.commands.report_command import ReportFailed, ReportSettings, Wish
+    from datetime import UTC, datetime
+
+    from services.commands.report_command import ReportFailed, ReportSettings, Wish, remark
     from services.commands.report_command import run as answer
     from services.common.configuration.file import ConfigurationError
     from services.embedded.neighbour import load_beside
 
     try:
-        print(answer(Wish(year, as_of, format, freeze, compare, ids), load_beside(ReportSettings, data_dir)))
+        wish = Wish(year, as_of, format, freeze, compare, ids)
+        print(answer(wish, load_beside(ReportSettings, data_dir)))
+        if (said := remark(wish, datetime.now(UTC).date())) is not None:
+            print(f"warning: {said}", file=sys.stderr)
     except ConfigurationError as error:
         fail("\n".join(map(str, error.mistakes)), 1)
     except ReportFailed as error:

@@ -10,6 +10,9 @@ from services.commands.exits import fail
 
 DataDir = Annotated[Path, typer.Option(help="Where the embedded stack keeps its data.")]
 
+_MOST_SHOWN = 50
+"""Of a file that is something else altogether nobody reads every line."""
+
 
 def import_events(
     events: Annotated[
@@ -44,7 +47,9 @@ def import_events(
     except ConfigurationError as error:
         fail("\n".join(map(str, error.mistakes)), 1)
     except Refused as error:
-        print(*error.mistakes, sep="\n", file=sys.stderr)
+        print(*error.mistakes[:_MOST_SHOWN], sep="\n", file=sys.stderr)
+        if len(error.mistakes) > _MOST_SHOWN:
+            print(f"… and {len(error.mistakes) - _MOST_SHOWN} more", file=sys.stderr)
         fail(f"nothing was imported: {len(error.mistakes)} lines have to be corrected first", 1)
     except Stalled as error:
         fail(f"{error} Everything is on Kafka and will be taken; importing again is safe.", 1)

@@ -76,6 +76,13 @@ def run(wish: Wish, settings: ReportSettings) -> str:
     return as_text(report, words, organisation.name, site_names, ids=wish.ids).rstrip("\n")
 
 
+def remark(wish: Wish, today: date) -> str | None:
+    """What the report does not say itself, because it is the same whenever it is made."""
+    if wish.as_of is not None and date.fromisoformat(wish.as_of) >= today:
+        return f"--as-of {wish.as_of} is not over: what is recorded until then will count, too"
+    return None
+
+
 def _frozen(file: Path | None, year: int) -> Frozen | None:
     if file is None:
         return None

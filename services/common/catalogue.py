@@ -76,7 +76,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "journal.full": Entry("error", ("entries", "bytes"), "Too much waits to be confirmed; new events go to Kafka alone and are not watched."),
     "request.failed": Entry("error", ("method", "route"), "A bug: the request was answered with 500."),
     "watch.mailed": Entry("warning", ("mail_id", "reports"), "Nobody is known to have heard of these reports: ingest mailed the emergency contacts itself."),
-    "watch.unmailable": Entry("error", ("mail_id", "relay", "attempt", "stage", "code"), "A mail server did not take the watch's mail for a contact; the next one, then all again."),
+    "watch.unmailable": Entry("error", ("mail_id", "contact", "relay", "attempt", "stage", "code"), "A mail server did not take the watch's mail for a contact (the first, second, … of the site, then of the organisation); the next server, then all again."),
     "watch.unpublished": Entry("warning", ("mail_id",), "What the watch mailed could not be published; alerting does not learn of it."),
     "callback.sent": Entry("info", ("status", "attempt"), "The receiver of a callback took the news for a device."),
     "callback.failed": Entry("warning", ("status", "attempt", "problem", "code"), "The receiver of a callback did not take it; tried again for an hour. `problem`: timeout, unreachable, redirected, refused or failing."),

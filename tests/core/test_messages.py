@@ -262,6 +262,9 @@ def test_taken_over() -> None:
     incident = after(pressed(RULES), TAKE, given=RULES, at=PRESSED_AT + FOUR_MINUTES)
     message = mail(incident, Purpose.TAKEN_OVER)
     assert message.subject == "ÜBERNOMMEN Zi. 112 Bernburg · Bedrohung · 110"
+    assert "Vorgang ansehen, Anruf bestätigen oder beenden" in message.text
+    called = after(incident, CALL, given=RULES, at=PRESSED_AT)
+    assert "Vorgang ansehen oder beenden:" in mail(called, Purpose.TAKEN_OVER).text
     assert "Übernommen von B. Beispiel, seit 09:16 Uhr.\nSie müssen nichts tun.\n" in message.text
     assert "Anruf bei 110 noch nicht bestätigt." in message.text
     assert "Ist der Vorgang bis 09:46 Uhr nicht beendet, wird erneut alarmiert." in message.text

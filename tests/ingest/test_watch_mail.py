@@ -33,6 +33,26 @@ def report(event_id: str = "a", **fields: Any) -> Event:
     return Event(id=event_id, source="buttons", time=NOW, data=Reported(**press | fields))
 
 
+def test_a_number_that_nobody_can_dial_is_no_link() -> None:
+    content = organisation()
+    content["sites"]["bernburg"]["police"] = {"phone": "Leitstelle"}
+    written = write([report()], "bernburg", Configuration.model_validate(content))
+    assert "Leitstelle WÄHLEN" in written.text or "Leitstelle wählen" in written.text
+    assert 'class="call"' not in written.html.split("</style>")[1]
+
+
+def test_a_number_that_begins_as_another_does_is_dialled_as_a_whole() -> None:
+    content = organisation()
+    people = [
+        {"name": "A", "email": f"a{len(number)}@example.org", "phone": f"03471 {number}"}
+        for number in ("1", "12", "1<2>")
+    ]
+    content["sites"]["bernburg"]["people"] = {"site_management": people}
+    html = write([report()], "bernburg", Configuration.model_validate(content)).html
+    for number, shown in (("034711", "03471 1"), ("0347112", "03471 12"), ("0347112", "03471 1&lt;2&gt;")):
+        assert f'<a href="tel:{number}">{shown}</a>' in html
+
+
 def test_one_press() -> None:
     written = write([report()], "bernburg", configured())
     assert written.subject == "ALARM Zi. 112 Bernburg · Bedrohung · 110 · Notbetrieb"

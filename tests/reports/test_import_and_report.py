@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +236,25 @@ async def test_a_misspelt_site_is_warned_of_and_standard_input_read(office: Offi
 
 def replace_time(one: Event, time: datetime) -> Event:
     return one.model_copy(update={"time": time})
+
+
+async def test_a_day_that_is_not_over_is_warned_of(office: Office) -> None:
+    ahead = date.today().year + 1  # noqa: DTZ011 - a day more or less does not matter
+    soon = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.cli", "report", "2024", "--as-of", f"{ahead}-12-31"),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env=os.environ | office.surroundings.common() | {"RUFKETTE_DATABASE_URL": office.database_url},
+    )
+    assert (await soon.communicate())[1].decode().startswith(f"warning: --as-of {ahead}-12-31 is not over")
+
+
+async def test_a_file_of_something_else_is_not_told_line_by_line(office: Office, tmp_path: Path) -> None:
+    file = tmp_path / "wrong.jsonl"
+    file.write_text("{\n" * 60)
+    errors = (await office.rufkette("import", file, code=1)).splitlines()
+    assert (len(errors), errors[50]) == (52, "… and 10 more")
+    assert errors[51].startswith("nothing was imported: 60 lines")
 
 
 async def test_a_file_never_changes_a_live_incident(office: Office, tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ def _taken_over(telling: Telling, link: str, *, full: bool) -> Letter:
         alert=telling.police_with_name if full else telling.police,
         alert_strong=telling.call_wanted or telling.exercise,
         advice=tuple(_police_facts(telling, full=full)),
-        button=words.see_incident if telling.exercise else words.to_incident,
+        button=words.see_incident if telling.exercise else words.to_end if standing(incident) else words.to_incident,
         link=link,
         sections=(),
         tail=(*tail, telling.level_line, *emergency_line(telling), _reference(telling)),

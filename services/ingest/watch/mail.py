@@ -1,6 +1,7 @@
 """What the watch writes: subject, plain text and HTML about reports that nobody heard of. No clock, no I/O."""
 
 import html
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,7 +77,9 @@ def write(events: Sequence[Event], site_id: str | None, configuration: Configura
         paragraphs.append(site.hint)
     paragraphs += [words.broken, _phones(site, configuration, words), words.again, words.nobody_reads]
     subject = _subject(gravest, len(reports), site, police if urgent else None, words)
-    call = f'<p><a class="call" href="tel:{_dialled(police)}">{html.escape(words.call.format(police=police))}</a></p>'
+    call = ""
+    if number := _dialled(police):
+        call = f'<p><a class="call" href="tel:{number}">{html.escape(words.call.format(police=police))}</a></p>'
     body = _html(paragraphs, call, [person.phone for person in _reached(site, configuration) if person.phone])
     page = _PAGE.format(lang=language, body=body)
     return Written(
@@ -199,12 +202,13 @@ def _html(paragraphs: Sequence[str], call: str, phones: Sequence[str]) -> str:
 
 
 def _tappable(part: str, phones: Sequence[str]) -> str:
-    for phone in dict.fromkeys(phones):
+    for phone in dict.fromkeys(filter(_dialled, phones)):
         shown = html.escape(phone)
-        part = part.replace(f": {shown}", f': <a href="tel:{_dialled(phone)}">{shown}</a>')
+        line = re.compile(f"(?<=: ){re.escape(shown)}(?=\n|</p>)")  # all of it: one number may begin as another does
+        part = line.sub(f'<a href="tel:{_dialled(phone)}">{shown}</a>', part)
     return part
 
 
 def _dialled(phone: str) -> str:
-    """As a link takes it (RFC 3966)."""
+    """As a link takes it (RFC 3966); empty where there is nothing to dial."""
     return "".join(character for character in phone if character in "+0123456789")

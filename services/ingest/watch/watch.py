@@ -146,7 +146,11 @@ class Watch:
         waiting = contacts(site_id, self._configuration)
         others = set(contacts(None, self._configuration)) - set(waiting)
         for attempt in itertools.count(1):
-            send = (self._send(written, recipient, mail_id, attempt, site_id) for recipient in waiting)
+            named = contacts(site_id, self._configuration) + contacts(None, self._configuration)
+            send = (
+                self._send(written, recipient, mail_id, attempt, site_id, named.index(recipient) + 1)
+                for recipient in waiting
+            )
             verdicts = dict(zip(waiting, await asyncio.gather(*send), strict=True))
             if Verdict.ACCEPTED in verdicts.values() and pace.mailed_at != began:
                 pace.taken(began)
@@ -187,8 +191,13 @@ class Watch:
         except Unpublished:
             log.warning("watch.unpublished", site=site_id, mail_id=mail_id)
 
-    async def _send(self, written: Written, recipient: str, mail_id: str, attempt: int, site_id: str | None) -> Verdict:
-        """Over one relay after the other, until one takes it; refused only when the last one refuses."""
+    async def _send(
+        self, written: Written, recipient: str, mail_id: str, attempt: int, site_id: str | None, contact: int
+    ) -> Verdict:
+        """Over one relay after the other, until one takes it; refused only when the last one refuses.
+
+        `contact` stands for the recipient in the log: the first, the second, … that the configuration names.
+        """
         body = message(written, self._sender, recipient, mail_id, datetime.now(UTC), attempt)
         verdicts: list[Verdict] = []
         for number, relay in enumerate(self._relays, 1):
@@ -202,7 +211,8 @@ class Watch:
                 return answer.verdict
             log.error(
                 "watch.unmailable",
-                site=site_id, mail_id=mail_id, relay=number, attempt=attempt, stage=answer.stage, code=answer.code,
+                site=site_id, mail_id=mail_id, contact=contact, relay=number, attempt=attempt,
+                stage=answer.stage, code=answer.code,
             )  # fmt: skip
             verdicts.append(_final(answer))
         return Verdict.REFUSED if all(v is Verdict.REFUSED for v in verdicts) else Verdict.DEFERRED

@@ -101,6 +101,7 @@ class Words:
     learning_fields: str
     see_incident: str
     to_incident: str
+    to_end: str
     add_facts: str
     # who, and what comes next
     roles: Mapping[str, str]

@@ -102,6 +102,7 @@ ENGLISH: Final = Words(
     learning_rule="Without learning mode: rule “{rule}”, policy “{policy}”, first {roles}.",
     learning_fields="Which fields came is in ingest’s log under “fields.learned”.",
     see_incident="Show the incident",
+    to_end="See the incident or close it",
     to_incident="See the incident, confirm a call or close it",
     add_facts="Add a hand-over to the police or measures",
     roles={

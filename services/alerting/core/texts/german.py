@@ -102,6 +102,7 @@ GERMAN: Final = Words(
     learning_rule="Ohne Lernmodus: Regel „{rule}“, Ablauf „{policy}“, zuerst {roles}.",
     learning_fields="Welche Felder kamen, steht im Log von Ingest unter „fields.learned“.",
     see_incident="Vorgang ansehen",
+    to_end="Vorgang ansehen oder beenden",
     to_incident="Vorgang ansehen, Anruf bestätigen oder beenden",
     add_facts="Übergabe an die Polizei oder Maßnahmen nachtragen",
     roles={

@@ -30,6 +30,7 @@ from schemas.events import (
     Reported,
 )
 from schemas.structured import to_line
+from tests.support import warm
 from tests.support.chain import Surroundings
 from tests.support.database import rows
 from tests.support.records import write
@@ -56,13 +57,9 @@ class Office:
         """Standard output of a command that must end with `code`; standard error when it must fail."""
         clean = {key: value for key, value in os.environ.items() if not key.startswith("RUFKETTE_")}
         settings = self.surroundings.common() | {"RUFKETTE_DATABASE_URL": self.database_url} | environment
-        command = [sys.executable, "-m", "services.cli", *map(str, arguments)]
-        process = await asyncio.create_subprocess_exec(
-            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=ROOT, env=clean | settings
-        )
-        out, err = await process.communicate()
-        assert process.returncode == code, err.decode()
-        return (err if code else out).decode()
+        done = warm.run(*map(str, arguments), env=clean | settings, cwd=ROOT)
+        assert done.returncode == code, done.stderr
+        return done.stderr if code else done.stdout
 
     async def report(self, year: int, *options: object) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(await self.rufkette("report", year, "--format", "json", *options))

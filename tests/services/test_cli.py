@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from schemas import topics
+from tests.support import warm
 from tests.support.organisation import write_configuration
 
 ROOT = Path(__file__).parents[2]
@@ -22,8 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 def rufkette(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("RUFKETTE_")}
-    command = [sys.executable, "-m", "services.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=clean | environment, cwd=ROOT)
+    return warm.run(*arguments, env=clean | environment, cwd=ROOT)
 
 
 def test_help_names_every_command() -> None:

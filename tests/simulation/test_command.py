@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from schemas.events import Closed, Event, Kind, Outcome, Reported
 from schemas.structured import to_line
 from tests.core.office import MONDAY, minutes
+from tests.support import warm
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "config/example.yaml"
@@ -24,8 +24,7 @@ def simulate(
     *arguments: str | Path, config: Path = EXAMPLE, given: str | None = None
 ) -> subprocess.CompletedProcess[str]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("RUFKETTE_")}
-    command = [sys.executable, "-m", "services.cli", "simulate", "--config", config, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=clean, cwd=ROOT, input=given)
+    return warm.run("simulate", "--config", config, *arguments, env=clean, cwd=ROOT, given=given or "")
 
 
 def data(*arguments: str | Path, config: Path = EXAMPLE) -> dict[str, Any]:

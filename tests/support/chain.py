@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import httpx
 
 from services.embedded.ports import free_port
+from tests.support import warm
 from tests.support.organisation import KEYS
 from tests.support.service import Service
 from tests.support.smtp_sink import SmtpSink
@@ -88,8 +88,7 @@ class Chain:
     def rufkette(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command of the command line, on the chain's database."""
         environment = {"RUFKETTE_DATABASE_URL": self.database_url, "RUFKETTE_CONFIG": str(self.around.configuration)}
-        command = [sys.executable, "-m", "services.cli", *arguments, "--data-dir", str(self.around.directory)]
-        return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
+        return warm.run(*arguments, "--data-dir", self.around.directory, env=os.environ | environment)
 
     async def press(self, body: dict[str, Any] | None = None, *, source: str = "buttons") -> str:
         """Post a report (by default a level-2 press in Zimmer 112, Bernburg); returns the event id."""

@@ -1,7 +1,7 @@
-"""Service processes that start in a twentieth of a second, because everything that they import is there already.
+"""Services and commands that start in a twentieth of a second, because all that they import is there already.
 
 `python -m tests.support.warm PARENT` imports both services, and then forks for each line of JSON that it reads; the
-fork becomes `rufkette NAME` as a process of its own, a child of PARENT.
+fork becomes `rufkette …` as a process of its own, a child of PARENT.
 """
 
 import ctypes
@@ -13,6 +13,7 @@ import random
 import runpy
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -41,17 +42,34 @@ def start(name: str, *, log: Path, env: Mapping[str, str], module: str = "servic
 
     It ends with us, as all parts do.
     """
+    job = {"arguments": [name], "module": module, "out": str(log), "env": dict(env)}
+    return Part(name, _fork(job), log)
+
+
+def run(
+    *arguments: str | Path, env: Mapping[str, str], cwd: Path | None = None, given: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """`rufkette ARGUMENTS…` to its end, with this on its standard input."""
+    words = [str(argument) for argument in arguments]
+    with tempfile.TemporaryDirectory() as name:
+        files = {stream: Path(name) / stream for stream in ("in", "out", "err")}
+        files["in"].write_text(given, encoding="utf-8")
+        job = {"arguments": words, "module": "services.cli", "env": dict(env), "cwd": str(cwd or Path.cwd())}
+        code = _fork(job | {stream: str(file) for stream, file in files.items()}).wait(120)
+        out, err = (files[stream].read_text(encoding="utf-8") for stream in ("out", "err"))
+    return subprocess.CompletedProcess(words, code, out, err)
+
+
+def _fork(job: Mapping[str, object]) -> Adopted:
     nursery = _nursery()
     assert nursery.stdin is not None
     assert nursery.stdout is not None
     with _adopting():
-        nursery.stdin.write(
-            json.dumps({"name": name, "module": module, "log": str(log), "env": dict(env)}).encode() + b"\n"
-        )
+        nursery.stdin.write(json.dumps(job).encode() + b"\n")
         nursery.stdin.flush()
         line = nursery.stdout.readline()
     assert line, "the process that forks is gone"
-    return Part(name, Adopted(int(line)), log)
+    return Adopted(int(line))
 
 
 @cache
@@ -97,17 +115,21 @@ def _become(job: dict[str, object], parent: int) -> None:
     os.setsid()
     end_with(parent, _KILL)
     os.write(1, f"{os.getpid()}\n".encode())
-    for number, place, flags in ((0, os.devnull, os.O_RDONLY), (1, job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)):
-        handle = os.open(str(place), flags, 0o644)
+    written = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    streams = ((0, job.get("in", os.devnull), os.O_RDONLY), (1, job["out"], written), (2, job.get("err"), written))
+    for number, place, flags in streams:
+        handle = os.dup(1) if place is None else os.open(str(place), flags, 0o644)
         os.dup2(handle, number)
         os.close(handle)
-    os.dup2(1, 2)
+    os.chdir(str(job.get("cwd", os.curdir)))
     environment = job["env"]
     assert isinstance(environment, dict)
     os.environ.clear()
     os.environ.update(environment)
     random.seed()
-    sys.argv = ["rufkette", str(job["name"])]
+    arguments = job["arguments"]
+    assert isinstance(arguments, list)
+    sys.argv = ["rufkette", *arguments]
     runpy.run_module(str(job["module"]), run_name="__main__", alter_sys=True)
 
 

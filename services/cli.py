@@ -207,14 +207,15 @@ def report(
     gc.disable()
     from datetime import UTC, datetime
 
-    from services.commands.report_command import ReportFailed, ReportSettings, Wish, remark
+    from services.commands.office import OfficeSettings
+    from services.commands.report_command import ReportFailed, Wish, remark
     from services.commands.report_command import run as answer
     from services.common.configuration.file import ConfigurationError
     from services.embedded.neighbour import load_beside
 
     try:
         wish = Wish(year, as_of, format, freeze, compare, ids)
-        print(answer(wish, load_beside(ReportSettings, data_dir)))
+        print(answer(wish, load_beside(OfficeSettings, data_dir)))
         if (said := remark(wish, datetime.now(UTC).date())) is not None:
             print(f"warning: {said}", file=sys.stderr)
     except ConfigurationError as error:

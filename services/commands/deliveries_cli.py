@@ -25,12 +25,13 @@ def deliveries(
 
     Uses RUFKETTE_CONFIG and RUFKETTE_DATABASE_URL, or the stack that runs in the data directory.
     """
-    from services.commands.deliveries_command import DeliveriesFailed, DeliveriesSettings, Wish, run
+    from services.commands.deliveries_command import DeliveriesFailed, Wish, run
+    from services.commands.office import OfficeSettings
     from services.common.configuration.file import ConfigurationError
     from services.embedded.neighbour import load_beside
 
     try:
-        answer = run(Wish(incident, since, format, limit), load_beside(DeliveriesSettings, data_dir), datetime.now(UTC))
+        answer = run(Wish(incident, since, format, limit), load_beside(OfficeSettings, data_dir), datetime.now(UTC))
     except ConfigurationError as error:
         print("\n".join(map(str, error.mistakes)), file=sys.stderr)
         raise typer.Exit(1) from None

@@ -16,8 +16,8 @@ from schemas.events import Mode
 from services.alerting.database import create_engine
 from services.alerting.mailing.deliveries import Delivery, deliveries, find_incidents
 from services.commands.failures import cause_of
+from services.commands.office import OfficeSettings
 from services.common.configuration import file as configuration_file
-from services.common.settings import DatabaseSettings
 
 FORMATS = ("text", "csv", "json")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -30,12 +30,6 @@ class DeliveriesFailed(Exception):
     def __init__(self, message: str, *, usage: bool = False) -> None:
         super().__init__(message)
         self.usage = usage
-
-
-class DeliveriesSettings(DatabaseSettings):
-    """`rufkette deliveries`: the configuration (for local time) and the database, and nothing else."""
-
-    kafka_bootstrap_servers: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +50,7 @@ class Answer:
     remark: str | None = None
 
 
-def run(wish: Wish, settings: DeliveriesSettings, now: datetime) -> Answer:
+def run(wish: Wish, settings: OfficeSettings, now: datetime) -> Answer:
     """The mails as they are printed.
 
     Raises:
@@ -93,7 +87,7 @@ def parse_since(text: str, now: datetime, zone: tzinfo) -> datetime:
     return given if given.tzinfo else given.replace(tzinfo=zone)
 
 
-async def _read(settings: DeliveriesSettings, wish: Wish, since: datetime | None) -> tuple[list[Delivery], int]:
+async def _read(settings: OfficeSettings, wish: Wish, since: datetime | None) -> tuple[list[Delivery], int]:
     database = create_engine(settings.database_url.get_secret_value())
     try:
         async with database.connect() as connection:

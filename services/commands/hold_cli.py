@@ -9,7 +9,7 @@ import typer
 from services.commands.exits import fail
 
 if TYPE_CHECKING:
-    from services.commands.hold_command import HoldSettings
+    from services.commands.office import OfficeSettings
 
 Incident = Annotated[str, typer.Argument(metavar="INCIDENT", help="Its code, as mails show it, or its full id.")]
 DataDir = Annotated[Path, typer.Option(help="Where the embedded stack keeps its data.")]
@@ -61,19 +61,19 @@ def holds(
     _run(lambda settings: listed(settings, as_json=format == "json"), data_dir)
 
 
-def _run(command: "Callable[[HoldSettings], str]", data_dir: Path) -> None:
+def _run(command: "Callable[[OfficeSettings], str]", data_dir: Path) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
     from services.commands.failures import cause_of
-    from services.commands.hold_command import HoldRefused, HoldSettings
+    from services.commands.office import OfficeSettings, Refused
     from services.common.configuration.file import ConfigurationError
     from services.embedded.neighbour import load_beside
 
     try:
-        print(command(load_beside(HoldSettings, data_dir)))
+        print(command(load_beside(OfficeSettings, data_dir)))
     except ConfigurationError as error:
         fail("\n".join(map(str, error.mistakes)), 1)
-    except HoldRefused as error:
+    except Refused as error:
         fail("\n".join(error.mistakes), 1)
     except (SQLAlchemyError, OSError) as error:
         fail(f"cannot use the database: {cause_of(error)}", 1)

@@ -14,46 +14,32 @@ from services.alerting.desk.holding import Hold
 from services.alerting.desk.holds_form import Done, Wish
 from services.alerting.desk.texts.holds import ENGLISH, HoldWords
 from services.alerting.retention.holding import Holding
+from services.commands.office import OfficeSettings, Refused
 from services.common.configuration import file as configuration_file
-from services.common.settings import DatabaseSettings
 
 Result = TypeVar("Result")
 
 FORMATS = ("text", "json")
 
 
-class HoldRefused(Exception):
-    """`mistakes`: what is wrong, a line each."""
-
-    def __init__(self, mistakes: list[str]) -> None:
-        super().__init__("; ".join(mistakes))
-        self.mistakes = mistakes
-
-
-class HoldSettings(DatabaseSettings):
-    """The configuration (for local time) and the database, and nothing else."""
-
-    kafka_bootstrap_servers: str = ""
-
-
-def place(wish: Wish, settings: HoldSettings) -> str:
+def place(wish: Wish, settings: OfficeSettings) -> str:
     """Place a hold; returns a line about it.
 
     Raises:
-        HoldRefused: it cannot be placed like this.
+        Refused: it cannot be placed like this.
         sqlalchemy.exc.SQLAlchemyError, OSError: the database cannot be reached or refuses.
     """
     incident = asyncio.run(_carry_out(holds_form.place, wish, settings))
     return f"incident {incident.code} ({incident.id}) is on hold"
 
 
-def end(wish: Wish, settings: HoldSettings) -> str:
+def end(wish: Wish, settings: OfficeSettings) -> str:
     """End a hold; returns a line about it, and raises as `place` does."""
     incident = asyncio.run(_carry_out(holds_form.end, wish, settings))
     return f"the hold of incident {incident.code} ({incident.id}) is ended"
 
 
-def listed(settings: HoldSettings, *, as_json: bool) -> str:
+def listed(settings: OfficeSettings, *, as_json: bool) -> str:
     """The holds that stand, the oldest first: a table in local time, or a list of objects with times in UTC.
 
     Raises:
@@ -66,15 +52,15 @@ def listed(settings: HoldSettings, *, as_json: bool) -> str:
 
 
 async def _carry_out(
-    do: Callable[[Holding, Wish, HoldWords], Awaitable[Done]], wish: Wish, settings: HoldSettings
+    do: Callable[[Holding, Wish, HoldWords], Awaitable[Done]], wish: Wish, settings: OfficeSettings
 ) -> Incident:
     incident, mistakes = await _with_database(settings, lambda holding: do(holding, wish, ENGLISH))
     if incident is None:
-        raise HoldRefused(mistakes)
+        raise Refused(mistakes)
     return incident
 
 
-async def _with_database(settings: HoldSettings, work: Callable[[Holding], Awaitable[Result]]) -> Result:
+async def _with_database(settings: OfficeSettings, work: Callable[[Holding], Awaitable[Result]]) -> Result:
     database = create_engine(settings.database_url.get_secret_value())
     try:
         return await work(Holding(database))

@@ -60,15 +60,16 @@ def _plan(wish: "Wish", data_dir: Path) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
     from services.commands.failures import cause_of
-    from services.commands.plan_command import PlanRefused, PlanSettings, plan
+    from services.commands.office import OfficeSettings, Refused
+    from services.commands.plan_command import plan
     from services.common.configuration.file import ConfigurationError
     from services.embedded.neighbour import load_beside
 
     try:
-        print(plan(wish, load_beside(PlanSettings, data_dir)))
+        print(plan(wish, load_beside(OfficeSettings, data_dir)))
     except ConfigurationError as error:
         fail("\n".join(map(str, error.mistakes)), 1)
-    except PlanRefused as error:
+    except Refused as error:
         fail("\n".join(error.mistakes), 1)
     except (SQLAlchemyError, OSError) as error:
         fail(f"cannot write into the database: {cause_of(error)}", 1)

@@ -14,33 +14,19 @@ from services.alerting.database import create_engine, in_transaction
 from services.alerting.desk.plans_form import Wish, understand
 from services.alerting.desk.texts.plans import ENGLISH
 from services.alerting.plans import plan_store
+from services.commands.office import OfficeSettings, Refused
 from services.common.configuration import file as configuration_file
 from services.common.configuration.checks import suggestion
-from services.common.settings import DatabaseSettings
 
 _OPTIONS = replace(ENGLISH, starts="--from", until="--to")
 """The words of the page; its fields are options here."""
 
 
-class PlanRefused(Exception):
-    """`mistakes`: what is wrong, a line each."""
-
-    def __init__(self, mistakes: list[str]) -> None:
-        super().__init__("; ".join(mistakes))
-        self.mistakes = mistakes
-
-
-class PlanSettings(DatabaseSettings):
-    """The configuration and the database, and nothing else."""
-
-    kafka_bootstrap_servers: str = ""
-
-
-def plan(wish: Wish, settings: PlanSettings) -> str:
+def plan(wish: Wish, settings: OfficeSettings) -> str:
     """Make the plan; returns a line about it.
 
     Raises:
-        PlanRefused: it cannot be planned like this.
+        Refused: it cannot be planned like this.
         services.common.configuration.file.ConfigurationError: the configuration has mistakes.
         sqlalchemy.exc.SQLAlchemyError, OSError: the database cannot be reached or refuses.
     """
@@ -48,7 +34,7 @@ def plan(wish: Wish, settings: PlanSettings) -> str:
     rules = Rules(configuration, OfficeCalendar(configuration))
     made, mistakes = understand(wish, _OPTIONS, rules, datetime.now(UTC))
     if made is None:
-        raise PlanRefused([*mistakes, *_unknown(wish, configuration)])
+        raise Refused([*mistakes, *_unknown(wish, configuration)])
     asyncio.run(_write(made, settings.database_url.get_secret_value()))
     zone = rules.zone(made.site)
     start, end = (at.astimezone(zone).strftime("%Y-%m-%d %H:%M") for at in (made.starts_at, made.ends_at))

@@ -14,7 +14,7 @@ from services.alerting.reporting.reports import FIRST_YEAR, LAST_YEAR, open_repo
 from services.alerting.reporting.text import as_text
 from services.alerting.reporting.words import WORDS
 from services.commands.failures import cause_of
-from services.common.settings import DatabaseSettings
+from services.commands.office import OfficeSettings
 from services.common.telemetry import installed_version
 
 FORMATS = ("text", "csv", "json")
@@ -40,13 +40,7 @@ class Wish:
     ids: bool
 
 
-class ReportSettings(DatabaseSettings):
-    """`rufkette report`: the configuration and the database, and nothing else."""
-
-    kafka_bootstrap_servers: str = ""
-
-
-def run(wish: Wish, settings: ReportSettings) -> str:
+def run(wish: Wish, settings: OfficeSettings) -> str:
     """The report as it is printed.
 
     Raises:
@@ -108,7 +102,7 @@ def _freeze(report: Document, file: Path | None) -> None:
         raise ReportFailed(f"cannot write {file}: {error.strerror}") from None
 
 
-def _read(settings: ReportSettings, year: int, as_of: date | None) -> tuple[Document, Organisation, dict[str, str]]:
+def _read(settings: OfficeSettings, year: int, as_of: date | None) -> tuple[Document, Organisation, dict[str, str]]:
     async def work() -> tuple[Document, Organisation, dict[str, str]]:
         async with open_reporting(settings) as reporting:
             found = await reporting.year(year, as_of)

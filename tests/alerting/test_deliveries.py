@@ -18,7 +18,8 @@ from services.alerting.desk.board import Board
 from services.alerting.desk.incidents import Arrival, Arrived
 from services.alerting.mailing.deliveries import deliveries, find_incidents
 from services.alerting.tables import outbox
-from services.commands.deliveries_command import Answer, DeliveriesFailed, DeliveriesSettings, Wish, parse_since, run
+from services.commands.deliveries_command import Answer, DeliveriesFailed, Wish, parse_since, run
+from services.commands.office import OfficeSettings
 from tests.alerting.conftest import Shell
 from tests.alerting.mailing import mailing
 from tests.alerting.test_mailer import answered, at_night
@@ -31,12 +32,12 @@ NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def settings(database_url: str, tmp_path: Path) -> DeliveriesSettings:
+def settings(database_url: str, tmp_path: Path) -> OfficeSettings:
     config = write_configuration(tmp_path / "config.yaml")
-    return DeliveriesSettings.model_validate({"config": config, "database_url": database_url})
+    return OfficeSettings.model_validate({"config": config, "database_url": database_url})
 
 
-async def told(settings: DeliveriesSettings, **options: Any) -> Answer:
+async def told(settings: OfficeSettings, **options: Any) -> Answer:
     """In a thread, because the command has a loop of its own."""
     wish = Wish(**{"incident": None, "since": None, "format": "text", "limit": 100} | options)
     return await asyncio.to_thread(run, wish, settings, NOW)
@@ -57,7 +58,7 @@ async def mailed(shell: Shell, smtp_sink: SmtpSink) -> Shell:
     return shell
 
 
-async def test_every_attempt_of_an_incident(mailed: Shell, settings: DeliveriesSettings) -> None:
+async def test_every_attempt_of_an_incident(mailed: Shell, settings: OfficeSettings) -> None:
     for name in ("e", code_of("e"), code_of("e").lower()):
         lines = (await told(settings, incident=name)).output.splitlines()
         assert lines[0].split()[:4] == ["wanted", "incident", "site", "mail"]
@@ -114,7 +115,7 @@ async def test_the_page_speaks_of_those_who_were_told_of_what_became_part_of_it(
     assert arrived["leitung@example.org"].how is Arrival.ACCEPTED
 
 
-async def test_all_mails_as_json_and_csv(mailed: Shell, settings: DeliveriesSettings) -> None:
+async def test_all_mails_as_json_and_csv(mailed: Shell, settings: OfficeSettings) -> None:
     rows = json.loads((await told(settings, format="json")).output)
     assert [(row["incident_id"], row["recipient"], row["state"]) for row in rows] == [
         ("e", "leitung@example.org", "accepted"),
@@ -129,7 +130,7 @@ async def test_all_mails_as_json_and_csv(mailed: Shell, settings: DeliveriesSett
     assert table[0]["failed"].startswith("1 normal DATA 451")
 
 
-async def test_a_mail_about_an_exercise_says_so(shell: Shell, settings: DeliveriesSettings) -> None:
+async def test_a_mail_about_an_exercise_says_so(shell: Shell, settings: OfficeSettings) -> None:
     await shell.apply(report(shell.now, id="e", location="1"), report(shell.now, id="x", location="2", mode="exercise"))
     lines = (await told(settings)).output.splitlines()[1:]
     assert {code_of("e"): False, code_of("x"): True} == {
@@ -139,13 +140,13 @@ async def test_a_mail_about_an_exercise_says_so(shell: Shell, settings: Deliveri
     assert {row["incident_id"]: row["mode"] for row in rows} == {"e": "actual", "x": "exercise"}
 
 
-async def test_what_is_left_out_is_said(mailed: Shell, settings: DeliveriesSettings) -> None:
+async def test_what_is_left_out_is_said(mailed: Shell, settings: OfficeSettings) -> None:
     answer = await told(settings, limit=1, format="json")
     assert [row["recipient"] for row in json.loads(answer.output)] == ["vertretung@example.org"]
     assert answer.remark == "2 older mails are left out; --limit 3 shows all"
 
 
-async def test_since(mailed: Shell, settings: DeliveriesSettings) -> None:
+async def test_since(mailed: Shell, settings: OfficeSettings) -> None:
     async with mailed.database.connect() as connection:
         later = datetime.now(UTC) + timedelta(days=9_000)
         assert await deliveries(connection, since=later, limit=9) == ([], 0)
@@ -174,7 +175,7 @@ def test_since_when_nobody_understands(text: str) -> None:
     assert refused.value.usage
 
 
-async def test_an_incident_that_is_not_there(mailed: Shell, settings: DeliveriesSettings) -> None:
+async def test_an_incident_that_is_not_there(mailed: Shell, settings: OfficeSettings) -> None:
     for name in ("nobody", "2222", "ÄÖÜ!"):
         with pytest.raises(DeliveriesFailed, match=f"there is no incident {name}"):
             await told(settings, incident=name)
@@ -190,12 +191,12 @@ async def test_incidents_that_share_a_code(shell: Shell) -> None:
         assert await find_incidents(connection, code_of("twin")) == (first, "twin")
 
 
-async def test_a_format_that_there_is_not(settings: DeliveriesSettings) -> None:
+async def test_a_format_that_there_is_not(settings: OfficeSettings) -> None:
     with pytest.raises(DeliveriesFailed, match="write text, csv or json"):
         await told(settings, format="xml")
 
 
-async def test_the_command(mailed: Shell, settings: DeliveriesSettings) -> None:
+async def test_the_command(mailed: Shell, settings: OfficeSettings) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.cli", "deliveries", "--incident", code_of("f"), "--limit", "1",
         env={

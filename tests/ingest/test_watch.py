@@ -132,6 +132,23 @@ async def test_what_is_heard_meanwhile_is_not_mailed(smtp_sink: SmtpSink) -> Non
     assert ["Raum 2" in mail.text() for mail in smtp_sink.received] == [True]
 
 
+async def test_a_contact_that_a_reload_takes_out_is_mailed_all_the_same(smtp_sink: SmtpSink) -> None:
+    """It was being told when the configuration changed; a watch that ends over that tells nobody."""
+    ledger, published = Ledger(), list[Event]()
+    hold(ledger, "Raum 1")
+    smtp_sink.answer("RCPT", "451 4.3.0 later")
+    async with watching(ledger, smtp_sink, published=published) as watch:
+        with structlog.testing.capture_logs() as lines:
+            await until(lambda: any(line["event"] == "watch.unmailable" for line in lines))
+        others = organisation()
+        others["organisation"]["emergency"] = ["jemand@example.org"]
+        watch.take(Configuration.model_validate(others))
+        smtp_sink.behave()
+        [mail] = await smtp_sink.wait_for(1)
+        await until(lambda: len(published) == 1)
+    assert mail.recipients != ("jemand@example.org",)
+
+
 async def test_nobody_takes_it_so_it_is_tried_again_until_somebody_does(smtp_sink: SmtpSink) -> None:
     ledger, published = Ledger(), list[Event]()
     hold(ledger, "Raum 1")

@@ -144,9 +144,9 @@ class Watch:
         mail_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{site_id}:{pace.times}:{','.join(ids)}"))
         written = write([entry.event for entry in entries], site_id, self._configuration)
         waiting = contacts(site_id, self._configuration)
-        others = set(contacts(None, self._configuration)) - set(waiting)
+        named = (*waiting, *contacts(None, self._configuration))  # as it began, whatever is reloaded meanwhile
+        others = set(named) - set(waiting)
         for attempt in itertools.count(1):
-            named = contacts(site_id, self._configuration) + contacts(None, self._configuration)
             send = (
                 self._send(written, recipient, mail_id, attempt, site_id, named.index(recipient) + 1)
                 for recipient in waiting

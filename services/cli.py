@@ -10,6 +10,7 @@ import typer
 
 from services.commands import deliveries_cli, hold_cli, import_cli, plan_cli, simulate_cli, try_source_cli
 from services.commands.exits import fail
+from services.commands.options import DataDir
 
 app = typer.Typer(
     name="rufkette",
@@ -19,8 +20,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-DataDir = Annotated[Path, typer.Option(help="Where the embedded stack keeps its data.")]
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-DataDir = Annotated[Path, typer.Option(help="Where the embedded stack keeps its data.")]
+from services.commands.options import DataDir
 
 
 def deliveries(

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.commands.exits import fail
+from services.commands.options import DataDir
 
 if TYPE_CHECKING:
     from services.commands.office import OfficeSettings
 
 Incident = Annotated[str, typer.Argument(metavar="INCIDENT", help="Its code, as mails show it, or its full id.")]
-DataDir = Annotated[Path, typer.Option(help="Where the embedded stack keeps its data.")]
 
 
 def hold(

@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from services.commands.exits import fail
-
-DataDir = Annotated[Path, typer.Option(help="Where the embedded stack keeps its data.")]
+from services.commands.options import DataDir
 
 _MOST_SHOWN = 50
 """Of a file that is something else altogether nobody reads every line."""

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.commands.exits import fail
+from services.commands.options import DataDir
 
 if TYPE_CHECKING:
     from services.alerting.desk.plans_form import Wish
 
-DataDir = Annotated[Path, typer.Option(help="Where the embedded stack keeps its data.")]
 By = Annotated[str, typer.Option(help="Who plans this; shown on the page.")]
 Device = Annotated[list[str] | None, typer.Option(help="A device's id in the configuration; repeatable.")]
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import assert_never
 
 from schemas.events import Reported
+from schemas.phones import dialled
 from services.alerting.core.calls import standing
 from services.alerting.core.effects import Notify, Purpose
 from services.alerting.core.emergency_mail import emergency_line
@@ -21,7 +22,7 @@ from services.alerting.core.mail_html import render
 from services.alerting.core.mail_parts import Letter, Section, tone_of
 from services.alerting.core.plain_text import many_lines, one_line
 from services.alerting.core.policy import Rules
-from services.alerting.core.spoken import dialled, sentence
+from services.alerting.core.spoken import sentence
 from services.alerting.core.summary import silence_ended
 from services.alerting.core.telling import Telling
 from services.alerting.core.unsendable import unsendable

@@ -9,11 +9,6 @@ from services.alerting.core.telling import Telling
 _POSTCODE = re.compile(r"\b\d{5}\s+")
 
 
-def dialled(phone: str) -> str:
-    """A configured number as a link takes it (RFC 3966): digits, and the plus of a country; empty where it has none."""
-    return "".join(character for character in phone if character in "+0123456789")
-
-
 def sentence(telling: Telling) -> str:
     """In quotes: organisation, street, town, room, entrance; and where else, if anywhere."""
     site = telling.site

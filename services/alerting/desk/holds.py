@@ -22,6 +22,7 @@ from services.alerting.desk.holds_form import REASON_LIMIT, Wish
 from services.alerting.desk.notice import unavailable
 from services.alerting.desk.pages import page, see_other
 from services.alerting.desk.posted import NotAForm, form_body, from_here
+from services.alerting.desk.texts import PageWords
 from services.alerting.desk.texts.holds import HOLD_WORDS, HoldWords
 from services.alerting.desk.view import PAGE_WORDS
 
@@ -38,6 +39,10 @@ class _Holds:
     def words(self) -> HoldWords:
         return HOLD_WORDS[self.rules().configuration.organisation.language]
 
+    @property
+    def said(self) -> PageWords:
+        return PAGE_WORDS[self.rules().configuration.organisation.language]
+
     async def show(self, request: Request) -> Response:
         asked = as_id(request.query_params.get("incident", ""))
         wish = Wish(action="place", incident=asked) if asked else Wish()
@@ -45,12 +50,12 @@ class _Holds:
 
     async def act(self, request: Request) -> Response:
         if not from_here(request):
-            return await self._page(Wish(), [self.words.foreign], 403)
+            return await self._page(Wish(), [self.said.foreign], 403)
         try:
             wish = Wish.parse(await form_body(request))
         except (NotAForm, ValueError):
-            return await self._page(Wish(), [self.words.unknown_action], 400)
-        mistakes = [self.words.unknown_action]
+            return await self._page(Wish(), [self.said.action_unknown], 400)
+        mistakes = [self.said.action_unknown]
         match wish.action:
             case "place":
                 incident, mistakes = await holds_form.place(self.holding, wish, self.words)
@@ -71,6 +76,7 @@ class _Holds:
         values = {
             "language": rules.configuration.organisation.language,
             "h": words,
+            "w": self.said,
             "organisation": rules.configuration.organisation.name,
             "holds": [_row(hold, rules, words, self.clock()) for hold in await self.holding.standing()],
             "wish": wish,

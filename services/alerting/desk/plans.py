@@ -22,6 +22,7 @@ from services.alerting.desk.plans_form import Wish, name_mistakes, understand
 from services.alerting.desk.plans_view import plans_page
 from services.alerting.desk.posted import NotAForm, form_body, from_here
 from services.alerting.desk.texts.plans import PLAN_WORDS
+from services.alerting.desk.view import PAGE_WORDS
 
 log = structlog.get_logger()
 
@@ -37,13 +38,14 @@ class _Plans:
 
     async def act(self, request: Request) -> Response:
         rules, now = self.rules(), self.clock()
-        words = PLAN_WORDS[rules.configuration.organisation.language]
+        language = rules.configuration.organisation.language
+        words, said = PLAN_WORDS[language], PAGE_WORDS[language]
         if not from_here(request):
-            return await self._page(Wish(), [words.foreign], 403)
+            return await self._page(Wish(), [said.foreign], 403)
         try:
             wish = Wish.parse(await form_body(request))
         except (NotAForm, ValueError):
-            return await self._page(Wish(), [words.unknown_action], 400)
+            return await self._page(Wish(), [said.action_unknown], 400)
         match wish.action:
             case "announce" | "silence":
                 plan, mistakes = understand(wish, words, rules, now)
@@ -59,7 +61,7 @@ class _Plans:
                 if not mistakes and not await self.planning.end(wish.plan, wish.name[:120]):
                     mistakes = [words.already_over]
                 return await self._page(wish, mistakes, 422) if mistakes else see_other("./plans?done=ended")
-        return await self._page(wish, [words.unknown_action], 422)
+        return await self._page(wish, [said.action_unknown], 422)
 
     async def _page(self, wish: Wish, mistakes: list[str], status: int, done: str = "") -> Response:
         if status != 200:

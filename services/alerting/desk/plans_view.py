@@ -27,6 +27,7 @@ def plans_page(
     return {
         "language": organisation.language,
         "p": words,
+        "w": PAGE_WORDS[organisation.language],
         "organisation": organisation.name,
         "tests": [_row(test, words, rules, now, ()) for test in planned.plans.tests],
         "silences": [_row(s, words, rules, now, planned.held_back.get(s.id, ())) for s in planned.plans.silences],

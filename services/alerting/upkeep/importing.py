@@ -81,7 +81,7 @@ class Outcome:
     waiting: int | None = None
 
 
-def read(file: Path, now: datetime | None = None) -> list[Event]:
+def read(file: Path) -> list[Event]:
     """The events of a file (`-`: of standard input), marked as imported.
 
     Follow-ups get the site of their report, so that they stay behind it on Kafka.
@@ -90,7 +90,7 @@ def read(file: Path, now: datetime | None = None) -> list[Event]:
         Refused: with every mistake.
         UnreadableFile: see there.
     """
-    now = now or datetime.now(UTC)
+    now = datetime.now(UTC)
     mistakes: list[Mistake] = []
     found: dict[str, tuple[int, Event]] = {}
     for number, line in _lines(file, mistakes):

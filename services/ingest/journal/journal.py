@@ -158,7 +158,8 @@ class Journal:
 
     def _round(self) -> None:
         """Write what waits; without anything that waits, look after the file."""
-        (changes, waiters), problem = self._take(), None
+        changes, waiters = self._take()
+        problem = None
         self._busy_since = time.monotonic()
         try:
             self._write(changes)

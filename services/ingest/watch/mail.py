@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from schemas.configuration import Configuration, Location, Person, Site
 from schemas.events import Event, Kind, PoliceWish, Reported
+from schemas.phones import dialled
 from services.common.mail.threads import thread_of
 from services.ingest.watch.words import WORDS, WatchWords
 
@@ -75,12 +76,13 @@ def write(events: Sequence[Event], site_id: str | None, configuration: Configura
     paragraphs.append(words.say.format(police=police, what=what))
     if site is not None and site.hint:
         paragraphs.append(site.hint)
-    paragraphs += [words.broken, _phones(site, configuration, words), words.again, words.nobody_reads]
+    people = _reached(site, configuration)
+    paragraphs += [words.broken, _phones(people, words), words.again, words.nobody_reads]
     subject = _subject(gravest, len(reports), site, police if urgent else None, words)
     call = ""
-    if number := _dialled(police):
+    if number := dialled(police):
         call = f'<p><a class="call" href="tel:{number}">{html.escape(words.call.format(police=police))}</a></p>'
-    body = _html(paragraphs, call, [person.phone for person in _reached(site, configuration) if person.phone])
+    body = _html(paragraphs, call, [person.phone for person in people if person.phone])
     page = _PAGE.format(lang=language, body=body)
     return Written(
         subject, "\n\n".join(paragraphs) + "\n", page, gravest.danger_level, tuple(event.id for event, _ in reports)
@@ -174,8 +176,8 @@ def _reached(site: Site | None, configuration: Configuration) -> Sequence[Person
     return list(dict.fromkeys(person for role in roles.values() for person in role.people if person.phone))
 
 
-def _phones(site: Site | None, configuration: Configuration, words: WatchWords) -> str:
-    lines = [_phone(person) for person in _reached(site, configuration)]
+def _phones(people: Sequence[Person], words: WatchWords) -> str:
+    lines = [_phone(person) for person in people]
     return "\n".join([words.phone, *lines]) if lines else words.no_phones
 
 
@@ -202,13 +204,8 @@ def _html(paragraphs: Sequence[str], call: str, phones: Sequence[str]) -> str:
 
 
 def _tappable(part: str, phones: Sequence[str]) -> str:
-    for phone in dict.fromkeys(filter(_dialled, phones)):
+    for phone in dict.fromkeys(filter(dialled, phones)):
         shown = html.escape(phone)
         line = re.compile(f"(?<=: ){re.escape(shown)}(?=\n|</p>)")  # all of it: one number may begin as another does
-        part = line.sub(f'<a href="tel:{_dialled(phone)}">{shown}</a>', part)
+        part = line.sub(f'<a href="tel:{dialled(phone)}">{shown}</a>', part)
     return part
-
-
-def _dialled(phone: str) -> str:
-    """As a link takes it (RFC 3966); empty where there is nothing to dial."""
-    return "".join(character for character in phone if character in "+0123456789")

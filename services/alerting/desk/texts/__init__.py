@@ -63,6 +63,7 @@ class PageWords:
     date_wrong: str
     date_future: str
     action_unknown: str
+    foreign: str
     done: Mapping[str, str]
     done_called_too: str
     done_already: str

@@ -83,6 +83,7 @@ ENGLISH: Final = PageWords(
     date_wrong="The date of the hand-over cannot be read. Please write YYYY-MM-DD.",
     date_future="The date of the hand-over lies in the future.",
     action_unknown="There is no such action here. Please use one of the buttons.",
+    foreign="This did not come from this page. Please fill it in here.",
     done={
         "acknowledged": "You have taken over, {at} ({by}).",
         "police_requested": "Your call is recorded, {at} ({by}).",

@@ -83,6 +83,7 @@ GERMAN: Final = PageWords(
     date_wrong="Das Datum der Übergabe ist nicht lesbar. Bitte als JJJJ-MM-TT schreiben.",
     date_future="Das Datum der Übergabe liegt in der Zukunft.",
     action_unknown="Diese Aktion gibt es hier nicht. Bitte eine der Schaltflächen benutzen.",
+    foreign="Die Eingabe kam nicht von dieser Seite. Bitte hier eingeben.",
     done={
         "acknowledged": "Sie haben übernommen, {at} ({by}).",
         "police_requested": "Ihr Anruf ist festgehalten, {at} ({by}).",

@@ -10,7 +10,6 @@ class HoldWords:
     """Sentences and words; names in braces are filled in by `str.format`, times come formatted."""
 
     title: str
-    to_board: str
     standing: str
     none: str
     since: str
@@ -22,7 +21,6 @@ class HoldWords:
     hint: str
     incident: str
     place_button: str
-    mistakes: str
     name_missing: str
     incident_missing: str
     reason_missing: str
@@ -31,8 +29,6 @@ class HoldWords:
     several: str
     already_held: str
     not_held: str
-    unknown_action: str
-    foreign: str
     done: Mapping[str, str]
     shown: str
     link: str
@@ -40,7 +36,6 @@ class HoldWords:
 
 GERMAN: Final = HoldWords(
     title="Löschsperren",
-    to_board="Alle Vorgänge",
     standing="Gesperrte Vorgänge",
     none="Keine.",
     since="Seit {at}, von {by}",
@@ -55,7 +50,6 @@ GERMAN: Final = HoldWords(
     ),
     incident="Vorgang (vier Zeichen wie in der Mail, oder ganze Kennung)",
     place_button="Löschsperre setzen",
-    mistakes="Noch nicht gespeichert:",
     name_missing="Ihr Name fehlt.",
     incident_missing="Der Vorgang fehlt.",
     reason_missing="Der Grund fehlt.",
@@ -64,15 +58,12 @@ GERMAN: Final = HoldWords(
     several="„{name}“ heißen mehrere Vorgänge. Bitte die ganze Kennung angeben: {which}.",
     already_held="Nichts geändert: Für diesen Vorgang gilt schon eine Löschsperre.",
     not_held="Nichts geändert: Für diesen Vorgang gilt keine Löschsperre.",
-    unknown_action="Diese Aktion gibt es hier nicht. Bitte eine der Schaltflächen benutzen.",
-    foreign="Die Eingabe kam nicht von dieser Seite. Bitte hier eingeben.",
     done={"placed": "Die Löschsperre gilt.", "ended": "Die Löschsperre ist aufgehoben."},
     shown="Löschsperre: Von diesem Vorgang wird vorerst nichts gelöscht.",
     link="Löschsperren",
 )
 ENGLISH: Final = HoldWords(
     title="Holds",
-    to_board="All incidents",
     standing="Incidents on hold",
     none="None.",
     since="Since {at}, by {by}",
@@ -87,7 +78,6 @@ ENGLISH: Final = HoldWords(
     ),
     incident="Incident (four characters as in the mail, or the full id)",
     place_button="Place the hold",
-    mistakes="Not saved yet:",
     name_missing="Your name is missing.",
     incident_missing="The incident is missing.",
     reason_missing="The reason is missing.",
@@ -96,8 +86,6 @@ ENGLISH: Final = HoldWords(
     several="Several incidents are called “{name}”. Please give the full id: {which}.",
     already_held="Nothing changed: the incident is on hold already.",
     not_held="Nothing changed: the incident is not on hold.",
-    unknown_action="There is no such action here. Please use one of the buttons.",
-    foreign="This did not come from this page. Please fill it in here.",
     done={"placed": "The incident is on hold.", "ended": "The hold is ended."},
     shown="On hold: for now nothing of this incident is deleted.",
     link="Holds",

@@ -12,7 +12,6 @@ class PlanWords:
     """Sentences and words; names in braces are filled in by `str.format`, times come formatted."""
 
     title: str
-    to_board: str
     tests: str
     silences: str
     none: str
@@ -38,12 +37,9 @@ class PlanWords:
     where: str
     until: str
     reason: str
-    mistakes: str
     mistake: Mapping[Mistake, str]
     time_wrong: str
     minutes_wrong: str
-    unknown_action: str
-    foreign: str
     already_over: str
     done: Mapping[str, str]
     board_test: str
@@ -53,7 +49,6 @@ class PlanWords:
 
 GERMAN: Final = PlanWords(
     title="Tests und Ruhezeiten",
-    to_board="Alle Vorgänge",
     tests="Angekündigte Tests",
     silences="Geplante Ruhezeiten",
     none="Nichts geplant.",
@@ -85,7 +80,6 @@ GERMAN: Final = PlanWords(
     where="Wo",
     until="Bis",
     reason="Grund",
-    mistakes="Noch nicht gespeichert:",
     mistake={
         Mistake.NAME_MISSING: "Ihr Name fehlt.",
         Mistake.REASON_MISSING: "Der Grund fehlt.",
@@ -101,8 +95,6 @@ GERMAN: Final = PlanWords(
     },
     time_wrong="„{field}“ ist keine Zeit. Bitte als JJJJ-MM-TT HH:MM schreiben.",
     minutes_wrong="Die Dauer muss eine Zahl von 1 bis 30 sein.",
-    unknown_action="Diese Aktion gibt es hier nicht. Bitte eine der Schaltflächen benutzen.",
-    foreign="Die Eingabe kam nicht von dieser Seite. Bitte hier eingeben.",
     already_over="Nichts geändert: Das ist schon zu Ende.",
     done={
         "announced": "Der Test ist angekündigt.",
@@ -115,7 +107,6 @@ GERMAN: Final = PlanWords(
 )
 ENGLISH: Final = PlanWords(
     title="Tests and silences",
-    to_board="All incidents",
     tests="Announced tests",
     silences="Planned silences",
     none="Nothing is planned.",
@@ -147,7 +138,6 @@ ENGLISH: Final = PlanWords(
     where="Where",
     until="Until",
     reason="Reason",
-    mistakes="Not saved yet:",
     mistake={
         Mistake.NAME_MISSING: "Your name is missing.",
         Mistake.REASON_MISSING: "The reason is missing.",
@@ -163,8 +153,6 @@ ENGLISH: Final = PlanWords(
     },
     time_wrong="“{field}” is not a time. Please write YYYY-MM-DD HH:MM.",
     minutes_wrong="The minutes must be a number from 1 to 30.",
-    unknown_action="There is no such action here. Please use one of the buttons.",
-    foreign="This did not come from this page. Please fill it in here.",
     already_over="Nothing changed: it is over already.",
     done={
         "announced": "The test is announced.",

@@ -14,6 +14,7 @@ from services.alerting.engine import Engine
 from services.alerting.mailer import CONNECTIONS
 from services.alerting.mailing.holder import new_holder
 from services.alerting.mailing.letters import Letters
+from services.common.mail.wire import END
 
 _SENDER = "rufkette@example.org"
 
@@ -27,7 +28,7 @@ def messages(count: int) -> list[tuple[str, bytes]]:
     engine = Engine(create_engine("postgresql://127.0.0.1/none"), lambda: rules)
     letters = Letters(engine, _SENDER, "http://127.0.0.1", Tokens(["a-key-for-the-benchmark-only"]))
     changes.lease_mails(count, new_holder())
-    return [(mail.notify.recipient.email, letters.write(mail)) for mail in changes.leased_mails()]
+    return [(mail.notify.recipient.email, letters.write(mail).removesuffix(END)) for mail in changes.leased_mails()]
 
 
 async def send_all(port: int, finished: list[tuple[str, bytes]]) -> None:

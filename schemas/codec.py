@@ -17,6 +17,7 @@ from schemas.lifecycle import ALWAYS_SAID, Change, Lifecycle
 Headers = Sequence[tuple[str, bytes]]
 
 _TIME: TypeAdapter[datetime] = TypeAdapter(datetime)
+_SOMETIMES_SAID = tuple(name for name in Lifecycle.model_fields if name not in ALWAYS_SAID)
 _CHANGES = {change.type: change for change in Change}
 
 
@@ -66,7 +67,7 @@ def encode(event: Event) -> Record:
 def encode_lifecycle(change_id: str, change: Change, time: datetime, data: Lifecycle) -> Record:
     """A lifecycle event as a record for `incidents.lifecycle`, keyed by site as its reports are, else by incident."""
     headers = _envelope(change_id, "alerting", change.type, time, data.incident_id)
-    unsaid = {name for name in Lifecycle.model_fields if name not in ALWAYS_SAID and getattr(data, name) is None}
+    unsaid = {name for name in _SOMETIMES_SAID if getattr(data, name) is None}
     value = data.model_dump_json(exclude=unsaid).encode()
     return Record((data.site or data.incident_id).encode(), value, tuple(headers))
 

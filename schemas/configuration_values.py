@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,12 @@ def parse_duration(value: object) -> object:
     """`0s`, `2m`, `1h30m`, `10d`, `10y` (365 days a year) as a timedelta; 100 years at most."""
     if not isinstance(value, str):
         return value if isinstance(value, timedelta) else _refuse_duration(value)
+    return _parsed(value)
+
+
+@lru_cache(maxsize=512)
+def _parsed(value: str) -> timedelta:
+    """Every stored incident has its policy's durations."""
     if not re.fullmatch(r"(\d{1,12}[ydhms])+", value):
         _refuse_duration(value)
     seconds = sum(int(n) * _UNITS[u] for n, u in re.findall(r"(\d+)([ydhms])", value))

@@ -4,14 +4,14 @@ Writers are strict (`Report` refuses what it does not know); readers ignore unkn
 services can be upgraded one after the other.
 """
 
-import uuid
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Final
+from uuid import NAMESPACE_URL
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-from schemas.random_ids import random_id
+from schemas.ids import named_id, random_id
 
 REPORTED: Final = "rufkette.incident.reported.v1"
 ACKNOWLEDGED: Final = "rufkette.incident.acknowledged.v1"
@@ -208,9 +208,9 @@ def event_id(source: str, external_id: str | None) -> str:
     """The same id on every process for the same (source, id); a new one when the sender gave none."""
     if external_id is None:
         return random_id()
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"rufkette:{source}:{external_id}"))
+    return named_id(NAMESPACE_URL, f"rufkette:{source}:{external_id}")
 
 
 def learning_id(event: str) -> str:
     """The id that a report gets in learning mode: the same message is new when its source has learnt."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"rufkette-learning:{event}"))
+    return named_id(NAMESPACE_URL, f"rufkette-learning:{event}")

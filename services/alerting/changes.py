@@ -12,6 +12,7 @@ from pydantic_core import to_json
 
 from schemas import codec, topics
 from schemas.events import Event
+from schemas.ids import named_id
 from services.alerting.core.decide import decide
 from services.alerting.core.devices import Sign
 from services.alerting.core.effects import (
@@ -33,6 +34,7 @@ from services.alerting.core.incident import Incident
 from services.alerting.core.plans import Plans
 from services.alerting.core.policy import Rules
 from services.alerting.mailing.holder import new_lease
+from services.common.mail.wire import OnTheWire
 
 MAIL_COLUMNS = (
     "id", "incident_id", "cycle", "step", "repetition", "recipient", "role", "name", "purpose", "urgency", "created_at",
@@ -45,15 +47,15 @@ PLANS: TypeAdapter[Plans] = TypeAdapter(Plans)
 def outbox_id(incident_id: str, notify: Notify) -> uuid.UUID:
     """Names exactly one mail: the same decision made again is the same row, and the same Message-ID."""
     parts = (incident_id, notify.cycle, notify.step, notify.repetition, notify.recipient.email, notify.purpose.value)
-    return uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(parts))
+    return uuid.UUID(named_id(uuid.NAMESPACE_OID, json.dumps(parts)))
 
 
 @dataclass(frozen=True, slots=True)
 class Mail:
     """A leased mail with its incident; the result counts only with `lease`. `attempt` counts from 1.
 
-    `crashes`: processes in a row that ended, or stood still, with the mail in hand. `message`: as it goes over the
-    wire, where it was put together ahead.
+    `crashes`: processes in a row that ended, or stood still, with the mail in hand. `message`: where it
+    was put together ahead.
     """
 
     id: uuid.UUID
@@ -63,7 +65,7 @@ class Mail:
     created_at: datetime
     attempt: int
     crashes: int = 0
-    message: bytes | None = None
+    message: OnTheWire | None = None
 
     def result(self, answer: Answer) -> DeliveryResult:
         """The input for `decide`."""
@@ -136,7 +138,7 @@ class Changes:
         # Several reports may join at once: one change each.
         about = f"{data.failure}/{data.source}/{','.join(data.event_ids)}"
         what = f"{incident.id}/{incident.revision}/{effect.change}/{about}"
-        id_ = str(uuid.uuid5(uuid.NAMESPACE_OID, what))
+        id_ = named_id(uuid.NAMESPACE_OID, what)
         self.publish(topics.LIFECYCLE, codec.encode_lifecycle(id_, effect.change, self.now, data))
 
     def _timeline_row(self, incident: Incident, decision: Decision, cause: Input, now: datetime) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
-from uuid import NAMESPACE_OID, uuid5
+from uuid import NAMESPACE_OID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import EmergencyMailed, Event, Reported
+from schemas.ids import named_id
 from services.alerting import store
 from services.alerting.changes import Changes
 from services.alerting.core.incident import Incident
@@ -53,7 +54,7 @@ async def apply(tx: AsyncConnection, changes: Changes, fresh: Sequence[Event], *
 async def _hold(tx: AsyncConnection, changes: Changes, event: Event, report_id: str) -> None:
     about = event.model_copy(
         update={
-            "id": str(uuid5(NAMESPACE_OID, f"{event.id}/{report_id}")),
+            "id": named_id(NAMESPACE_OID, f"{event.id}/{report_id}"),
             "subject": report_id,
             "data": EmergencyMailed(event_ids=(report_id,), site=event.data.site),
         }

@@ -21,6 +21,7 @@ from services.alerting.mailing.recording import record
 from services.common.loops import run_together
 from services.common.mail.route import PATIENCE, MailRoute, Try
 from services.common.mail.session import WHOLE_CONVERSATION
+from services.common.mail.wire import OnTheWire
 from services.common.outage import Outage, wait_for
 
 log = structlog.get_logger()
@@ -209,7 +210,7 @@ class Mailer:
             return after_a_bug(mail, error, faults)
         return judge(mail, tries, faults)
 
-    async def _hand_over(self, mail: Mail, message: bytes) -> Sequence[Try]:
+    async def _hand_over(self, mail: Mail, message: OnTheWire) -> Sequence[Try]:
         return await self._route.send(
             self._letters.envelope_sender,
             mail.notify.recipient.email,

@@ -5,12 +5,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.alerting.mailing.mime import build
+from services.common.mail.wire import END, OnTheWire, as_data
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 
 
-def parse(raw: bytes) -> EmailMessage:
-    message = message_from_bytes(raw, policy=policy.default)
+def parse(raw: OnTheWire) -> EmailMessage:
+    whole = raw.removesuffix(END)
+    assert as_data(whole) == raw, "it is in the form in which it follows DATA"
+    message = message_from_bytes(whole, policy=policy.default)
     assert isinstance(message, EmailMessage)
     return message
 

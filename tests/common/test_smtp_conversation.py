@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.mail.conversation import as_data, path_of
+from services.common.mail.conversation import path_of
 from services.common.mail.session import SmtpAnswer, SmtpSession, Verdict
 from services.common.mail.smtp import parse_smtp_url
+from services.common.mail.wire import as_data
 
 MESSAGE = b"Subject: x\r\n\r\n.x\r\n"
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -41,7 +42,7 @@ async def session_with(serve: Serve) -> AsyncIterator[SmtpSession]:
 
 
 async def send(session: SmtpSession) -> SmtpAnswer:
-    return await session.send("r@example.org", "a@example.org", MESSAGE, within=5)
+    return await session.send("r@example.org", "a@example.org", as_data(MESSAGE), within=5)
 
 
 async def take(reader: asyncio.StreamReader, *verbs: bytes) -> None:

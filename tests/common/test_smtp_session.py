@@ -4,6 +4,7 @@ import pytest
 
 from services.common.mail.session import Blame, SmtpAnswer, SmtpSession, Verdict
 from services.common.mail.smtp import parse_smtp_url
+from services.common.mail.wire import as_data
 from tests.support.smtp_sink import SmtpSink, Stage
 
 
@@ -16,7 +17,7 @@ def _pipelining(request: pytest.FixtureRequest, smtp_sink: SmtpSink) -> None:
 async def send(sink: SmtpSink, within: float = 5.0) -> SmtpAnswer:
     session = SmtpSession(parse_smtp_url(sink.url))
     try:
-        return await session.send("r@example.org", "a@example.org", b"Subject: x\r\n\r\nx\r\n", within)
+        return await session.send("r@example.org", "a@example.org", as_data(b"Subject: x\r\n\r\nx\r\n"), within)
     finally:
         await session.close()
 
@@ -73,9 +74,9 @@ async def test_a_wrong_password_is_the_operators_fault(smtp_sink: SmtpSink) -> N
 
 async def test_an_address_that_smtp_cannot_carry(smtp_sink: SmtpSink) -> None:
     session = SmtpSession(parse_smtp_url(smtp_sink.url))
-    heard = await session.send("r@example.org", "ä@example.org", b"", 5)
+    heard = await session.send("r@example.org", "ä@example.org", as_data(b""), 5)
     assert (heard.stage, heard.verdict, heard.blames) == ("RCPT", Verdict.REFUSED, Blame.RECIPIENT)
-    assert (await session.send("r@example.org", "a@example.org", b"\r\n", 5)).verdict is Verdict.ACCEPTED
+    assert (await session.send("r@example.org", "a@example.org", as_data(b"\r\n"), 5)).verdict is Verdict.ACCEPTED
     await session.close()
 
 
@@ -86,7 +87,7 @@ async def test_after_a_refusal_the_next_mail_follows_on_the_same_connection(smtp
     smtp_sink.answer_data("554 5.6.0 content")
     stages = []
     for recipient in ("a@example.org", "nobody@example.org", "a@example.org", "a@example.org"):
-        heard = await session.send("r@example.org", recipient, b"Subject: x\r\n\r\nx\r\n")
+        heard = await session.send("r@example.org", recipient, as_data(b"Subject: x\r\n\r\nx\r\n"))
         stages.append((heard.stage, heard.code))
     await session.close()
     assert stages == [("MAIL", 451), ("RCPT", 550), ("DATA", 554), ("DATA", 250)]
@@ -96,7 +97,7 @@ async def test_after_a_refusal_the_next_mail_follows_on_the_same_connection(smtp
 async def test_a_connection_that_the_server_closed_meanwhile(smtp_sink: SmtpSink) -> None:
     session = SmtpSession(parse_smtp_url(smtp_sink.url))
     for _ in range(2):
-        answer = await session.send("r@example.org", "a@example.org", b"Subject: x\r\n\r\nx\r\n")
+        answer = await session.send("r@example.org", "a@example.org", as_data(b"Subject: x\r\n\r\nx\r\n"))
         assert answer.verdict is Verdict.ACCEPTED
         await smtp_sink.stop()
         await smtp_sink.start()
@@ -110,6 +111,6 @@ async def test_a_rehearsal_hands_nothing_over(smtp_sink: SmtpSink) -> None:
     assert (heard.stage, heard.verdict) == ("RCPT", Verdict.ACCEPTED)
     smtp_sink.refuse_recipient("nobody@example.org")
     assert (await session.rehearse("r@example.org", "nobody@example.org")).verdict is Verdict.REFUSED
-    assert (await session.send("r@example.org", "a@example.org", b"\r\n")).verdict is Verdict.ACCEPTED
+    assert (await session.send("r@example.org", "a@example.org", as_data(b"\r\n"))).verdict is Verdict.ACCEPTED
     await session.close()
     assert len(smtp_sink.received) == 1

@@ -16,7 +16,11 @@ ALPHABET: Final = "23456789ACDEFHJKLMNPRTUVWXYZ"  # of incidents' codes
 def code_of(incident_id: str) -> str:
     """Four characters to say on the phone ("Vorgang 7F3K"); no letters or digits that sound or look alike."""
     number = int.from_bytes(hashlib.sha256(incident_id.encode()).digest()[:4], "big")
-    return "".join(ALPHABET[number // len(ALPHABET) ** i % len(ALPHABET)] for i in range(4))
+    code = ""
+    for _ in range(4):
+        number, place = divmod(number, len(ALPHABET))
+        code += ALPHABET[place]
+    return code
 
 
 class Status(StrEnum):

@@ -96,8 +96,9 @@ class Telling:
     @property
     def other_places(self) -> list[Place]:
         """Where its reports are from, beside its own place."""
-        named = dict.fromkeys(r.place for r in self.incident.reports if r.place is not None and r.place.location)
-        return [place for place in named if place != self.incident.place]
+        own = self.incident.place
+        named = (r.place for r in self.incident.reports if r.place is not None and r.place.location)
+        return list(dict.fromkeys(place for place in named if place != own))
 
     def place_of(self, place: Place) -> str:
         """Another place in full."""

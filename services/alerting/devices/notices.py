@@ -25,6 +25,7 @@ from services.alerting.mailing.outcomes import MOST_FAULTS, State, delay_after, 
 from services.alerting.tables import listed, notices
 from services.alerting.upkeep.repeating import repeat
 from services.common.mail.route import MailRoute, Try
+from services.common.mail.wire import as_data
 from services.common.outage import Outage
 
 log = structlog.get_logger()
@@ -99,7 +100,7 @@ class NoticeMailer:
             return {"answer": "EXPIRED - too old to be of use", "state": State.EXPIRED.value, "answered_at": _CLOCK}
         started = time.perf_counter()
         try:
-            message = self._build(row)
+            message = as_data(self._build(row))
             tries = await self._route.send(self._envelope_sender, row.recipient, message)
         except Exception as error:
             log.exception("mail.unwritable", mail_id=str(row.id), attempt=row.attempts)

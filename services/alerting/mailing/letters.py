@@ -10,6 +10,7 @@ from services.alerting.desk.tokens import Tokens
 from services.alerting.engine import Engine
 from services.alerting.mailing.mime import build
 from services.common.mail.threads import thread_of
+from services.common.mail.wire import OnTheWire
 
 
 class Letters:
@@ -23,7 +24,7 @@ class Letters:
         self._public_url = public_url
         self._tokens = tokens
 
-    def write(self, mail: Mail) -> bytes:
+    def write(self, mail: Mail) -> OnTheWire:
         """The message. Raises whatever a bug in our own texts raises."""
         now = self._engine.clock()
         token = self._tokens.issue(mail.incident.id, mail.notify.recipient.email, now)

@@ -1,4 +1,4 @@
-"""A message with a plain and an HTML part as bytes.
+"""A message with a plain and an HTML part as bytes, in the form in which it follows DATA.
 
 Put together here because the standard library's generator takes 0.6 ms for it, a tenth of an alarm's way; it takes
 apart what this writes in the tests.
@@ -6,7 +6,11 @@ apart what this writes in the tests.
 
 from binascii import b2a_base64
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from struct import Struct
 from typing import Final
+
+from services.common.mail.wire import END, OnTheWire
 
 _LINE: Final = 76
 """Characters of a line, of base64 and of a header with encoded words (RFC 2045, RFC 2047)."""
@@ -18,8 +22,8 @@ _PART = (
 )
 
 
-def build(headers: Mapping[str, str], text: str, html: str, boundary: str) -> bytes:
-    """The message, plain where `html` is empty.
+def build(headers: Mapping[str, str], text: str, html: str, boundary: str) -> OnTheWire:
+    """The message, plain where `html` is empty. No line of it begins with a dot but the last.
 
     `boundary` is any name that no base64 line can be equal to, such as one with a hyphen.
     """
@@ -27,14 +31,14 @@ def build(headers: Mapping[str, str], text: str, html: str, boundary: str) -> by
     lines += ["MIME-Version: 1.0"]
     if not html:
         lines += ['Content-Type: text/plain; charset="utf-8"', "Content-Transfer-Encoding: base64", "", ""]
-        return "\r\n".join(lines).encode("ascii") + _base64(text)
+        return OnTheWire("\r\n".join(lines).encode("ascii") + _base64(text) + END)
     lines += [f'Content-Type: multipart/alternative; boundary="{boundary}"', ""]
     mark = boundary.encode()
     parts = [
         _PART % {b"boundary": mark, b"subtype": subtype, b"body": _base64(body)}
         for subtype, body in ((b"plain", text), (b"html", html))
     ]
-    return "\r\n".join(lines).encode("ascii") + b"".join(parts) + b"\r\n--" + mark + b"--\r\n"
+    return OnTheWire(b"".join(("\r\n".join(lines).encode("ascii"), *parts, b"\r\n--", mark, b"--\r\n", END)))
 
 
 def _value(name: str, value: str) -> str:
@@ -68,5 +72,12 @@ def _encoded(content: bytes) -> bytes:
 
 def _base64(text: str) -> bytes:
     whole = _encoded(text.encode("utf-8", "replace"))
-    lines = [whole[start : start + _LINE] for start in range(0, len(whole), _LINE)]
-    return b"\r\n".join([*lines, b""])
+    full = len(whole) // _LINE
+    lines = _lines(full).unpack_from(whole)  # a sixth of the time that slices take
+    rest = whole[full * _LINE :]
+    return b"\r\n".join((*lines, rest, b"") if rest else (*lines, b""))
+
+
+@lru_cache(maxsize=256)
+def _lines(count: int) -> Struct:
+    return Struct(f"{_LINE}s" * count)

@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from schemas.ids import named_id
 from services.alerting.core.policy import Rules
 from services.alerting.database import in_transaction, patiently
 from services.alerting.engine import Engine
@@ -22,6 +23,7 @@ from services.alerting.tables import listed, troubles
 from services.alerting.upkeep.repeating import repeat
 from services.common.mail.route import MailRoute
 from services.common.mail.session import Verdict
+from services.common.mail.wire import as_data
 from services.common.outage import Outage
 
 log = structlog.get_logger()
@@ -60,7 +62,7 @@ class Trouble:
     def mail_id(self, recipient: str, now: datetime) -> uuid.UUID:
         """One mail to a person for all records of a site within a minute: a flood of them says no more than one."""
         what = (self.incident_id, self.attempts) if self.incident_id else (self.site, now.strftime("%Y-%m-%d %H:%M"))
-        return uuid.uuid5(uuid.NAMESPACE_OID, json.dumps((*what, recipient)))
+        return uuid.UUID(named_id(uuid.NAMESPACE_OID, json.dumps((*what, recipient))))
 
 
 async def tell(tx: AsyncConnection, trouble: Trouble, rules: Rules, now: datetime) -> None:
@@ -100,7 +102,7 @@ class TroubleMailer:
         row = await patiently(self._database, lambda: in_transaction(self._engine.database, _claim))
         if row is None:
             return False
-        tries = await self._route.send(self._envelope_sender, row.recipient, self._build(row))
+        tries = await self._route.send(self._envelope_sender, row.recipient, as_data(self._build(row)))
         answer = tries[-1].answer
         if answer.verdict is Verdict.ACCEPTED:
             log.info("trouble.told", mail_id=str(row.id), attempt=row.attempts)

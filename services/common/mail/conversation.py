@@ -14,6 +14,8 @@ from typing import Final, NamedTuple, cast
 import aiosmtplib
 from aiosmtplib.email import quote_address
 
+from services.common.mail.wire import OnTheWire
+
 _LONGEST: Final = 64 * 1024
 """Bytes of a server's answers that are not read yet; more is no mail server."""
 
@@ -37,7 +39,7 @@ class Command(NamedTuple):
     expects: Sequence[int]
 
 
-def commands(from_: bytes, to: bytes, message: bytes | None, *, together: bool) -> list[list[Command]]:
+def commands(from_: bytes, to: bytes, message: OnTheWire | None, *, together: bool) -> list[list[Command]]:
     """One mail, or without `message` only what comes before it, as groups of what goes out at once.
 
     `from_` and `to` are paths (see `path_of`).
@@ -49,7 +51,7 @@ def commands(from_: bytes, to: bytes, message: bytes | None, *, together: bool) 
     if message is not None:
         envelope.append(Command("DATA", b"DATA\r\n", (_GO_ON,)))
     groups = [envelope] if together else [[command] for command in envelope]
-    return groups if message is None else [*groups, [Command("DATA", as_data(message), (250,))]]
+    return groups if message is None else [*groups, [Command("DATA", message, (250,))]]
 
 
 class ConversationError(Exception):
@@ -185,15 +187,3 @@ def path_of(address: str) -> bytes:
         ValueError: it would be more than an address.
     """
     return quote_address(address).encode("ascii")
-
-
-def as_data(message: bytes) -> bytes:
-    """The message as it follows DATA: lines end in CRLF, dots at their beginning are doubled (RFC 5321, 4.5.2)."""
-    lines = message.count(b"\r\n")
-    if message.count(b"\n") != lines or message.count(b"\r") != lines:
-        message = b"\r\n".join(message.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"))
-    if not message.endswith(b"\r\n"):
-        message += b"\r\n"
-    if message.startswith(b"."):
-        message = b"." + message
-    return message.replace(b"\r\n.", b"\r\n..") + b".\r\n"

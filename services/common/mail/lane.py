@@ -10,6 +10,7 @@ from prometheus_client import Counter, Gauge
 
 from services.common.mail.session import Blame, SmtpAnswer, SmtpSession, Verdict
 from services.common.mail.smtp import SmtpServer
+from services.common.mail.wire import OnTheWire
 from services.common.outage import Outage
 
 Via = Literal["normal", "fallback"]
@@ -49,7 +50,7 @@ class Lane:
         self._heard_at = 0.0
         self._locked = False
 
-    async def send(self, sender: str, recipient: str, message: bytes, within: float) -> SmtpAnswer:
+    async def send(self, sender: str, recipient: str, message: OnTheWire, within: float) -> SmtpAnswer:
         """Hand one mail over, in `within` seconds. Never raises for what a server or a network can do."""
         # The connection used last is the one that is most likely still open.
         session = self._idle.pop() if self._idle else SmtpSession(self._server)

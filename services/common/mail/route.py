@@ -14,6 +14,7 @@ from services.common.mail.lane import Lane, Via
 from services.common.mail.session import WHOLE_CONVERSATION, Blame, SmtpAnswer, Verdict
 from services.common.mail.smtp import SmtpServer
 from services.common.mail.switch import Change, Switch
+from services.common.mail.wire import OnTheWire
 
 log = structlog.get_logger()
 
@@ -85,7 +86,7 @@ class MailRoute:
         self,
         sender: str,
         recipient: str,
-        message: bytes,
+        message: OnTheWire,
         *,
         within: float = WHOLE_CONVERSATION,
         between: Callable[[], Awaitable[bool]] | None = None,
@@ -95,7 +96,7 @@ class MailRoute:
         Args:
             sender: the envelope's sender.
             recipient: the envelope's only recipient.
-            message: as it goes over the wire; the same for both servers, so that a double has the same Message-ID.
+            message: the same for both servers, so that a double has the same Message-ID.
             within: seconds where there is one server only; with two, each gets its share of `WHOLE_CONVERSATION`.
             between: asked before a second server; False: the mail is no longer ours to send.
         """
@@ -113,7 +114,7 @@ class MailRoute:
         lane = self._fallback if self._fallback is not None and self._switch.engaged else self._normal
         return await lane.rehearse(sender, recipient)
 
-    async def _ask(self, lane: Lane, sender: str, recipient: str, message: bytes, within: float) -> Try:
+    async def _ask(self, lane: Lane, sender: str, recipient: str, message: OnTheWire, within: float) -> Try:
         answer = await lane.send(sender, recipient, message, within)
         if lane is self._normal and self._fallback is not None:
             if answer.blames in (Blame.SERVER, Blame.OPERATOR):

@@ -13,6 +13,7 @@ from aiosmtplib.errors import SMTPAuthenticationError, SMTPException, SMTPHeloEr
 
 from services.common.mail.conversation import QUIT, Conversation, ConversationError, commands, path_of
 from services.common.mail.smtp import SmtpServer
+from services.common.mail.wire import OnTheWire
 
 WHOLE_CONVERSATION = 20.0
 """Seconds for one mail, whatever the server does."""
@@ -77,7 +78,9 @@ class SmtpSession:
         self._server = server
         self._conversation: Conversation | None = None
 
-    async def send(self, sender: str, recipient: str, message: bytes, within: float = WHOLE_CONVERSATION) -> SmtpAnswer:
+    async def send(
+        self, sender: str, recipient: str, message: OnTheWire, within: float = WHOLE_CONVERSATION
+    ) -> SmtpAnswer:
         """Hand one mail to the server, in `within` seconds. Never raises for what a server or a network can do."""
         deadline = asyncio.get_running_loop().time() + within
         kept_open = self._conversation is not None
@@ -94,7 +97,7 @@ class SmtpSession:
     async def greet(self) -> SmtpAnswer:
         """Connect, and log in where that is configured, without handing over a mail."""
         deadline = asyncio.get_running_loop().time() + WHOLE_CONVERSATION
-        return await self._attempt("", None, b"", deadline)
+        return await self._attempt("", None, None, deadline)
 
     async def rehearse(self, sender: str, recipient: str) -> SmtpAnswer:
         """Everything up to the server's acceptance of the recipient; no mail is handed over."""
@@ -111,7 +114,9 @@ class SmtpSession:
                     await conversation.reply()
             conversation.close()
 
-    async def _attempt(self, sender: str, recipient: str | None, message: bytes | None, deadline: float) -> SmtpAnswer:
+    async def _attempt(
+        self, sender: str, recipient: str | None, message: OnTheWire | None, deadline: float
+    ) -> SmtpAnswer:
         stage = "CONNECT"
         try:
             async with asyncio.timeout_at(deadline):

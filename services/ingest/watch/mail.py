@@ -2,17 +2,18 @@
 
 import html
 import re
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from email.utils import format_datetime, formataddr, parseaddr
+from uuid import NAMESPACE_OID
 from zoneinfo import ZoneInfo
 
 from schemas.configuration import Configuration, Location, Person, Site
 from schemas.events import Event, Kind, PoliceWish, Reported
+from schemas.ids import named_id
 from schemas.phones import dialled
 from services.common.mail.threads import thread_of
 from services.ingest.watch.words import WORDS, WatchWords
@@ -95,7 +96,7 @@ def message(written: Written, sender: str, recipient: str, mail_id: str, now: da
     domain = parseaddr(sender)[1].rpartition("@")[2]
     # A report's id is that of the incident that it opens: so the normal alarm follows in the same thread.
     threads = [thread_of(event_id, domain) for event_id in written.event_ids[:_MOST_THREADS]]
-    unique = uuid.uuid5(uuid.NAMESPACE_OID, f"{mail_id}:{recipient}")
+    unique = named_id(NAMESPACE_OID, f"{mail_id}:{recipient}")
     headers = {
         "Date": format_datetime(now),
         "From": sender,

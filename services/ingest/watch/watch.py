@@ -4,19 +4,21 @@ import asyncio
 import contextlib
 import itertools
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parseaddr
 from typing import Final
+from uuid import NAMESPACE_OID
 
 import structlog
 
 from schemas.configuration import Configuration
 from schemas.events import EmergencyMailed, Event
+from schemas.ids import named_id
 from services.common.mail.session import Blame, SmtpAnswer, SmtpSession, Verdict
 from services.common.mail.smtp import parse_smtp_url
+from services.common.mail.wire import as_data
 from services.common.settings import IngestSettings
 from services.ingest.journal.ledger import Entry, Ledger
 from services.ingest.loops import end_process_on_bug
@@ -141,7 +143,7 @@ class Watch:
         pace = site.pace
         pace.tried_at = began = time.monotonic()
         ids = sorted(entry.event.id for entry in entries)
-        mail_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{site_id}:{pace.times}:{','.join(ids)}"))
+        mail_id = named_id(NAMESPACE_OID, f"{site_id}:{pace.times}:{','.join(ids)}")
         written = write([entry.event for entry in entries], site_id, self._configuration)
         waiting = contacts(site_id, self._configuration)
         named = (*waiting, *contacts(None, self._configuration))  # as it began, whatever is reloaded meanwhile
@@ -198,7 +200,7 @@ class Watch:
 
         `contact` stands for the recipient in the log: the first, the second, … that the configuration names.
         """
-        body = message(written, self._sender, recipient, mail_id, datetime.now(UTC), attempt)
+        body = as_data(message(written, self._sender, recipient, mail_id, datetime.now(UTC), attempt))
         verdicts: list[Verdict] = []
         for number, relay in enumerate(self._relays, 1):
             session = SmtpSession(relay)

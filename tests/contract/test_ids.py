@@ -1,10 +1,13 @@
-"""Ids of events whose senders gave none."""
+"""Ids: of events whose senders gave none, and those that follow from a name."""
 
 import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
-from schemas.random_ids import random_id
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.ids import named_id, random_id
 
 
 def test_they_are_uuids_of_version_4() -> None:
@@ -41,3 +44,8 @@ def test_a_forked_process_gets_others() -> None:
     os.close(writing)
     assert len(theirs) == 36
     assert theirs != random_id()
+
+
+@given(st.uuids(), st.text(st.characters(exclude_categories=["Cs"])))
+def test_an_id_from_a_name_is_what_the_standard_library_makes_of_it(namespace: uuid.UUID, name: str) -> None:
+    assert named_id(namespace, name) == str(uuid.uuid5(namespace, name))

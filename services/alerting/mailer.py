@@ -1,10 +1,12 @@
 """Sends what is in the outbox: several connections kept open, urgent mails first, one recipient a mail."""
 
 import asyncio
+import itertools
 import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
 import structlog
@@ -33,8 +35,19 @@ _MOMENT = 0.02
 """Seconds in which connections wait for each other while mails do: each claim is a commit."""
 SUSPECT = 2
 """So many processes ended with a mail in hand that it is tried with nothing else in hand from now on."""
+_AHEAD = 0.04
+"""Seconds of work to have in hand besides what is being sent, so that no connection waits for a claim."""
+_MOST_AHEAD = 64
+_AT_ONCE = 8
+"""Mails written one after the other: work that is repeated is faster, but everything else waits for it."""
+_FRESH = 5.0
+"""Seconds for which a claim is believed; the database is asked about a mail that had to wait for longer."""
 _COLLECT = 0.05
 """Seconds to let answers gather before they are recorded together."""
+_MANY_ANSWERS = 64
+"""So many are recorded without waiting for more, or for a lull."""
+_MOST_ANSWERS = 200
+"""Not recorded yet: then nothing is claimed, because each of them would be mailed again after a crash."""
 _LOOK_EVERY = 1.0
 """Seconds between looks at the outbox when nobody in this process says that there is a mail."""
 _SHOW_LIFE_EVERY = 1.0
@@ -52,7 +65,8 @@ class Mailer:
         self._route = route
         self._letters = letters
         self._database = database
-        self._work: asyncio.Queue[Mail] = asyncio.Queue()
+        self._work: asyncio.PriorityQueue[tuple[int, datetime, int, float, Mail]] = asyncio.PriorityQueue()
+        self._numbers = itertools.count()
         self._outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
         self._faults: dict[uuid.UUID, int] = {}
         self._busy = 0
@@ -61,6 +75,8 @@ class Mailer:
         self._stopping = False
         self._alone = False
         self._backlog = False
+        self._sent = 0
+        self._ahead = 0
         engine.senders = self
 
     async def run(self) -> None:
@@ -90,37 +106,58 @@ class Mailer:
             await asyncio.sleep(0.02)
 
     async def _claim(self) -> None:
+        before = time.monotonic()
         while True:
             if self._route.recovered.is_set():
                 self._route.recovered.clear()
                 await patiently(self._database, self._hasten)
-            await self._gather_free()
-            free = self._free()
-            claimed = await patiently(self._database, partial(self._take, free)) if free > 0 else []
+            await self._gather_room()
+            room, now = self._room(), time.monotonic()
+            claimed = await patiently(self._database, partial(self._take, room)) if room > 0 else []
             self._busy += len(claimed)
             suspects = [mail for mail in claimed if mail.crashes >= SUSPECT]
-            for mail in self.write([mail for mail in claimed if mail.crashes < SUSPECT]):
-                self._work.put_nowait(mail)
+            await self._prepare([mail for mail in claimed if mail.crashes < SUSPECT], now)
             # As many as asked for: there may be more, and the worst of them must not be overtaken.
-            self._backlog = len(claimed) >= free
+            self._backlog = len(claimed) >= room
+            pace, self._sent = self._sent / max(now - before, 0.001), 0
+            before = now
+            self._ahead = min(_MOST_AHEAD, int(pace * _AHEAD)) if self._backlog else 0
             if suspects:
                 await self._send_alone(suspects)
-            elif len(claimed) < max(free, 1):
+            elif len(claimed) < max(room, 1):
                 await wait_for(self._engine.signals.mail, _LOOK_EVERY)
 
     @property
     def _most(self) -> int:
         return _WHILE_BEHIND if self._engine.signals.behind else CONNECTIONS
 
-    def _free(self) -> int:
-        """Connections that may take a mail now."""
-        return 0 if self._stopping else max(0, self._most - self._busy)
+    def _room(self) -> int:
+        """Mails that may be claimed now: one for each free connection, and while many wait some for the next moment."""
+        if self._stopping or self._unrecorded >= 2 * _MOST_ANSWERS:
+            return 0
+        return max(0, self._most + self._ahead - self._busy)
 
-    async def _gather_free(self) -> None:
-        """While mails wait, until all connections are free, or for a moment where some take long."""
+    @property
+    def _few(self) -> int:
+        """So many in hand that it is time to claim more."""
+        return self._most + self._ahead // 2 if self._ahead else 0
+
+    async def _gather_room(self) -> None:
+        """While mails wait, until few enough are in hand, or for a moment where some take long: claims are commits."""
         until = time.monotonic() + _MOMENT
-        while self._backlog and self._free() < self._most and (left := until - time.monotonic()) > 0:
+        while self._backlog and self._busy > self._few and (left := until - time.monotonic()) > 0:
             await wait_for(self._engine.signals.mail, left)
+
+    async def _prepare(self, mails: Sequence[Mail], since: float) -> None:
+        """Write them and have them sent; `since`: when they were claimed, by the monotonic clock."""
+        for first in range(0, len(mails), _AT_ONCE):
+            self._put(self.write(mails[first : first + _AT_ONCE]), since)
+            await asyncio.sleep(0)
+
+    def _put(self, mails: Sequence[Mail], since: float) -> None:
+        for mail in mails:
+            # The worst first, also of those in hand.
+            self._work.put_nowait((mail.notify.urgency, mail.created_at, next(self._numbers), since, mail))
 
     def reserve(self, wanted: int) -> int:
         """Connections for mails that are being decided; none while others wait, or no server is there."""
@@ -143,8 +180,7 @@ class Mailer:
     def send(self, mails: Sequence[Mail], reserved: int) -> None:
         """Send at once what was leased to this process by the commit that decided it."""
         self._busy -= reserved - len(mails)
-        for mail in mails:
-            self._work.put_nowait(mail)
+        self._put(mails, time.monotonic())
         self._settled.set()
 
     async def _take(self, limit: int) -> list[Mail]:
@@ -157,14 +193,18 @@ class Mailer:
 
     async def _send_on(self) -> None:
         while True:
-            mail = await self._work.get()
+            *_, since, mail = await self._work.get()
             try:
                 with self._engine.lull.alarm():
-                    await self._deliver(mail)
+                    if time.monotonic() - since < _FRESH or await self._still_ours(mail):
+                        await self._deliver(mail)
+                    else:
+                        await patiently(self._database, partial(self._give_back, [mail]))
             finally:
+                self._sent += 1
                 self._busy -= 1
                 self._settled.set()
-                if self._backlog and self._free() > 0:
+                if self._backlog and self._busy <= max(self._few, self._most):
                     self._engine.signals.mail.set()
 
     async def _send_alone(self, suspects: Sequence[Mail]) -> None:
@@ -232,14 +272,17 @@ class Mailer:
         while True:
             outcomes = [await self._outcomes.get()]
             # A refusal may mean that the next step is due now.
-            collect = _COLLECT if outcomes[0].state is State.ACCEPTED else 0.0
+            can_wait = outcomes[0].state is State.ACCEPTED and self._outcomes.qsize() < _MANY_ANSWERS
+            collect = _COLLECT if can_wait else 0.0
             await asyncio.sleep(collect)
             async with self._engine.lull.waited_for(collect):
-                while not self._outcomes.empty() and len(outcomes) < 100:
+                while not self._outcomes.empty() and len(outcomes) < _MOST_ANSWERS:
                     outcomes.append(self._outcomes.get_nowait())
                 await patiently(self._database, partial(record, self._engine, outcomes))
             self._unrecorded -= len(outcomes)
             self._settled.set()
+            if self._backlog:
+                self._engine.signals.mail.set()
 
 
 def _say(outcome: Outcome, started: float) -> None:

@@ -23,6 +23,7 @@ from services.alerting.mailing.outcomes import Outcome, State
 
 _TOLD: Final = outbox.recording("$1::uuid[]", "$2::uuid[]", "$3::text[]", "$4::text[]", "$5::text[]", "$6::float8[]")
 _BEGIN: Final = f"begun AS MATERIALIZED (SELECT hold_unchanged($7, $8, $1, $2) AS so), recorded AS ({_TOLD})"
+_AT_ONCE: Final = 8
 _SAVE: Final = one_trip.saving_if(_BEGIN, arguments=8)
 
 
@@ -51,9 +52,10 @@ async def record_unchanged(
         if incident.id not in seen or seen[incident.id].revision < incident.revision:
             seen[incident.id] = incident
     changes.known = dict(seen)
-    for outcome in outcomes:
+    for number, outcome in enumerate(outcomes, start=1):
         _decide(changes, outcome)
-        await asyncio.sleep(0)  # up to a hundred of them: alarms and mails go on meanwhile
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)  # alarms and mails go on meanwhile
     revisions = [incident.revision for incident in seen.values()]
     arguments = (*outbox.columns(outcomes).values(), list(seen), revisions)
     return await one_trip.write(connection, _SAVE, arguments, changes, handover)

@@ -1,12 +1,10 @@
 """Sends what is in the outbox: several connections kept open, urgent mails first, one recipient a mail."""
 
 import asyncio
-import itertools
 import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 
 import structlog
@@ -17,6 +15,7 @@ from services.alerting.database import in_transaction, patiently, single_stateme
 from services.alerting.engine import Engine
 from services.alerting.mailing import outbox
 from services.alerting.mailing.holder import new_holder
+from services.alerting.mailing.in_hand import InHand
 from services.alerting.mailing.letters import Letters
 from services.alerting.mailing.outcomes import NOT_LET_IN, Outcome, State, after_a_bug, judge, without_trying
 from services.alerting.mailing.recording import record
@@ -35,13 +34,8 @@ _MOMENT = 0.02
 """Seconds in which connections wait for each other while mails do: each claim is a commit."""
 SUSPECT = 2
 """So many processes ended with a mail in hand that it is tried with nothing else in hand from now on."""
-_AHEAD = 0.04
-"""Seconds of work to have in hand besides what is being sent, so that no connection waits for a claim."""
-_MOST_AHEAD = 64
 _AT_ONCE = 8
 """Mails written one after the other: work that is repeated is faster, but everything else waits for it."""
-_FRESH = 5.0
-"""Seconds for which a claim is believed; the database is asked about a mail that had to wait for longer."""
 _COLLECT = 0.05
 """Seconds to let answers gather before they are recorded together."""
 _MANY_ANSWERS = 64
@@ -65,18 +59,14 @@ class Mailer:
         self._route = route
         self._letters = letters
         self._database = database
-        self._work: asyncio.PriorityQueue[tuple[int, datetime, int, float, Mail]] = asyncio.PriorityQueue()
-        self._numbers = itertools.count()
+        self._in_hand = InHand()
         self._outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
         self._faults: dict[uuid.UUID, int] = {}
-        self._busy = 0
         self._unrecorded = 0
         self._settled = asyncio.Event()
         self._stopping = False
         self._alone = False
         self._backlog = False
-        self._sent = 0
-        self._ahead = 0
         engine.senders = self
 
     async def run(self) -> None:
@@ -102,26 +92,25 @@ class Mailer:
         """
         self._stopping = True
         deadline = time.monotonic() + _FINISH_WITHIN
-        while (self._busy or self._unrecorded) and time.monotonic() < deadline:  # noqa: ASYNC110 - once, at the stop
+        while (self._in_hand.count or self._unrecorded) and time.monotonic() < deadline:  # noqa: ASYNC110 - once, at the stop
             await asyncio.sleep(0.02)
 
     async def _claim(self) -> None:
-        before = time.monotonic()
         while True:
             if self._route.recovered.is_set():
                 self._route.recovered.clear()
                 await patiently(self._database, self._hasten)
             await self._gather_room()
-            room, now = self._room(), time.monotonic()
+            if overdue := self._in_hand.overdue(time.monotonic()):
+                await patiently(self._database, partial(self._give_back, overdue))
+            room = self._room()
             claimed = await patiently(self._database, partial(self._take, room)) if room > 0 else []
-            self._busy += len(claimed)
+            self._in_hand.count += len(claimed)
             suspects = [mail for mail in claimed if mail.crashes >= SUSPECT]
-            await self._prepare([mail for mail in claimed if mail.crashes < SUSPECT], now)
+            await self._prepare([mail for mail in claimed if mail.crashes < SUSPECT])
             # As many as asked for: there may be more, and the worst of them must not be overtaken.
             self._backlog = len(claimed) >= room
-            pace, self._sent = self._sent / max(now - before, 0.001), 0
-            before = now
-            self._ahead = min(_MOST_AHEAD, int(pace * _AHEAD)) if self._backlog else 0
+            self._in_hand.look_ahead(time.monotonic(), many=self._backlog)
             if suspects:
                 await self._send_alone(suspects)
             elif len(claimed) < max(room, 1):
@@ -135,36 +124,31 @@ class Mailer:
         """Mails that may be claimed now: one for each free connection, and while many wait some for the next moment."""
         if self._stopping or self._unrecorded >= 2 * _MOST_ANSWERS:
             return 0
-        return max(0, self._most + self._ahead - self._busy)
+        return max(0, self._most + self._in_hand.ahead - self._in_hand.count)
 
     @property
     def _few(self) -> int:
         """So many in hand that it is time to claim more."""
-        return self._most + self._ahead // 2 if self._ahead else 0
+        return self._most + self._in_hand.ahead // 2 if self._in_hand.ahead else 0
 
     async def _gather_room(self) -> None:
         """While mails wait, until few enough are in hand, or for a moment where some take long: claims are commits."""
         until = time.monotonic() + _MOMENT
-        while self._backlog and self._busy > self._few and (left := until - time.monotonic()) > 0:
+        while self._backlog and self._in_hand.count > self._few and (left := until - time.monotonic()) > 0:
             await wait_for(self._engine.signals.mail, left)
 
-    async def _prepare(self, mails: Sequence[Mail], since: float) -> None:
-        """Write them and have them sent; `since`: when they were claimed, by the monotonic clock."""
+    async def _prepare(self, mails: Sequence[Mail]) -> None:
+        """Write them and have them sent."""
         for first in range(0, len(mails), _AT_ONCE):
-            self._put(self.write(mails[first : first + _AT_ONCE]), since)
+            self._in_hand.put(self.write(mails[first : first + _AT_ONCE]), time.monotonic())
             await asyncio.sleep(0)
-
-    def _put(self, mails: Sequence[Mail], since: float) -> None:
-        for mail in mails:
-            # The worst first, also of those in hand.
-            self._work.put_nowait((mail.notify.urgency, mail.created_at, next(self._numbers), since, mail))
 
     def reserve(self, wanted: int) -> int:
         """Connections for mails that are being decided; none while others wait, or no server is there."""
         if self._stopping or self._alone or self._backlog or not self._route.usable:
             return 0
-        reserved = min(wanted, max(0, self._most - self._busy))
-        self._busy += reserved
+        reserved = min(wanted, max(0, self._most - self._in_hand.count))
+        self._in_hand.count += reserved
         return reserved
 
     def write(self, mails: Sequence[Mail]) -> list[Mail]:
@@ -179,8 +163,8 @@ class Mailer:
 
     def send(self, mails: Sequence[Mail], reserved: int) -> None:
         """Send at once what was leased to this process by the commit that decided it."""
-        self._busy -= reserved - len(mails)
-        self._put(mails, time.monotonic())
+        self._in_hand.count -= reserved - len(mails)
+        self._in_hand.put(mails, time.monotonic())
         self._settled.set()
 
     async def _take(self, limit: int) -> list[Mail]:
@@ -193,18 +177,14 @@ class Mailer:
 
     async def _send_on(self) -> None:
         while True:
-            *_, since, mail = await self._work.get()
+            mail = await self._in_hand.take()
             try:
                 with self._engine.lull.alarm():
-                    if time.monotonic() - since < _FRESH or await self._still_ours(mail):
-                        await self._deliver(mail)
-                    else:
-                        await patiently(self._database, partial(self._give_back, [mail]))
+                    await self._deliver(mail)
             finally:
-                self._sent += 1
-                self._busy -= 1
+                self._in_hand.sent()
                 self._settled.set()
-                if self._backlog and self._busy <= max(self._few, self._most):
+                if self._backlog and self._in_hand.count <= max(self._few, self._most):
                     self._engine.signals.mail.set()
 
     async def _send_alone(self, suspects: Sequence[Mail]) -> None:
@@ -213,18 +193,18 @@ class Mailer:
         self._alone = True
         try:
             if others:
-                await patiently(self._database, partial(self._give_back, others))
-                self._busy -= len(others)
-            while self._busy > 1 or self._unrecorded:
+                await patiently(self._database, partial(self._give_back, others, pause=_SOON))
+                self._in_hand.count -= len(others)
+            while self._in_hand.count > 1 or self._unrecorded:
                 self._settled.clear()
                 await self._settled.wait()
             await self._deliver(first)
         finally:
-            self._busy -= 1
+            self._in_hand.count -= 1
             self._alone = False
 
-    async def _give_back(self, mails: Sequence[Mail]) -> None:
-        await in_transaction(self._engine.database, lambda tx: outbox.give_back(tx, mails))
+    async def _give_back(self, mails: Sequence[Mail], pause: float = 0.0) -> None:
+        await in_transaction(self._engine.database, lambda tx: outbox.give_back(tx, mails, pause))
 
     async def _deliver(self, mail: Mail) -> None:
         started = time.perf_counter()

@@ -182,6 +182,36 @@ async def test_the_worst_goes_first(shell: Shell, smtp_sink: SmtpSink) -> None:
     assert "NOTFALL" in " ".join(mail.subject for mail in mails[:8])
 
 
+async def test_mails_claimed_ahead_go_back_when_the_server_gets_slow(
+    shell: Shell, mailer: MailRoute, smtp_sink: SmtpSink
+) -> None:
+    """So that the worst can go first, others can send them, and nobody who was answered is told again."""
+    at_night(shell)
+    await shell.apply(*(report(shell.now, id=f"press-{number}", location=f"room {number}") for number in range(200)))
+    await smtp_sink.wait_for(60)
+    smtp_sink.misbehave("stall", None)
+    claimed = [row.id for row in await shell.rows(outbox) if row.lease is not None and row.state == "due"]
+    assert len(claimed) > CONNECTIONS
+    async with asyncio.timeout(4):  # seconds before an attempt is given up
+        while (
+            len(leased := [row for row in await shell.rows(outbox) if row.lease and row.state == "due"]) > CONNECTIONS
+        ):
+            await asyncio.sleep(0.05)
+    assert all(row.attempts == 1 for row in leased)
+    waiting = next(row for row in await shell.rows(outbox) if row.state == "due" and row.lease is None)
+    assert waiting.attempts == 0, "it counts as never tried"
+    await shell.engine.act(waiting.incident_id, Click("A. Muster", (Action.ACKNOWLEDGE,)))
+    worst = len(smtp_sink.received)
+    await shell.apply(report(shell.now, location="worst", danger_level=3))
+    smtp_sink.behave()
+    told = await smtp_sink.wait_for(200)
+    steps = {
+        mail.message["X-Rufkette-Step"] for mail in told if mail.message["X-Rufkette-Incident"] == waiting.incident_id
+    }
+    assert steps <= {"taken_over-0-1-0"}
+    assert "NOTFALL" in " ".join(mail.subject for mail in smtp_sink.received[worst : worst + 2 * CONNECTIONS + 1])
+
+
 async def test_two_mailers_send_each_mail_once(
     shell: Shell, mailer: MailRoute, smtp_sink: SmtpSink, database: AsyncEngine
 ) -> None:

@@ -97,7 +97,7 @@ _RENEW = sa.text("""
 _GIVE_BACK = sa.text("""
     UPDATE outbox SET state = CASE WHEN outbox.state = 'recalled' THEN 'withdrawn' ELSE 'due' END,
                       lease = NULL, lease_until = NULL, attempts = attempts - 1,
-                      attempt_at = clock_timestamp() + interval '1 second'
+                      attempt_at = clock_timestamp() + make_interval(secs => :pause)
     FROM unnest(:ids, :leases) AS ours (id, lease)
     WHERE outbox.id = ours.id AND outbox.lease = ours.lease AND outbox.state IN ('due', 'recalled')
 """).bindparams(*(sa.bindparam(name, type_=sa.ARRAY(sa.Uuid)) for name in ("ids", "leases")))
@@ -150,9 +150,10 @@ async def renew(tx: AsyncConnection, mail: Mail) -> bool:
     return await tx.scalar(_RENEW, {"id": mail.id, "lease": mail.lease}) is not None
 
 
-async def give_back(tx: AsyncConnection, mails: Sequence[Mail]) -> None:
-    """Let others take mails that were claimed and not tried."""
-    await tx.execute(_GIVE_BACK, {"ids": [mail.id for mail in mails], "leases": [mail.lease for mail in mails]})
+async def give_back(tx: AsyncConnection, mails: Sequence[Mail], pause: float) -> None:
+    """Let others take mails that were claimed and not tried, in `pause` seconds."""
+    of = {"ids": [mail.id for mail in mails], "leases": [mail.lease for mail in mails]}
+    await tx.execute(_GIVE_BACK, of | {"pause": pause})
 
 
 async def hasten(tx: AsyncConnection) -> None:

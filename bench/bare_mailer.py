@@ -11,9 +11,9 @@ from bench import made_up
 from services.alerting.database import create_engine
 from services.alerting.desk.tokens import Tokens
 from services.alerting.engine import Engine
-from services.alerting.mailer import CONNECTIONS
 from services.alerting.mailing.holder import new_holder
 from services.alerting.mailing.letters import Letters
+from services.common.mail.smtp import CONNECTIONS
 from services.common.mail.wire import END
 
 _SENDER = "rufkette@example.org"

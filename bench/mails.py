@@ -20,8 +20,8 @@ from bench.sink import Sink
 from services.alerting import saving
 from services.alerting.core.policy import Rules
 from services.alerting.database import create_engine, in_transaction
-from services.alerting.mailer import CONNECTIONS
 from services.alerting.tables import outbox
+from services.common.mail.smtp import CONNECTIONS
 from services.embedded.ports import free_port
 
 TARGET: Final = 0.6
@@ -49,7 +49,11 @@ def run(rounds: int, mails: int) -> dict[str, Any]:
             for processes in (1, 2):
                 url = new_database(postgres)
                 asyncio.run(_fill(url, rules, mails))
-                ours = [parts.alerting(directory, configuration, servers, url, sink.port) for _ in range(processes)]
+                each = CONNECTIONS // processes
+                ours = [
+                    parts.alerting(directory, configuration, servers, url, sink.port, connections=each)
+                    for _ in range(processes)
+                ]
                 rates.append(_rate(ours, sink, mails, url))
             one, two = rates
             found.append(
@@ -61,12 +65,15 @@ def run(rounds: int, mails: int) -> dict[str, Any]:
                 flush=True,
             )
     median = {key: statistics.median(one[key] for one in found) for key in found[0]}
-    reached = "reached" if median["ratio"] >= TARGET else "MISSED"
     print(
-        f"target ≥ {TARGET} × the bare loop, {CONNECTIONS} connections each: {reached} ({median['ratio']:.2f})"
-        f"; two processes: {median['ratio_two']:.2f}"
+        f"target ≥ {TARGET} × the bare loop, {CONNECTIONS} connections: one process {_against_target(median['ratio'])}"
+        f"; two processes, half of the connections each: {_against_target(median['ratio_two'])}"
     )
     return {"cores": os.cpu_count(), "mails": mails, "rounds": found, "median": median, "target": TARGET}
+
+
+def _against_target(ratio: float) -> str:
+    return f"{ratio:.2f} ({'reached' if ratio >= TARGET else 'MISSED'})"
 
 
 def _rate(programs: Sequence[parts.Program], sink: Sink, mails: int, url: str | None = None) -> float:
@@ -79,6 +86,8 @@ def _rate(programs: Sequence[parts.Program], sink: Sink, mails: int, url: str | 
         for program in programs:
             program.start()
         if url is not None:
+            for program in programs:
+                program.wait_until_ready()
             asyncio.run(_release(url))
         taken = [sink.take(_SILENCE) for _ in range(mails)]
     finally:
@@ -92,7 +101,7 @@ def _rate(programs: Sequence[parts.Program], sink: Sink, mails: int, url: str | 
 
 
 async def _release(url: str) -> None:
-    """All mails are due now: whoever sends them has started."""
+    """All mails are due now: all that send them have started, which takes as much computing as some thousand mails."""
     engine = create_engine(url)
     async with engine.begin() as connection:
         await connection.execute(sa.update(outbox).values(attempt_at=sa.func.clock_timestamp()))

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from services.common.mail.smtp import CONNECTIONS
 from services.embedded.aot_cache import prepared_jars
 from services.embedded.kafka import Kafka
 from services.embedded.ports import free_port
@@ -119,15 +120,23 @@ def ingest(
 
 
 def alerting(
-    directory: Path, configuration: Path, kafka_servers: str, database_url: str, smtp_port: int, **settings: str
+    directory: Path,
+    configuration: Path,
+    kafka_servers: str,
+    database_url: str,
+    smtp_port: int,
+    *,
+    connections: int = CONNECTIONS,
+    **settings: str,
 ) -> Program:
+    """Mailing over so many connections."""
     port = free_port()
     ours = _common(configuration, kafka_servers) | {
         "RUFKETTE_ALERTING_PORT": str(port),
         "RUFKETTE_DATABASE_URL": database_url,
         "RUFKETTE_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "RUFKETTE_SECRET_KEY": "a-key-for-the-benchmark-only",
-        **_mail_server(smtp_port),
+        **_mail_server(smtp_port, connections),
     }
     return Program("alerting", ["services.cli", "alerting"], directory / f"alerting-{port}.log", ours | settings, port)
 
@@ -141,8 +150,8 @@ def _common(configuration: Path, kafka_servers: str) -> dict[str, str]:
     }
 
 
-def _mail_server(port: int) -> dict[str, str]:
-    return {"RUFKETTE_SMTP_URL": f"smtp://127.0.0.1:{port}?starttls=off"}
+def _mail_server(port: int, connections: int = CONNECTIONS) -> dict[str, str]:
+    return {"RUFKETTE_SMTP_URL": f"smtp://127.0.0.1:{port}?starttls=off&connections={connections}"}
 
 
 def _is_ready(port: int) -> bool:

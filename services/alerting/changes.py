@@ -50,7 +50,7 @@ def outbox_id(incident_id: str, notify: Notify) -> uuid.UUID:
     return uuid.UUID(named_id(uuid.NAMESPACE_OID, json.dumps(parts)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mail:
     """A leased mail with its incident; the result counts only with `lease`. `attempt` counts from 1.
 

@@ -40,6 +40,9 @@ def log_decision(cause: Input, decision: Decision) -> None:
         if decision.reason is Reason.HELD and isinstance(cause, Event):
             log.info("event.held", event_id=event_id, incident_id=cause.subject)
         return
+    if decision.reason is Reason.MAIL_ACCEPTED:  # once for each mail: the shortest way
+        log.debug("incident.changed", **_about(incident), reason=decision.reason.value)
+        return
     about = _about(incident) | ({"event_id": event_id} if event_id else {})
     told = sum(isinstance(effect, Notify) for effect in decision.effects)
     reason = decision.reason

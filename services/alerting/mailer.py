@@ -4,13 +4,13 @@ import asyncio
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.alerting.changes import Mail
+from services.alerting.core.replacing import replace
 from services.alerting.database import in_transaction, patiently, single_statement
 from services.alerting.engine import Engine
 from services.alerting.mailing import outbox
@@ -27,9 +27,8 @@ from services.common.outage import Outage, wait_for
 
 log = structlog.get_logger()
 
-CONNECTIONS = 8
 _WHILE_BEHIND = 2
-"""Of them while events wait to be read in numbers: the worst may be among those, and nobody knows it yet."""
+"""Connections in use while events wait to be read in numbers: the worst may be among those, and nobody knows it yet."""
 _MOMENT = 0.02
 """Seconds in which connections wait for each other while mails do: each claim is a commit."""
 SUSPECT = 2
@@ -71,7 +70,7 @@ class Mailer:
 
     async def run(self) -> None:
         """Send for ever."""
-        senders = {f"sender {number}": self._send_on for number in range(1, CONNECTIONS + 1)}
+        senders = {f"sender {number}": self._send_on for number in range(1, self._route.most_connections + 1)}
         await run_together({"claim": self._claim, "record": self._record} | senders)
 
     async def show_life(self) -> None:
@@ -118,7 +117,8 @@ class Mailer:
 
     @property
     def _most(self) -> int:
-        return _WHILE_BEHIND if self._engine.signals.behind else CONNECTIONS
+        connections = self._route.connections
+        return min(_WHILE_BEHIND, connections) if self._engine.signals.behind else connections
 
     def _room(self) -> int:
         """Mails that may be claimed now: one for each free connection, and while many wait some for the next moment."""

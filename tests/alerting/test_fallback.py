@@ -197,6 +197,32 @@ async def test_a_fallback_that_fails_too(shell: Shell, route: MailRoute, smtp_si
     assert sorted(attempts) == [(1, "fallback"), (1, "normal"), (2, "normal")]
 
 
+async def test_as_many_mails_at_once_as_the_server_in_use_takes(
+    shell: Shell, smtp_sink: SmtpSink, second: SmtpSink
+) -> None:
+    """Microsoft 365, for example, takes three connections for a mailbox."""
+    at_night(shell)
+    smtp_sink.options, second.options = "&connections=3", "&connections=2"
+
+    async def at_once(expected: int) -> None:
+        senders = shell.engine.senders
+        assert senders is not None
+        async with asyncio.timeout(10):
+            while (reserved := senders.reserve(20)) != expected:
+                senders.send([], reserved)
+                await asyncio.sleep(0.02)
+        senders.send([], reserved)
+
+    async with mailing(shell.engine, smtp_sink, second) as route:
+        await at_once(3)
+        smtp_sink.answer_data("451 4.3.0 later", times=None)
+        await presses(shell, *map(str, range(FAILURES)))
+        await until(route, engaged=True)
+        await answered(shell, *["accepted"] * FAILURES)
+        await at_once(2)
+    assert 0 < len(second.accepted) <= FAILURES
+
+
 async def test_after_some_failures_all_goes_over_the_fallback_and_back(
     shell: Shell, route: MailRoute, smtp_sink: SmtpSink, second: SmtpSink
 ) -> None:

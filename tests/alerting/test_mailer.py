@@ -12,10 +12,10 @@ from services.alerting import store
 from services.alerting.core.effects import Action, Click
 from services.alerting.core.incident import Incident
 from services.alerting.core.policy import Rules
-from services.alerting.mailer import CONNECTIONS
 from services.alerting.mailing.letters import Letters
 from services.alerting.tables import incidents, outbox
 from services.common.mail.route import MailRoute
+from services.common.mail.smtp import CONNECTIONS
 from tests.alerting.conftest import Shell
 from tests.alerting.mailing import mailing
 from tests.core.office import report

@@ -59,6 +59,8 @@ class SmtpSink:
     connections: int = 0
     pipelining: bool = True
     """Whether it offers that, as nearly all mail servers do."""
+    options: str = ""
+    """More for its address, such as `&connections=2`."""
     _rcpt: dict[str, _Programme] = field(default_factory=dict)
     _stages: dict[Stage, list[_Programme]] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -67,7 +69,7 @@ class SmtpSink:
 
     @property
     def url(self) -> str:
-        return f"smtp://127.0.0.1:{self.port}?starttls=off"
+        return f"smtp://127.0.0.1:{self.port}?starttls=off{self.options}"
 
     @property
     def accepted(self) -> list[Received]:

@@ -97,8 +97,9 @@ class Telling:
     def other_places(self) -> list[Place]:
         """Where its reports are from, beside its own place."""
         own = self.incident.place
-        named = (r.place for r in self.incident.reports if r.place is not None and r.place.location)
-        return list(dict.fromkeys(place for place in named if place != own))
+        named = [r.place for r in self.incident.reports if r.place is not None and r.place.location]
+        others = [place for place in named if place != own]
+        return list(dict.fromkeys(others)) if len(others) > 1 else others
 
     def place_of(self, place: Place) -> str:
         """Another place in full."""

@@ -11,6 +11,7 @@ import struct
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from itsdangerous import BadSignature, Signer
@@ -61,6 +62,7 @@ class Access:
         return max(self.issued_at + AFTER_ISSUE, incident.ended_at + AFTER_CLOSING)
 
 
+@lru_cache(maxsize=4096)
 def recipient_key(email: str) -> bytes:
     """What stands for a mail address in a token."""
     return hashlib.sha256(email.casefold().encode()).digest()[:6]

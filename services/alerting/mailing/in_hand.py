@@ -8,12 +8,14 @@ from typing import Final
 
 from services.alerting.changes import Mail
 
-AHEAD: Final = 0.04
+AHEAD: Final = 0.06
 """Seconds of work to have in hand besides what is being sent, so that no connection waits for a claim."""
-MOST_AHEAD: Final = 64
+MOST_AHEAD: Final = 96
 PATIENCE: Final = 0.5
 """Seconds after which mails that wait go back: the server is slow now, and worse ones may have come."""
 _LOOK_EVERY: Final = 0.2
+_MEASURE_FOR: Final = 0.05
+"""Seconds at least over which the pace is measured: mails leave in bursts."""
 
 
 class InHand:
@@ -28,6 +30,7 @@ class InHand:
         self._numbers = itertools.count()
         self._sent = 0
         self._measured_at = 0.0
+        self._pace = 0.0
         self._looked_at = 0.0
 
     def put(self, mails: Sequence[Mail], now: float) -> None:
@@ -46,9 +49,10 @@ class InHand:
 
     def look_ahead(self, now: float, *, many: bool) -> None:
         """Set `ahead` by the pace since the last time; `many`: more mails wait in the outbox than were claimed."""
-        pace = self._sent / max(now - self._measured_at, 0.001)
-        self._sent, self._measured_at = 0, now
-        self.ahead = min(MOST_AHEAD, int(pace * AHEAD)) if many else 0
+        if now - self._measured_at >= _MEASURE_FOR:
+            self._pace = self._sent / (now - self._measured_at)
+            self._sent, self._measured_at = 0, now
+        self.ahead = min(MOST_AHEAD, int(self._pace * AHEAD)) if many else 0
 
     def overdue(self, now: float) -> list[Mail]:
         """Those that have waited too long for a connection; they are in hand no longer."""

@@ -40,7 +40,7 @@ class Letters:
         level = "unknown" if incident.danger_level is None else str(incident.danger_level)
         headers = {
             "From": self._sender,
-            "To": formataddr((recipient.name or "", recipient.email)),
+            "To": _to(recipient.name or "", recipient.email),
             "Subject": message.subject,
             "Message-ID": f"<{mail.id}@{self._domain}>",
             "In-Reply-To": thread,
@@ -53,6 +53,11 @@ class Letters:
             "X-Rufkette-Attempt": str(mail.attempt),
         }
         return headers | ({"Importance": "high"} if message.importance_high else {})
+
+
+@lru_cache(maxsize=4096)
+def _to(name: str, email: str) -> str:
+    return formataddr((name, email))
 
 
 @lru_cache(maxsize=4)

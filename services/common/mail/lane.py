@@ -44,6 +44,9 @@ class Lane:
         self.outage = Outage("mail_server" if via == "normal" else "mail_fallback", recovered)
         self._server = server
         self._reachable = _REACHABLE.labels(via)
+        self.connections = server.connections
+        """Over so many at most mails go at once; to look at the server takes one more."""
+        self._slots = asyncio.Semaphore(server.connections)
         self._idle: list[SmtpSession] = []
         self._refused: set[str] = set()
         self._took_at: float | None = None
@@ -52,12 +55,8 @@ class Lane:
 
     async def send(self, sender: str, recipient: str, message: OnTheWire, within: float) -> SmtpAnswer:
         """Hand one mail over, in `within` seconds. Never raises for what a server or a network can do."""
-        # The connection used last is the one that is most likely still open.
-        session = self._idle.pop() if self._idle else SmtpSession(self._server)
-        try:
-            answer = await session.send(sender, recipient, message, within)
-        finally:
-            self._idle.append(session)
+        async with self._slots:
+            answer = await self._send(sender, recipient, message, within)
         self._learn(answer)
         if answer.verdict is Verdict.ACCEPTED:
             self._took_at = time.monotonic()
@@ -66,6 +65,14 @@ class Lane:
             self._refused.add(recipient)
         _counted(self.via, answer.verdict).inc()
         return answer
+
+    async def _send(self, sender: str, recipient: str, message: OnTheWire, within: float) -> SmtpAnswer:
+        # The connection used last is the one that is most likely still open.
+        session = self._idle.pop() if self._idle else SmtpSession(self._server)
+        try:
+            return await session.send(sender, recipient, message, within)
+        finally:
+            self._idle.append(session)
 
     @property
     def refuses_all(self) -> bool:

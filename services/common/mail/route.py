@@ -57,6 +57,17 @@ class MailRoute:
         return any(lane.outage.down is None for lane in self._lanes)
 
     @property
+    def connections(self) -> int:
+        """Over so many mails go at once now."""
+        fallback = self._fallback if self._switch.engaged else None
+        return (fallback or self._normal).connections
+
+    @property
+    def most_connections(self) -> int:
+        """Over so many they ever go."""
+        return max(lane.connections for lane in self._lanes)
+
+    @property
     def engaged(self) -> bool:
         """Whether all mails go over the fallback."""
         return self._switch.engaged

@@ -40,7 +40,6 @@ _BESIDES: Final = 1.0
 """Seconds for which a report has to be unheard to be listed beside one that is unheard for too long."""
 _RETRIES: Final = (5.0, 10.0, 20.0, 40.0, 60.0)
 _FIRST_RELAY_WITHIN: Final = 5.0
-_AT_ONCE: Final = 8
 
 
 @dataclass(slots=True)
@@ -74,7 +73,7 @@ class Watch:
         self._publish, self._caught_up = publish, caught_up
         self._sites: dict[str | None, _Site] = {}
         self._task: asyncio.Task[None] | None = None
-        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._slots = [asyncio.Semaphore(relay.connections) for relay in self._relays]
 
     def take(self, configuration: Configuration) -> None:
         """Mail by this configuration from now on."""
@@ -202,10 +201,10 @@ class Watch:
         """
         body = as_data(message(written, self._sender, recipient, mail_id, datetime.now(UTC), attempt))
         verdicts: list[Verdict] = []
-        for number, relay in enumerate(self._relays, 1):
+        for number, (relay, slots) in enumerate(zip(self._relays, self._slots, strict=True), 1):
             session = SmtpSession(relay)
             within = _FIRST_RELAY_WITHIN if number < len(self._relays) else 20.0
-            async with self._slots:
+            async with slots:
                 answer = await session.send(parseaddr(self._sender)[1], recipient, body, within)
                 await session.close()
             WATCH_MAILS.labels(answer.verdict.value).inc()

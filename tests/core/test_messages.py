@@ -258,6 +258,21 @@ def test_what_could_not_be_understood_is_told() -> None:
     assert "110 wählen: „Jobcenter Beispiel, Bernbrg“" in text
 
 
+@pytest.mark.parametrize(
+    ("report", "said"),
+    [
+        ({"site": None, "location": None}, True),
+        ({"site": None, "location": "Zimmer 5"}, True),
+        ({"site": None, "location": None, "device_id": "btn-9"}, False),
+        ({"site": None, "site_text": "Bernbrg"}, False),
+        ({}, False),
+    ],
+)
+def test_where_nothing_else_says_where_to_look_the_source_does(report: dict[str, Any], said: bool) -> None:
+    """Somebody can find out which buttons those are."""
+    assert ("Gemeldet über: buttons." in mail(pressed(RULES, **report)).text) is said
+
+
 def test_taken_over() -> None:
     incident = after(pressed(RULES), TAKE, given=RULES, at=PRESSED_AT + FOUR_MINUTES)
     message = mail(incident, Purpose.TAKEN_OVER)

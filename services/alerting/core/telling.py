@@ -175,6 +175,8 @@ class Telling:
             yield self.words.occurred.format(at=self.clock(occurred))
         if not self.incident.location and self.incident.device_id:
             yield self.words.device.format(device=one_line(self.incident.device_id, 80))
+        elif self.site is None and not self.incident.site_text:
+            yield self.words.reported_through.format(source=one_line(self.incident.source, 60))
 
     @property
     def _last_report(self) -> Report:

@@ -44,6 +44,8 @@ class Words:
     site_given: str
     room_unknown: str
     device: str
+    reported_through: str
+    """Where nothing else says where to look: the source's name in the configuration."""
     occurred: str
     # what happened
     level: str

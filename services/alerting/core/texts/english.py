@@ -38,6 +38,7 @@ ENGLISH: Final = Words(
     site_given="Place unknown (given as “{text}”)",
     room_unknown="room unknown",
     device="Raised by device {device}.",
+    reported_through="Reported through: {source}.",
     occurred="Happened: {at}.",
     level="Level {level}",
     level_from={

@@ -38,6 +38,7 @@ GERMAN: Final = Words(
     site_given="Ort unbekannt (angegeben: „{text}“)",
     room_unknown="Raum unbekannt",
     device="Ausgelöst von Gerät {device}.",
+    reported_through="Gemeldet über: {source}.",
     occurred="Geschehen: {at}.",
     level="Stufe {level}",
     level_from={

@@ -70,9 +70,9 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
     known_at_start = senders(configuration, settings.config)
     activity = Activity()
     intake = Intake(publisher, statuses, activity, Limits())
-    routes = Routes(publisher, statuses, intake, activity)
-    routes.take(known_at_start, configuration.organisation.operator_key_sha256)
     subscriptions = Subscriptions(known_at_start, intake.receive)
+    routes = Routes(publisher, statuses, intake, activity, lambda: subscriptions.problems)
+    routes.take(known_at_start, configuration.organisation.operator_key_sha256)
     learning = Learning(known_at_start)
 
     def take(reloaded: Configuration) -> None:

@@ -47,7 +47,19 @@ class Subscriptions:
         self._senders = senders
         self._receive = receive
         self._running: dict[str, tuple[Sender, asyncio.Task[None]]] = {}
+        self._away_since: dict[str, float] = {}
+        """By the monotonic clock, of those that are not connected."""
         self._ending: set[asyncio.Task[None]] = set()
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """Sources whose broker does not let us listen: no press of theirs is heard."""
+        now = time.monotonic()
+        away = {name: since for name, since in self._away_since.items() if name in self._running}
+        return {
+            f"mqtt {name}": f"the broker does not let us listen (for {round(now - since)} s); tried again without end"
+            for name, since in sorted(away.items())
+        }
 
     def start(self) -> None:
         """Begin to connect; returns at once."""
@@ -68,6 +80,7 @@ class Subscriptions:
                 task = asyncio.create_task(self._keep_connected(name), name=f"mqtt {name}")
                 task.add_done_callback(end_process_on_bug)
                 self._running[name] = (sender, task)
+                self._away_since[name] = time.monotonic()
 
     async def stop(self) -> None:
         """Disconnect; the sessions stay, so that nothing is missed meanwhile."""
@@ -93,9 +106,15 @@ class Subscriptions:
                 away_since = time.monotonic() if attempt == 0 else away_since
                 said_at = _say_unreachable(name, error, said_at)
             finally:
-                MQTT_CONNECTED.labels(name).set(0)
+                self._lost(name)
             await asyncio.sleep(min(_LONGEST_PAUSE, 0.5 * 2**attempt) * random.uniform(0.8, 1.2))  # noqa: S311 – to spread load
             attempt = min(attempt + 1, 10)
+
+    def _lost(self, name: str) -> None:
+        running = self._running.get(name)
+        if running is None or running[1] is asyncio.current_task():  # else another one is connected already
+            MQTT_CONNECTED.labels(name).set(0)
+            self._away_since.setdefault(name, time.monotonic())
 
     async def _listen(self, name: str, client: aiomqtt.Client) -> None:
         source = self._senders[name].source
@@ -103,6 +122,7 @@ class Subscriptions:
         for topic in source.topics:
             await client.subscribe(topic.filter, qos=1)
         log.info("mqtt.connected", source=name, topics=len(source.topics))
+        self._away_since.pop(name, None)
         async for message in client.messages:
             # A retained message tells of the past: no press of now.
             if not message.retain:

@@ -1,5 +1,6 @@
 """Ingest as a client of a real MQTT broker, with a real Kafka behind it."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import aiomqtt
 import pytest
+from prometheus_client import REGISTRY
 
 from schemas.events import Event, Reported
 from services.common.configuration.file import load
@@ -152,9 +154,40 @@ async def test_a_broker_that_goes_is_waited_for(
     await ingest.wait_for_event("mqtt.connected")
     broker.stop()
     await ingest.wait_for_event("mqtt.unreachable", source="zigbee")
-    await ingest.wait_ready()  # one source that is away holds up no other
+    away = await ingest.wait_for_readiness("degraded")  # one source that is away holds up no other
+    assert list(away) == ["mqtt zigbee"]
+    assert "the broker does not let us listen (for " in away["mqtt zigbee"]
     broker.start()
     await ingest.wait_for_event("mqtt.recovered", source="zigbee")
+    await ingest.wait_ready()
     await send(broker, 5)
     await rooms(surroundings, 5)
     assert ingest.stray_lines == []
+
+
+async def test_a_source_that_was_changed_is_connected_and_known_to_be(broker: Broker, configuration: Path) -> None:
+    """The connection of before ends meanwhile: that is no reason to call the source away."""
+
+    async def receive(message: Message, _: Sender) -> None:
+        raise AssertionError(f"nothing was sent, but {message.rest} came")
+
+    async def state() -> tuple[bool, float | None]:
+        connected = REGISTRY.get_sample_value("rufkette_ingest_mqtt_connected", {"source": "zigbee"})
+        return bool(subscriptions.problems), connected
+
+    subscriptions = Subscriptions(senders(load(configuration)), receive)
+    subscriptions.start()
+    try:
+        assert list(subscriptions.problems) == ["mqtt zigbee"]
+        await eventually(state, lambda found: found == (False, 1.0))
+        for number in range(5):
+            changed = senders(load(configuration))
+            changed["zigbee"].secret = str(number).encode()
+            subscriptions.take(changed)
+            await eventually(state, lambda found: found == (False, 1.0))
+            await asyncio.sleep(0.1)
+            assert await state() == (False, 1.0)
+        subscriptions.take({})
+        await eventually(state, lambda found: found == (False, 0.0))
+    finally:
+        await subscriptions.stop()

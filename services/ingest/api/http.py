@@ -1,7 +1,7 @@
 """The HTTP routes. The way of a press: authenticate, read, parse, publish, answer – nothing else."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -26,13 +26,21 @@ from services.ingest.status import Statuses
 class Routes:
     """The handlers and what they need."""
 
-    def __init__(self, publisher: Publisher, statuses: Statuses, intake: Intake, activity: Activity) -> None:
+    def __init__(
+        self,
+        publisher: Publisher,
+        statuses: Statuses,
+        intake: Intake,
+        activity: Activity,
+        brokers: Callable[[], Mapping[str, str]],
+    ) -> None:
         self._senders: Mapping[str, Sender] = {}
         self._keys = Keyring({})
         self._publisher = publisher
         self._statuses = statuses
         self._intake = intake
         self._activity = activity
+        self._brokers = brokers
 
     def take(self, senders: Mapping[str, Sender], operator_key: str | None) -> None:
         """Know these sources from the next request on; requests in hand keep the sender that they have."""
@@ -109,9 +117,10 @@ class Routes:
     async def readyz(self, request: Request) -> Response:
         """Events can be taken in: by the journal, by Kafka, or best by both."""
         problems = self._publisher.problems
+        away = len(problems) == 2
+        problems |= self._brokers()
         if not problems:
             return JSONResponse({"status": "ok"})
-        away = len(problems) == 2
         status = "unavailable" if away else "degraded"
         return JSONResponse({"status": status, "problems": problems}, status_code=503 if away else 200)
 

@@ -50,10 +50,10 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """`degraded`: either Kafka or the journal is away, and events are taken in all the same."""
+    """`degraded`: either Kafka or the journal is away, and events are taken in all the same, or an MQTT broker is."""
 
     status: Literal["ok", "degraded", "unavailable"]
-    problems: dict[str, str] = Field({}, description="What is away (`kafka`, `journal`), and why.")
+    problems: dict[str, str] = Field({}, description="What is away (`kafka`, `journal`, `mqtt` and a source), and why.")
 
 
 class SourceDevice(BaseModel):

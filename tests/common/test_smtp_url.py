@@ -60,3 +60,21 @@ async def test_no_more_connections_than_the_server_allows(smtp_sink: SmtpSink, o
     await lane.close()
     assert {answer.verdict for answer in answers} == {Verdict.ACCEPTED}
     assert smtp_sink.connections == most
+
+
+async def test_waiting_for_a_connection_is_part_of_a_mails_time(smtp_sink: SmtpSink) -> None:
+    """A lease holds for so long only."""
+    smtp_sink.options = "&connections=1"
+    smtp_sink.misbehave("stall", None)
+    lane = Lane("normal", parse_smtp_url(smtp_sink.url))
+    message = as_data(b"Subject: x\r\n\r\nx\r\n")
+    async with asyncio.timeout(1.5):
+        first, second = await asyncio.gather(
+            lane.send("r@example.org", "a@example.org", message, 1.0),
+            lane.send("r@example.org", "b@example.org", message, 0.5),
+        )
+    assert (first.stage, first.verdict) == ("DATA", Verdict.DEFERRED)
+    assert (str(second), second.verdict) == ("CONNECT - all connections to it are busy", Verdict.DEFERRED)
+    smtp_sink.behave()
+    assert (await lane.send("r@example.org", "b@example.org", message, 5.0)).verdict is Verdict.ACCEPTED
+    await lane.close()

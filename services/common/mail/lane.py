@@ -55,8 +55,16 @@ class Lane:
 
     async def send(self, sender: str, recipient: str, message: OnTheWire, within: float) -> SmtpAnswer:
         """Hand one mail over, in `within` seconds. Never raises for what a server or a network can do."""
-        async with self._slots:
-            answer = await self._send(sender, recipient, message, within)
+        began_at = time.monotonic()
+        try:
+            async with asyncio.timeout(within if self._slots.locked() else None):
+                await self._slots.acquire()
+        except TimeoutError:
+            return SmtpAnswer(Verdict.DEFERRED, "CONNECT", None, "all connections to it are busy")
+        try:
+            answer = await self._send(sender, recipient, message, within - (time.monotonic() - began_at))
+        finally:
+            self._slots.release()
         self._learn(answer)
         if answer.verdict is Verdict.ACCEPTED:
             self._took_at = time.monotonic()

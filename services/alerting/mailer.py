@@ -40,7 +40,9 @@ _COLLECT = 0.05
 _MANY_ANSWERS = 64
 """So many are recorded without waiting for more, or for a lull."""
 _MOST_ANSWERS = 200
-"""Not recorded yet: then nothing is claimed, because each of them would be mailed again after a crash."""
+"""Recorded in one commit."""
+_MOST_UNRECORDED = 400
+"""With so many nothing is claimed: after a crash each of them would be mailed again."""
 _LOOK_EVERY = 1.0
 """Seconds between looks at the outbox when nobody in this process says that there is a mail."""
 _SHOW_LIFE_EVERY = 1.0
@@ -122,7 +124,7 @@ class Mailer:
 
     def _room(self) -> int:
         """Mails that may be claimed now: one for each free connection, and while many wait some for the next moment."""
-        if self._stopping or self._unrecorded >= 2 * _MOST_ANSWERS:
+        if self._stopping or self._unrecorded >= _MOST_UNRECORDED:
             return 0
         return max(0, self._most + self._in_hand.ahead - self._in_hand.count)
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from schemas.events import Category
@@ -12,6 +13,7 @@ from services.alerting import store
 from services.alerting.core.effects import Action, Click
 from services.alerting.core.incident import Incident
 from services.alerting.core.policy import Rules
+from services.alerting.mailing.in_hand import MOST_AHEAD
 from services.alerting.mailing.letters import Letters
 from services.alerting.tables import incidents, outbox
 from services.common.mail.route import MailRoute
@@ -210,6 +212,27 @@ async def test_mails_claimed_ahead_go_back_when_the_server_gets_slow(
     }
     assert steps <= {"taken_over-0-1-0"}
     assert "NOTFALL" in " ".join(mail.subject for mail in smtp_sink.received[worst : worst + 2 * CONNECTIONS + 1])
+
+
+async def test_with_many_answers_unrecorded_nothing_is_claimed(
+    shell: Shell, smtp_sink: SmtpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a crash each of them would be mailed again."""
+    monkeypatch.setattr("services.alerting.mailer._MOST_UNRECORDED", 20)
+    at_night(shell)
+    await shell.apply(*(report(shell.now, id=f"press-{number}", location=f"room {number}") for number in range(400)))
+    async with mailing(shell.engine, smtp_sink):
+        await smtp_sink.wait_for(1)
+        async with shell.database.begin() as connection:
+            await connection.execute(sa.select(incidents.c.id).with_for_update())  # so nothing can be recorded
+            unrecorded = 0
+            async with asyncio.timeout(1.8):  # seconds; an idle transaction is ended after two
+                while len(smtp_sink.accepted) > unrecorded or unrecorded < 20:
+                    unrecorded = len(smtp_sink.accepted)
+                    await asyncio.sleep(0.3)
+        assert unrecorded < 20 + CONNECTIONS + MOST_AHEAD + 100
+        await answered(shell, *["accepted"] * 400)
+    assert len(smtp_sink.accepted) == 400
 
 
 async def test_two_mailers_send_each_mail_once(

@@ -6,7 +6,7 @@ import time
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.alerting.core.incident import code_of
+from services.alerting.core.codes import code_of
 from services.alerting.database import in_transaction, patiently
 from services.alerting.engine import Engine
 from services.alerting.mailing import troubles

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from services.alerting.core.codes import code_of
 from services.alerting.core.effects import Action, Click
-from services.alerting.core.incident import code_of
 from services.alerting.desk.board import Board
 from services.alerting.desk.incidents import Arrival, Arrived
 from services.alerting.mailing.deliveries import deliveries, find_incidents

@@ -182,6 +182,19 @@ async def test_the_board_shows_the_worst_first(shell: Shell) -> None:
     assert await board.find("nothing") is None
 
 
+async def test_the_timeline_knows_who_called_when_taking_over(shell: Shell) -> None:
+    board = Board(shell.engine)
+    await shell.apply(report(shell.now, id="e"))
+    await shell.engine.act("e", Click("A. Muster", (Action.ACKNOWLEDGE, Action.CALLED_POLICE)))
+    await shell.engine.act("e", Click("B. Beispiel", (Action.CALLED_POLICE,)))
+    told = [(entry.what, entry.by, entry.called) for entry in await board.timeline("e")]
+    assert told == [
+        ("opened", None, False),
+        ("acknowledged", "A. Muster", True),
+        ("police_called_again", "B. Beispiel", True),
+    ]
+
+
 async def said_since(shell: Shell, seen: int) -> list[tuple[str, dict[str, Any]]]:
     rows = sorted(await shell.rows(relay), key=lambda row: row.seq)[seen:]
     return [(dict(json.loads(row.headers))["ce_type"], json.loads(row.value)) for row in rows]

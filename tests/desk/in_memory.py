@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from services.alerting.core.decide import decide
 from services.alerting.core.devices import DeviceState
-from services.alerting.core.effects import Click, Decision, Input, Joined
+from services.alerting.core.effects import Action, Click, Decision, Input, Joined
 from services.alerting.core.incident import Incident
 from services.alerting.core.joining import refusal, to_the_other
 from services.alerting.core.plans import Plans
@@ -44,7 +44,8 @@ class IncidentsInMemory:
         assert decision.incident is not None
         self.known[incident_id] = decision.incident
         by, why = getattr(what, "by", None), getattr(what, "reason", None)
-        self.entries.setdefault(incident_id, []).append(TimelineEntry(at, decision.reason.value, by, why))
+        called = isinstance(what, Click) and Action.CALLED_POLICE in what.actions
+        self.entries.setdefault(incident_id, []).append(TimelineEntry(at, decision.reason.value, by, why, called))
         return decision
 
     async def find(self, incident_id: str) -> Incident | None:

@@ -55,6 +55,14 @@ async def test_a_call_counts_even_if_somebody_else_was_first(visit: Visit) -> No
     assert len(visit.incident.calls) == 1
 
 
+async def test_a_call_said_with_something_else_stands_in_the_timeline(visit: Visit) -> None:
+    await visit.send(action="acknowledge_and_called", name="A. Muster")
+    assert "Übernommen; Polizei angerufen" in (await visit.look()).text
+    assert "Übernommen; Polizei angerufen" in (await visit.client.get("/incidents/press-1")).text
+    page = await visit.follow(action="called_police", name="B. Beispiel")
+    assert "angerufen; Polizei" not in page, "a call of its own is said once"
+
+
 async def test_a_typed_name_wins_over_a_chosen_one(visit: Visit) -> None:
     await visit.send(action="acknowledge", person="A. Muster", name="  B.\r\n Beispiel\x00 ")
     assert visit.incident.taken is not None

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from schemas.events import Event, Kind, Reported
-from services.alerting.core.effects import Action, Click
+from services.alerting.core.effects import Action, Answer, Click, DeliveryResult, Purpose
 from services.alerting.desk.incidents import Arrival, Arrived
 from services.alerting.desk.tokens import Tokens
 from tests.core.made_up import PRESSED_AT
@@ -89,6 +89,25 @@ async def test_pages_say_that_no_mail_goes_out(visit: Visit) -> None:
     assert all(["kein Mailserver" not in (await visit.client.get(address)).text for address in addresses])
     visit.desk.mails_go = False
     assert all(["kein Mailserver Mails an" in (await visit.client.get(address)).text for address in addresses])
+
+
+async def test_pages_say_that_all_mails_were_refused(visit: Visit) -> None:
+    """Nobody has a link then: who looks at the board is the only one who can know."""
+    addresses = ("/", "/incidents/press-1", visit.link)
+
+    async def warned() -> list[bool]:
+        return ["Alle Mails dazu wurden abgelehnt" in (await visit.client.get(address)).text for address in addresses]
+
+    assert await warned() == [False, False, False]
+    for _ in range(10):  # step by step, until nobody is left
+        incident = visit.incident
+        for recipient in incident.awaited:
+            step = 0 if incident.emergency else incident.step + 1
+            answer = DeliveryResult(recipient, Purpose.ALARM, incident.cycle, step, incident.repetition, Answer.REFUSED)
+            visit.desk.incidents.apply("press-1", answer, visit.desk.now)
+    assert await warned() == [True, True, True]
+    await visit.send(action="acknowledge", name="A. Muster")
+    assert await warned() == [False, False, False]
 
 
 async def test_nobody_without_a_name_is_a_choice(visit: Visit) -> None:

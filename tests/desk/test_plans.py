@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from structlog.testing import capture_logs
 
 from schemas.events import Outcome
-from services.alerting.core.incident import code_of
+from services.alerting.core.codes import code_of
 from services.alerting.core.plans import AnnouncedTest, Plans, Silence
 from services.alerting.desk.planning import Planned
 from services.alerting.desk.plans import plans_router

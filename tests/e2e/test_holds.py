@@ -4,7 +4,7 @@ import json
 
 import httpx
 
-from services.alerting.core.incident import code_of
+from services.alerting.core.codes import code_of
 from tests.support.chain import Chain
 from tests.support.mails import link_in, wait_for_mails
 

@@ -1,26 +1,14 @@
 """An incident: what people deal with. Opened by a report, may absorb more of them."""
 
-import hashlib
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Final
 
 from schemas.configuration import PoliceFlag, Policy
 from schemas.events import Category, Kind, Mode, Outcome, PoliceWish
+from services.alerting.core.codes import code_of
 
 UNKNOWN_LEVEL_COUNTS_AS = 2
-ALPHABET: Final = "23456789ACDEFHJKLMNPRTUVWXYZ"  # of incidents' codes
-
-
-def code_of(incident_id: str) -> str:
-    """Four characters to say on the phone ("Vorgang 7F3K"); no letters or digits that sound or look alike."""
-    number = int.from_bytes(hashlib.sha256(incident_id.encode()).digest()[:4], "big")
-    code = ""
-    for _ in range(4):
-        number, place = divmod(number, len(ALPHABET))
-        code += ALPHABET[place]
-    return code
 
 
 class Status(StrEnum):
@@ -282,6 +270,11 @@ class Incident:
         return self.hold is not None and self.status is Status.OPEN and self.step < 0
 
     @property
+    def nobody_reached(self) -> bool:
+        """Whether every mail about it was refused so far, and nobody is left to be told now."""
+        return self.status is Status.OPEN and bool(self.told) and not (self.awaited or self.reached or self.notified)
+
+    @property
     def under_test(self) -> bool:
         """Whether all of it belongs to an announced test; one report beside the test makes it real."""
         return all(report.announced_test is not None for report in self.reports)
@@ -293,7 +286,7 @@ class Incident:
 
     @property
     def code(self) -> str:
-        """See `code_of`."""
+        """Four characters to say on the phone, see `codes.py`."""
         return code_of(self.id)
 
     @property

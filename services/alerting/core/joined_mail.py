@@ -1,7 +1,8 @@
 """The mail that two incidents are one matter now: where it goes on, and what is known there."""
 
+from services.alerting.core.codes import code_of
 from services.alerting.core.emergency_mail import emergency_line
-from services.alerting.core.incident import Joining, PoliceCall, code_of
+from services.alerting.core.incident import Joining, PoliceCall
 from services.alerting.core.mail_parts import Letter, Section, tone_of
 from services.alerting.core.plain_text import one_line
 from services.alerting.core.replacing import replace

@@ -10,8 +10,9 @@ from schemas.configuration import Location, Site
 from schemas.events import Kind, Mode
 from schemas.report_warnings import said
 from services.alerting.core import calls
+from services.alerting.core.codes import code_of
 from services.alerting.core.escalation import LATE
-from services.alerting.core.incident import Incident, LevelFrom, Place, PoliceCall, Report, code_of
+from services.alerting.core.incident import Incident, LevelFrom, Place, PoliceCall, Report
 from services.alerting.core.plain_text import one_line
 from services.alerting.core.policy import EMERGENCY_ROLE, Rules
 from services.alerting.core.replacing import replace
@@ -96,10 +97,8 @@ class Telling:
     @property
     def other_places(self) -> list[Place]:
         """Where its reports are from, beside its own place."""
-        own = self.incident.place
-        named = [r.place for r in self.incident.reports if r.place is not None and r.place.location]
-        others = [place for place in named if place != own]
-        return list(dict.fromkeys(others)) if len(others) > 1 else others
+        named = (r.place for r in self.incident.reports if r.place is not None and r.place.location)
+        return list(dict.fromkeys(place for place in named if place != self.incident.place))
 
     def place_of(self, place: Place) -> str:
         """Another place in full."""

@@ -1,13 +1,15 @@
 """What the desk reads and does, on the database."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 
 from services.alerting import regrouping, store
-from services.alerting.core.effects import WITH_A_REASON, Click, Decision, Purpose
+from services.alerting.core.effects import WITH_A_REASON, Action, Click, Decision, Purpose
 from services.alerting.core.incident import Incident
 from services.alerting.core.plans import Plans
 from services.alerting.desk.incidents import Arrival, Arrived, TimelineEntry
@@ -18,6 +20,7 @@ from services.alerting.retention import hold_store
 from services.alerting.tables import inputs, outbox
 
 _MOST_TO_JOIN = 20
+_CALLED = json.dumps({"actions": [Action.CALLED_POLICE.value]})
 _EXPLAINED = tuple(reason.value for reason in WITH_A_REASON)
 
 
@@ -35,10 +38,12 @@ class Board:
     async def timeline(self, incident_id: str) -> Sequence[TimelineEntry]:
         """What happened to it, oldest first."""
         why = sa.case((inputs.c.reason.in_(_EXPLAINED), inputs.c.body["reason"].astext)).label("why")
-        query = sa.select(inputs.c.at, inputs.c.reason, inputs.c.by, why).where(inputs.c.incident_id == incident_id)
+        called = inputs.c.body.contains(sa.literal(_CALLED, JSONB)).label("called")
+        chosen = sa.select(inputs.c.at, inputs.c.reason, inputs.c.by, why, called)
+        query = chosen.where(inputs.c.incident_id == incident_id)
         async with self._engine.database.connect() as connection:
             rows = await connection.execute(query.order_by(inputs.c.revision))
-            return [TimelineEntry(at=row.at, what=row.reason, by=row.by, why=row.why) for row in rows]
+            return [TimelineEntry(row.at, row.reason, row.by, row.why, row.called) for row in rows]
 
     async def arrived(self, incident: Incident) -> Mapping[str, Arrived]:
         """What became of the alarm mails, by address in lower case; without those whom none was sent to.

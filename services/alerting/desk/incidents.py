@@ -13,12 +13,16 @@ from services.alerting.core.plans import Plans
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """One thing that happened: `what` is the value of a `Reason`, `by` the person who did it, `why` in their words."""
+    """One thing that happened: `what` is the value of a `Reason`, `by` the person who did it, `why` in their words.
+
+    `called`: with it they said that they had called the police.
+    """
 
     at: datetime
     what: str
     by: str | None
     why: str | None = None
+    called: bool = False
 
 
 class Arrival(StrEnum):

@@ -5,8 +5,8 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from services.alerting.core.codes import code_of
 from services.alerting.core.devices import look_up
-from services.alerting.core.incident import code_of
 from services.alerting.core.plain_text import one_line
 from services.alerting.core.plans import AnnouncedTest, Plans, Silence
 from services.alerting.core.policy import Rules

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from services.alerting.core.codes import code_of
 from services.alerting.core.effects import Decision, Reason
-from services.alerting.core.incident import Incident, Report, Status, code_of
+from services.alerting.core.incident import Incident, Report, Status
 from services.alerting.core.joining import TAKEN_IN
 from services.alerting.core.plain_text import one_line
 from services.alerting.core.telling import Telling

@@ -64,6 +64,7 @@ def incident_page(telling: Telling, timeline: Sequence[TimelineEntry]) -> dict[s
         "say": _say(telling),
         "hint": telling.site.hint if telling.site and incident.status is not Status.CLOSED else None,
         "status": words.status_since.format(status=words.status[state_of(incident)], at=telling.clock(since(incident))),
+        "nobody_reached": incident.nobody_reached,
         "warnings": telling.warnings(),
         "upcoming": telling.upcoming() if incident.status is Status.OPEN else None,
         "timeline": [(telling.clock(e.at, bare=True), what, None, None) for e, what in _told(timeline, words)],
@@ -177,7 +178,12 @@ def board(incidents: Sequence[Incident], rules: Rules, now: datetime) -> dict[st
                 "word": _word(told),
                 "place": told.short_place,
                 "level": told.level,
-                "notes": (*told.test_line(), *told.hold_line(), *told.elsewhere_line()),
+                "notes": (
+                    *_nobody_reached(incident, own),
+                    *told.test_line(),
+                    *told.hold_line(),
+                    *told.elsewhere_line(),
+                ),
                 "category": told.category,
                 "police": None if incident.status is Status.CLOSED else told.police,
                 "status": own.status_since.format(
@@ -196,6 +202,10 @@ def board(incidents: Sequence[Incident], rules: Rules, now: datetime) -> dict[st
         "as_of": words.board_as_of.format(at=f"{local:%H:%M:%S}"),
         "year": local.year,
     }
+
+
+def _nobody_reached(incident: Incident, words: PageWords) -> tuple[str, ...]:
+    return (words.nobody_reached,) if incident.nobody_reached else ()
 
 
 def _word(telling: Telling) -> str:
@@ -268,7 +278,9 @@ def _say(telling: Telling) -> str | None:
 def _told(timeline: Sequence[TimelineEntry], words: PageWords) -> Iterator[tuple[TimelineEntry, str]]:
     for entry in timeline:
         if entry.what not in _OF_INTEREST_TO_NOBODY:
-            yield entry, words.what.get(entry.what, entry.what.replace("_", " "))
+            what = words.what.get(entry.what, entry.what.replace("_", " "))
+            # A call of its own says so already.
+            yield entry, f"{what}; {words.called_too}" if entry.called and entry.what not in _CALL_COUNTED else what
 
 
 def _known(telling: Telling, words: PageWords) -> Iterator[Known]:

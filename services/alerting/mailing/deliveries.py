@@ -8,7 +8,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.alerting.core.incident import ALPHABET, code_of
+from services.alerting.core.codes import ALPHABET, code_of
 from services.alerting.tables import incidents, mail_attempts, notices, outbox
 
 CODE_LENGTH: Final = 4

@@ -73,6 +73,10 @@ class PageWords:
     by: str
     board: str
     no_mails: str
+    nobody_reached: str
+    """All mails about it were refused."""
+    called_too: str
+    """After what else somebody did with the same click."""
     board_empty: str
     board_as_of: str
     to_board: str

@@ -134,6 +134,8 @@ GERMAN: Final = PageWords(
     no_mails=(
         "Zurzeit nimmt kein Mailserver Mails an: Wer alarmiert wird, erfährt es nicht. Bitte anrufen, hier nachsehen."
     ),
+    nobody_reached="Alle Mails dazu wurden abgelehnt: Es weiß vielleicht niemand davon. Bitte anrufen.",
+    called_too="Polizei angerufen",
     board_empty="Kein offener Vorgang. In den letzten 24 Stunden wurde auch keiner beendet.",
     board_as_of="Stand {at}, erneuert sich alle 15 Sekunden.",
     to_board="Alle Vorgänge",

@@ -190,7 +190,7 @@ def app_for(settings: AlertingSettings, configuration: Configuration) -> FastAPI
             alerting.engine.rules,
             alerting.tokens,
             alerting.clock,
-            mails_go=lambda: alerting.route.usable,
+            mails_go=lambda: alerting.route.takes_mails,
         )
     )
     app.include_router(report_router(lambda: Reporting(alerting.database, alerting.engine.rules())))

@@ -153,6 +153,8 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "hold.ended": Entry("info", (), "Somebody ended a hold; retention has the incident again."),
     "retention.applied": Entry("info", ("forgotten", "deleted"), "So many incidents lost their personal data, so many were deleted: their time was over, and no hold spared them."),
     # mails and changes going out
+    "mails.not_taken": Entry("error", ("via", "stage", "code"), "Five mails in a row, whoever they were for, were not taken by a mail server that lets us in; said once."),
+    "mails.taken_again": Entry("info", ("via",), "The mail server takes mails again."),
     "mail.accepted": Entry("info", ("mail_id", "purpose", "role", "step", "cycle", "repetition", "attempt", "via", "stage", "code", "duration_ms"), "A mail server took the mail."),
     "mail.deferred": Entry("warning", ("mail_id", "purpose", "role", "step", "cycle", "repetition", "attempt", "via", "stage", "code", "duration_ms", "seconds"), "Not taken now; tried again after these seconds."),
     "mail.unwritable": Entry("error", ("mail_id", "attempt"), "A bug: the mail could not be composed or handed over; tried three times, then set aside; others go on."),

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from services.alerting.core.effects import Action, Click
 from services.alerting.tables import mail_attempts, outbox
 from services.common.loops import cancel, run_together
+from services.common.mail.lane import NOT_TAKEN
 from services.common.mail.route import MailRoute
 from services.common.mail.smtp import parse_smtp_url
 from services.common.mail.switch import FAILURES
@@ -195,6 +196,30 @@ async def test_a_fallback_that_fails_too(shell: Shell, route: MailRoute, smtp_si
     await answered(shell, "accepted")
     attempts = [(row.attempt, row.via) for row in await shell.rows(mail_attempts)]
     assert sorted(attempts) == [(1, "fallback"), (1, "normal"), (2, "normal")]
+
+
+@pytest.mark.parametrize("answer", ["451 4.7.1 later", "550 5.1.1 unknown"])
+async def test_a_server_that_lets_us_in_and_takes_nothing_is_a_problem(
+    shell: Shell, smtp_sink: SmtpSink, answer: str
+) -> None:
+    """Whether it refuses or defers: whoever watches `/readyz`, and whoever looks at the board, has to hear of it."""
+    at_night(shell)
+    smtp_sink.answer("RCPT", answer)
+    async with mailing(shell.engine, smtp_sink) as route:
+        await presses(shell, *map(str, range(NOT_TAKEN)))
+        async with asyncio.timeout(20):
+            while route.takes_mails:
+                await asyncio.sleep(0.02)
+        (problem,) = route.state.problems.items()
+        assert problem[0] == "mail_server"
+        assert "mails were not taken, whoever they were for (RCPT " in problem[1]
+        assert route.state.usable, "another alerting process would fare no better"
+        smtp_sink.behave()
+        await presses(shell, "again")
+        async with asyncio.timeout(20):
+            while not route.takes_mails:
+                await asyncio.sleep(0.02)
+        assert route.state.problems == {}
 
 
 async def test_as_many_mails_at_once_as_the_server_in_use_takes(

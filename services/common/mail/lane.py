@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Final, Literal
 
+import structlog
 from prometheus_client import Counter, Gauge
 
 from services.common.mail.session import Blame, SmtpAnswer, SmtpSession, Verdict
@@ -13,9 +14,13 @@ from services.common.mail.smtp import SmtpServer
 from services.common.mail.wire import OnTheWire
 from services.common.outage import Outage
 
+log = structlog.get_logger()
+
 Via = Literal["normal", "fallback"]
 ALL_REFUSED: Final = 3
 """So many different recipients refused in a row: then it is not about them."""
+NOT_TAKEN: Final = 5
+"""So many mails in a row were not taken: then hardly one is."""
 _TRUSTED_FOR: Final = 600.0
 """Seconds for which a server that took a mail is believed to take mails from us."""
 _PROBE_EVERY: Final = 2.0
@@ -52,6 +57,9 @@ class Lane:
         self._took_at: float | None = None
         self._heard_at = 0.0
         self._locked = False
+        self._not_taken = 0
+        """Mails in a row that it did not take, for whatever reason."""
+        self._answered = ""
 
     async def send(self, sender: str, recipient: str, message: OnTheWire, within: float) -> SmtpAnswer:
         """Hand one mail over, in `within` seconds. Never raises for what a server or a network can do."""
@@ -66,6 +74,7 @@ class Lane:
         finally:
             self._slots.release()
         self._learn(answer)
+        self._count(answer)
         if answer.verdict is Verdict.ACCEPTED:
             self._took_at = time.monotonic()
             self._refused.clear()
@@ -81,6 +90,18 @@ class Lane:
             return await session.send(sender, recipient, message, within)
         finally:
             self._idle.append(session)
+
+    @property
+    def takes_mails(self) -> bool:
+        """Whether mails go out, as far as this process knows."""
+        return self.outage.down is None and self._not_taken < NOT_TAKEN
+
+    @property
+    def trouble(self) -> str | None:
+        """A sentence for `/readyz` where it lets us in, and then takes nothing."""
+        if self._not_taken < NOT_TAKEN:
+            return None
+        return f"the last {self._not_taken} mails were not taken, whoever they were for ({self._answered})"
 
     @property
     def refuses_all(self) -> bool:
@@ -122,6 +143,18 @@ class Lane:
         """End the conversations that wait."""
         idle, self._idle = self._idle, []
         await asyncio.gather(*(session.close() for session in idle))
+
+    def _count(self, answer: SmtpAnswer) -> None:
+        """Somebody has to hear of it when a server lets us in and then takes nothing."""
+        if answer.verdict is Verdict.ACCEPTED:
+            if self._not_taken >= NOT_TAKEN:
+                log.info("mails.taken_again", via=self.via)
+            self._not_taken = 0
+        elif answer.stage not in ("CONNECT", "AUTH"):
+            self._not_taken += 1
+            self._answered = f"{answer.stage} {answer.code or '-'}"
+            if self._not_taken == NOT_TAKEN:
+                log.error("mails.not_taken", via=self.via, stage=answer.stage, code=answer.code)
 
     def _learn(self, answer: SmtpAnswer) -> None:
         self._heard_at = time.monotonic()

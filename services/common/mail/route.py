@@ -57,6 +57,11 @@ class MailRoute:
         return any(lane.outage.down is None for lane in self._lanes)
 
     @property
+    def takes_mails(self) -> bool:
+        """Whether some server also takes what is handed to it."""
+        return any(lane.takes_mails for lane in self._lanes)
+
+    @property
     def connections(self) -> int:
         """Over so many mails go at once now."""
         fallback = self._fallback if self._switch.engaged else None
@@ -80,6 +85,9 @@ class MailRoute:
         }
         if self.usable and self._switch.engaged:
             problems.setdefault(self._normal.outage.what, "the mail server failed lately; mails go over the second one")
+        for lane in self._lanes:
+            if lane.trouble is not None:
+                problems.setdefault(lane.outage.what, lane.trouble)
         return RouteState(self.usable, problems)
 
     async def run(self) -> None:

@@ -40,7 +40,7 @@ from services.alerting.relay import LifecycleRelay
 from services.alerting.reporting.reports import Reporting
 from services.alerting.retention.holding import Holding
 from services.alerting.timers import Timers
-from services.alerting.upkeep import housekeeping
+from services.alerting.upkeep import housekeeping, waiting_mails
 from services.alerting.upkeep.audit import Audit
 from services.common import telemetry
 from services.common.configuration import file as configuration_file
@@ -124,6 +124,7 @@ class Alerting:
             "relay": self.relay.run,
             "probes": self.probes.run,
             "audit": Audit(self.engine, self.database_outage).run,
+            "waiting mails": lambda: waiting_mails.run(self.engine, self.database_outage),
             "housekeeping": lambda: housekeeping.run(self.engine, self.database_outage),
         }
 

@@ -219,6 +219,23 @@ async def test_devices_follow_the_configuration(office: Office) -> None:
     assert found["btn112"].last_seen_at == OFFICE_HOURS
 
 
+async def test_what_a_process_with_another_configuration_dropped_is_watched_again(
+    office: Office, database: AsyncEngine
+) -> None:
+    """It was started with an old file, for example; nobody would find the others' devices silent any more."""
+    await office.alive("btn-112")
+    await office.look()
+    stranger = Office(database, now=office.now).use(watching(devices={"btn-9": {"site": "bernburg"}}))
+    await stranger.look()
+    assert set(await office.devices()) == {"btn9"}
+    office.later(6)
+    await office.look()
+    assert set(await office.devices()) == {"btn9", "btn112", "btn113", "btn114", "btnk"}
+    await office.look_later(61)
+    silent = {id_ for id_, device in (await office.devices()).items() if device.silent_since}
+    assert silent == {"btn112", "btn113", "btn114", "btnk"}
+
+
 async def test_old_notices_are_forgotten(office: Office) -> None:
     await office.look_later(61)
     await housekeeping.clean(office.engine)

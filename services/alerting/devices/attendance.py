@@ -1,7 +1,7 @@
 """Watches the devices that must report: takes in their signs of life, finds who is silent, and has it told once."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 from prometheus_client import Gauge
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas import topics
@@ -28,6 +28,8 @@ log = structlog.get_logger()
 SILENT = Gauge("rufkette_devices_silent", "Devices that should have reported and did not.", ["source"])
 BATTERY_LOW = Gauge("rufkette_devices_battery_low", "Devices whose battery is low.", ["source"])
 _EVERY = 1.0
+_ENTER_AGAIN = timedelta(minutes=5)
+"""A process that was started with another configuration drops devices that it does not know."""
 _SIGNS_AT_ONCE = 2000
 _DEVICES_AT_ONCE = 2000
 _LOCK = sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended('devices', 1))")
@@ -74,6 +76,7 @@ class Attendance:
         self._engine = engine
         self._database = database
         self._entered: Configuration | None = None
+        self._entered_at: datetime | None = None
 
     async def run(self) -> None:
         """Watch for ever."""
@@ -93,7 +96,10 @@ class Attendance:
         now = self._engine.clock()
         if configuration is not self._entered:
             await in_transaction(self._engine.database, lambda tx: _enter(tx, configuration, now))
-            self._entered = configuration
+            self._entered, self._entered_at = configuration, now
+        elif self._entered_at is None or now - self._entered_at >= _ENTER_AGAIN:
+            await in_transaction(self._engine.database, lambda tx: _enter_missing(tx, configuration, now))
+            self._entered_at = now
         while await self._anything(now):
             signs, noticed = await in_transaction(self._engine.database, lambda tx: self._judge(tx, now, grace=grace))
             for news, device in noticed:
@@ -158,16 +164,26 @@ class Attendance:
 async def _enter(tx: AsyncConnection, configuration: Configuration, now: datetime) -> None:
     """Enter the devices of the configuration, drop the others; all are looked at anew: what is expected may differ."""
     await tx.execute(_LOCK_PATIENTLY)
-    register = configuration.register
-    await tx.execute(sa.delete(devices).where(devices.c.id.not_in(sorted(register))))
-    rows = [
-        {"id": id_, "source": key, "site": configuration.sources[key].devices[spelt].site, "due_at": now}
-        for id_, (key, spelt) in sorted(register.items())
-    ]
-    for start in range(0, len(rows), _DEVICES_AT_ONCE):
-        new = insert(devices).values(rows[start : start + _DEVICES_AT_ONCE])
+    await tx.execute(sa.delete(devices).where(devices.c.id.not_in(sorted(configuration.register))))
+    for new in _as_new(configuration, now):
         same = {name: new.excluded[name] for name in ("source", "site", "due_at")}
         await tx.execute(new.on_conflict_do_update(index_elements=["id"], set_=same))
+
+
+async def _enter_missing(tx: AsyncConnection, configuration: Configuration, now: datetime) -> None:
+    """Devices that another process has dropped are expected from now on."""
+    await tx.execute(_LOCK_PATIENTLY)
+    for new in _as_new(configuration, now):
+        await tx.execute(new.on_conflict_do_nothing())
+
+
+def _as_new(configuration: Configuration, now: datetime) -> Iterator[Insert]:
+    rows = [
+        {"id": id_, "source": key, "site": configuration.sources[key].devices[spelt].site, "due_at": now}
+        for id_, (key, spelt) in sorted(configuration.register.items())
+    ]
+    for start in range(0, len(rows), _DEVICES_AT_ONCE):
+        yield insert(devices).values(rows[start : start + _DEVICES_AT_ONCE])
 
 
 async def _check(tx: AsyncConnection, work: _Round, collect: timedelta) -> None:

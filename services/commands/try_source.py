@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from schemas.configuration import Configuration
-from schemas.configuration_sources import Source
+from schemas.configuration_sources import MqttSource
 from services.common.configuration import file as configuration_file
 from services.ingest.api import body
 from services.ingest.api.problems import Refusal
@@ -24,10 +23,12 @@ _EXPLAINED: Final[Mapping[str, Callable[[Message, Sender], Understood | Ignored]
     "form": form.explain,
     "standard-webhooks": standard_webhooks.explain,
 }
+_MQTT: Final = "MQTT"
+"""Stands for the HTTP method in what came from a broker."""
 
 
 class Untried(Exception):
-    """The message cannot be tried: there is no such source, or no such file."""
+    """The message cannot be tried: there is no such source, no such file, or not all of the message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def try_source(name: str, config: Path, message: Message, *, skip_signature: boo
         skip_signature: take for granted, too, that it is signed.
 
     Raises:
-        Untried: there is no such source, or none that takes messages over HTTP.
+        Untried: there is no such source; it is of type `mqtt` and no topic is given, or the other way round.
         ConfigurationError: the configuration has mistakes, or the source's secret cannot be read.
     """
     configuration = configuration_file.load(config)
@@ -76,12 +77,16 @@ def try_source(name: str, config: Path, message: Message, *, skip_signature: boo
         raise Untried(
             f"there is no source `{name}` in {config}; there are {', '.join(configuration.sources) or 'none'}"
         )
-    emitter = EMITTERS.get(source.type)
-    if emitter is None:
-        raise Untried(f"source `{name}` is of type {source.type}, which posts no messages")
+    over_mqtt = isinstance(source, MqttSource)
+    if over_mqtt and message.method != _MQTT:
+        raise Untried(f"source `{name}` is of type mqtt: say with --topic to which topic the message was published")
+    if message.method == _MQTT and not over_mqtt:
+        raise Untried(f"source `{name}` is of type {source.type}: only messages to a source of type mqtt have a topic")
+    emitter = EMITTERS[source.type]
     checked = emitter.verify is not None and source.key is None and not skip_signature
     sender = Sender(name, source, sites_of(configuration), secret_of(name, source, config) if checked else b"")
-    signature = "skipped" if skip_signature else "valid" if checked else "none; the source shows a key"
+    unsigned = "none; the broker says who may publish" if over_mqtt else "none; the source shows a key"
+    signature = "skipped" if skip_signature else "valid" if checked else unsigned
     about = (name, source.type, str(source.kind))
     try:
         _check_request(message, emitter)
@@ -101,17 +106,9 @@ def try_source(name: str, config: Path, message: Message, *, skip_signature: boo
     return Tried(*about, signature, tuple(marked(made, sender)), applied=applied)
 
 
-def _found(configuration: Configuration, name: str) -> tuple[Source, Emitter]:
-    source = configuration.sources.get(name)
-    if source is None:
-        raise Untried(f"there is no source `{name}`; there are {', '.join(configuration.sources) or 'none'}")
-    emitter = EMITTERS.get(source.type)
-    if emitter is None:
-        raise Untried(f"source `{name}` is of type {source.type}, which posts no messages")
-    return source, emitter
-
-
 def _check_request(message: Message, emitter: Emitter) -> None:
+    if message.method == _MQTT:
+        return  # how long a message may be is the broker's business
     if len(message.body) > body.LIMIT:
         raise Refusal(413, f"The body is larger than {body.LIMIT} bytes (64 KiB).")
     if message.method not in emitter.methods:
@@ -134,8 +131,11 @@ def message_from(
     method: str,
     query: Mapping[str, str],
     rest: str,
+    topic: str | None,
 ) -> Message:
-    """The message that a sender would send now."""
+    """The message that a sender would send now; with a `topic` over MQTT, where there is nothing else."""
+    if topic is not None:
+        return Message(content, datetime.now(UTC), method=_MQTT, rest=topic)
     given = {name.lower(): value for name, value in headers.items()}
     if content_type is not None:
         given["content-type"] = content_type

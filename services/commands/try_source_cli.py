@@ -22,6 +22,9 @@ def try_source(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter of the address; repeatable.")
     ] = None,
     rest: Annotated[str, typer.Option(help="What follows the source's name in the address.")] = "",
+    topic: Annotated[
+        str | None, typer.Option(help="The topic of a message to a source of type mqtt, instead of all of these.")
+    ] = None,
     skip_signature: Annotated[bool, typer.Option("--skip-signature", help="Do not check the signature.")] = False,
     format: Annotated[str, typer.Option(help="text or json.")] = "text",  # noqa: A002 - the option's name
 ) -> None:
@@ -35,6 +38,8 @@ def try_source(
 
     if format not in ("text", "json"):
         fail(f"--format {format}: expected text or json", 2)
+    if topic is not None and (not topic or "+" in topic or "#" in topic):
+        fail(f"--topic {topic}: write the topic of one message; + and # stand in filters only", 2)
     headers = _pairs(header, ":", "--header", "'Name: value'")
     parameters = _pairs(query, "=", "--query", "name=value")
     try:
@@ -42,7 +47,13 @@ def try_source(
     except OSError as error:
         fail(f"cannot read {file}: {error.strerror}", 2)
     message = message_from(
-        content, headers=headers, content_type=content_type, method=method, query=parameters, rest=rest
+        content,
+        headers=headers,
+        content_type=content_type,
+        method=method,
+        query=parameters,
+        rest=rest,
+        topic=topic,
     )
     try:
         tried = understand(name, config, message, skip_signature=skip_signature)

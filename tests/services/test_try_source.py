@@ -29,6 +29,14 @@ def config(tmp_path: Path) -> Path:
         content["sources"] |= {
             "intranet": {"type": "form", "key_sha256": "0" * 64, "map": mapping},
             "tally": {"type": "form", "preset": "tally", "secret_file": "geheim", "map": {"site": "Standort"}},
+            "zigbee": {
+                "type": "mqtt",
+                "kind": "panic",
+                "url": "mqtt://user@broker.example.org",
+                "password_file": "nowhere",
+                "topics": [{"filter": "zigbee2mqtt/+", "preset": "zigbee2mqtt"}],
+                "devices": {"knopf-112": {"site": "bernburg", "location": "Zimmer 112"}},
+            },
             "missing": {"type": "form", "preset": "tally", "secret_file": "nowhere", "map": {"site": "Standort"}},
         }
 
@@ -99,6 +107,23 @@ def test_other_sources_can_be_tried_too(config: Path, tmp_path: Path) -> None:
     assert any("btn-999" in warning for warning in warnings)
 
 
+def test_a_message_of_a_broker_has_a_topic(config: Path) -> None:
+    press, topic = b'{"action": "single"}', ("--topic", "zigbee2mqtt/knopf-112")
+    done = tried(config, "zigbee", press, *topic)
+    assert done.exit_code == 0, done.output
+    for line in (
+        "signature: none; the broker says who may publish",
+        "  device_id = knopf-112",
+        "  location = Zimmer 112",
+    ):
+        assert line in done.stdout.splitlines()
+    beat = tried(config, "zigbee", b'{"battery": 50}', *topic)
+    assert (beat.exit_code, "EVENT rufkette.device.heartbeat.v1" in beat.stdout) == (0, True)
+    other = tried(config, "zigbee", press, "--topic", "lights/1")
+    assert (other.exit_code, "IGNORED: topic not configured" in other.stdout) == (3, True)
+    assert tried(config, "zigbee", b'{"action": "single", "x": "' + b"x" * 70_000 + b'"}', *topic).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
@@ -106,6 +131,10 @@ def test_other_sources_can_be_tried_too(config: Path, tmp_path: Path) -> None:
         ("intranet", ("--format", "xml"), "expected text or json"),
         ("intranet", ("--header", "nothing"), "write 'Name: value'"),
         ("intranet", ("--query", "nothing"), "write name=value"),
+        ("zigbee", (), "is of type mqtt: say with --topic to which topic"),
+        ("zigbee", ("--rest", "zigbee2mqtt/knopf-112"), "say with --topic to which topic"),
+        ("zigbee", ("--topic", "zigbee2mqtt/+"), "write the topic of one message"),
+        ("intranet", ("--topic", "zigbee2mqtt/knopf-112"), "only messages to a source of type mqtt have a topic"),
     ],
 )
 def test_wrong_options_are_exit_code_2(config: Path, name: str, options: tuple[str, ...], said: str) -> None:

@@ -61,7 +61,7 @@ def test_one_press() -> None:
     assert lines[2].startswith("ECHTER ALARM. Stufe 2: Bedrohung. Stiller Alarm.")
     for part in (
         "Alarmkette gestört, Übernahme per Link nicht möglich", "Derselbe Alarm kann nochmals eintreffen",
-        "„Jobcenter Beispiel, Parkstraße, 06406 Bernburg; Eingang Hofseite, Zimmer 112, 1. OG links“",
+        "„Jobcenter Beispiel, Parkstraße, Bernburg, Zimmer 112, 1. OG links, Eingang Hofseite“",
     ):  # fmt: skip
         assert part in written.text
         assert part in written.html
@@ -70,6 +70,11 @@ def test_one_press() -> None:
     assert '<a class="call" href="tel:110">110 anrufen</a>' in written.html
     assert "Geheimnis" not in written.text + written.html
     assert "Beispiel." not in written.text
+
+
+def test_without_an_address_the_police_hears_the_name_of_the_site() -> None:
+    written = write([report(site="stassfurt", location="Flur 3")], "stassfurt", configured())
+    assert "110 braucht: „Jobcenter Beispiel, Staßfurt, Flur 3“" in written.text
 
 
 def test_details_only_where_the_configuration_lets_them_out() -> None:

@@ -1,19 +1,16 @@
 """Calling the police: the number to dial, and one sentence to be read aloud."""
 
-import re
-
+from schemas.spoken_address import spoken_address
 from services.alerting.core.incident import Place
 from services.alerting.core.plain_text import one_line
 from services.alerting.core.telling import Telling
-
-_POSTCODE = re.compile(r"\b\d{5}\s+")
 
 
 def sentence(telling: Telling) -> str:
     """In quotes: organisation, street, town, room, entrance; and where else, if anywhere."""
     site = telling.site
-    street, _, entrance = ((site.address or "") if site else "").partition(";")
-    where = _POSTCODE.sub("", street) or (site.name if site else telling.incident.site_text or "")
+    street, entrance = spoken_address(site.address if site else None)
+    where = street or (site.name if site else telling.incident.site_text or "")
     room = telling.room.name if telling.room else telling.incident.location or ""
     parts = [telling.rules.configuration.organisation.name, where, room, entrance]
     if others := telling.other_places:

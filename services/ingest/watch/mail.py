@@ -15,6 +15,7 @@ from schemas.configuration import Configuration, Location, Person, Site
 from schemas.events import Event, Kind, PoliceWish, Reported
 from schemas.ids import named_id
 from schemas.phones import dialled
+from schemas.spoken_address import spoken_address
 from services.common.mail.threads import thread_of
 from services.ingest.watch.words import WORDS, WatchWords
 
@@ -70,7 +71,9 @@ def write(events: Sequence[Event], site_id: str | None, configuration: Configura
         listed = [f"• {line}\n  {detail}" for line, detail in zip(lines, details, strict=True)]
         paragraphs.append("\n".join([words.reports.format(count=len(reports)), *listed]))
     places = dict.fromkeys(_place(report, site, words) for _, report in reports)
-    what = ", ".join(filter(None, [organisation.name, site.address if site else None, "; ".join(places)]))
+    street, entrance = spoken_address(site.address if site else None)
+    where = street or (site.name if site else None)
+    what = ", ".join(filter(None, [organisation.name, where, "; ".join(places), entrance]))
     paragraphs.append((words.urgent if urgent else words.act).format(police=police))
     if any(report.police is PoliceWish.CALLED for _, report in reports):
         paragraphs.append(words.called.format(police=police))

@@ -56,3 +56,56 @@ def test_what_may_not_be_meant(tmp_path: Path) -> None:
     mistakes, (hint,) = examined(tmp_path, empty)
     assert mistakes == []
     assert "sources.buttons.expect_every" in hint
+
+
+OLD_ROOMS = """\
+    locations:
+      - {id: r112, name: Zimmer 112, aliases: ["112"]}
+      - {id: r113, name: Zimmer 113}
+"""
+ROOMS = """\
+    locations:
+      - {id: r112, name: Zimmer 112, short: Zi. 112, aliases: ["Raum 112a"]}
+      - {id: empfang, name: Empfang}
+"""
+
+
+def placed(location: str, rooms: str = ROOMS) -> str:
+    """The configuration with other rooms at the site, and one button in one of them."""
+    text = GOOD.replace(", location: Zimmer 112", "").replace(
+        "btn-113: {site: bernburg}", f'btn-113: {{site: bernburg, location: "{location}"}}'
+    )
+    return text.replace(OLD_ROOMS, rooms)
+
+
+@pytest.mark.parametrize("location", ["r112", "ZIMMER  112", "zi-112", "112", "Raum 112 a", "empfang"])
+def test_a_location_of_the_site_however_spelt(location: str, tmp_path: Path) -> None:
+    assert examined(tmp_path, placed(location)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("location", "says"),
+    [
+        ("Zimer 112", "(did you mean `Zimmer 112`?)"),
+        ("Empfnag", "(did you mean `Empfang`?)"),
+        ("Raum 112aa", "(did you mean `Zimmer 112`?)"),
+        ("Zimmer 113", "expected one of Zimmer 112, Empfang, or this one among them"),
+        ("Flur", "expected one of Zimmer 112, Empfang, or this one among them"),
+    ],
+)
+def test_a_location_that_the_site_does_not_list(location: str, says: str, tmp_path: Path) -> None:
+    mistakes, (hint,) = examined(tmp_path, placed(location))
+    assert mistakes == []
+    assert f"sources.buttons.devices.btn-113.location: `{location}` is none of the locations of `bernburg`" in hint
+    assert says in hint
+
+
+def test_of_many_locations_some_are_named(tmp_path: Path) -> None:
+    rooms = "    locations:\n" + "\n".join(f"      - {{id: r{n}, name: Flur {n}}}" for n in range(101, 130)) + "\n"
+    _, (hint,) = examined(tmp_path, placed("Keller", rooms))
+    assert "Flur 110 …, or" in hint
+    assert "Flur 111" not in hint
+
+
+def test_where_a_site_lists_no_locations_any_is_good(tmp_path: Path) -> None:
+    assert examined(tmp_path, placed("irgendwo", "")) == ([], [])

@@ -3,8 +3,9 @@ from typing import Any
 import pytest
 
 from schemas.events import Category, Kind, Reported
+from schemas.places import normalise_place
 from services.alerting.core.incident import LevelFrom
-from services.alerting.core.policy import level_of, normalise_place
+from services.alerting.core.policy import level_of
 from services.alerting.core.reporting import place_key
 from tests.core.office import MONDAY, Desk, minutes, rules
 

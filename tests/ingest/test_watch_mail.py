@@ -72,6 +72,11 @@ def test_one_press() -> None:
     assert "Beispiel." not in written.text
 
 
+def test_a_room_is_known_however_it_is_spelt() -> None:
+    written = write([report(location="ZI-112")], "bernburg", configured())
+    assert written.text.startswith("Zimmer 112, 1. OG links, Bernburg (Parkstraße) – ")
+
+
 def test_without_an_address_the_police_hears_the_name_of_the_site() -> None:
     written = write([report(site="stassfurt", location="Flur 3")], "stassfurt", configured())
     assert "110 braucht: „Jobcenter Beispiel, Staßfurt, Flur 3“" in written.text

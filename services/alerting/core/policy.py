@@ -1,23 +1,20 @@
 """Rules as the core sees them: the configuration with a calendar, and the questions asked of it."""
 
-import re
 from collections.abc import Container
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
 from schemas.configuration import Configuration, Language, Location, Policy, Rule, Site, When
 from schemas.configuration_sources import normalise_device_id
 from schemas.events import Category, Event, Kind, Mode, PoliceWish, Reported
+from schemas.places import location_named
 from services.alerting.core.incident import UNKNOWN_LEVEL_COUNTS_AS, LevelFrom, Recipient
 from services.alerting.core.plans import Plans
 
 EMERGENCY_ROLE = "emergency"
 LEARNING_ROLE = "learning"
-_SEPARATORS = re.compile(r"(?<!\d)[\s._-]+|[\s._-]+(?!\d)")
-_ROOM_WORDS = re.compile(r"^(zimmer|zi|raum|rm|room|büro|office)\b\.?\s*", re.IGNORECASE)
 
 
 class Calendar(Protocol):
@@ -58,12 +55,7 @@ class Rules:
         site = self.site(key)
         if site is None or text is None:
             return None
-        wanted = normalise_place(text)
-        for location in site.locations:
-            names = (location.id, location.name, location.short or location.name, *location.aliases)
-            if wanted in {normalise_place(name) for name in names}:
-                return location
-        return None
+        return location_named(site.locations, text)
 
     def people(self, key: str | None, role: str, now: datetime) -> tuple[Recipient, ...]:
         """Who of a role is present at this moment: the site's own people, else the organisation's."""
@@ -101,13 +93,6 @@ class Rules:
     def details(self, role: str) -> str:
         """`full` or `link`: whether mails to a role may carry description and names."""
         return self.configuration.mail.roles.get(role, self.configuration.mail.details)
-
-
-@lru_cache(maxsize=4096)
-def normalise_place(text: str) -> str:
-    """`Zi. 112`, `Raum 112` and `112` are one place; `1.12` and `11.2` are two, so what parts digits stays."""
-    folded = " ".join(text.split()).casefold()
-    return _SEPARATORS.sub("", _ROOM_WORDS.sub("", folded) or folded)
 
 
 def device_key(device_id: str) -> str:

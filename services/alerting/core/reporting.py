@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 from schemas.configuration import PoliceFlag
 from schemas.events import Event, Kind, Mode, PoliceWish, Reported
 from schemas.lifecycle import Change
+from schemas.places import normalise_place
 from services.alerting.core import calls
 from services.alerting.core.effects import Decision, Effect, Reason, Relay
 from services.alerting.core.escalation import Changed, relay, restart, start
 from services.alerting.core.incident import Again, Hold, Incident, Place, Report, Status
 from services.alerting.core.levels import with_level
 from services.alerting.core.plans import HIGHEST_SILENCED_LEVEL, Silence
-from services.alerting.core.policy import Facts, Rules, device_key, first_match, level_of, normalise_place
+from services.alerting.core.policy import Facts, Rules, device_key, first_match, level_of
 from services.alerting.core.replacing import replace
 
 QUIET_AFTER_ACKNOWLEDGEMENT = timedelta(minutes=2)

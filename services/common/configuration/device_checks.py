@@ -1,22 +1,29 @@
-"""What the configuration can get wrong about a device's patterns, buttons and secrets."""
+"""What the configuration can get wrong about a device's place, patterns, buttons and secrets."""
 
+import difflib
 from typing import Final
 
-from schemas.configuration import Configuration
+from schemas.configuration import Configuration, Site
 from schemas.configuration_patterns import DevicePatterns
 from schemas.configuration_sources import Device, FlicSource, HttpButtonSource, LorawanSource, Source
+from schemas.places import location_named, names_of
 from services.common import device_models
 from services.common.configuration.yaml_places import Document, Path_
 from services.common.flic import read_key
 
 _PATTERNS: Final = frozenset(DevicePatterns.model_fields)
+_MOST_NAMES: Final = 10
+"""Of a site's locations, shown in one hint."""
+_ALIKE: Final = 0.75
+"""A letter or two more, fewer or swapped."""
 
 
 def check_devices(configuration: Configuration, document: Document) -> None:
-    """Note generic devices without a press, and settings that would be read by nothing."""
+    """Note generic devices without a press, settings that would be read by nothing, and places that may be misspelt."""
     for source_key, source in configuration.sources.items():
         for device_id, device in source.devices.items():
             path: Path_ = ("sources", source_key, "devices", device_id)
+            _hint_at_location(document, path, configuration.sites.get(device.site), device)
             _check_patterns(document, path, source, device)
             _check_buttons(document, path, source, device)
             if device.secret_file is not None and not isinstance(source, HttpButtonSource):
@@ -26,6 +33,31 @@ def check_devices(configuration: Configuration, document: Document) -> None:
             _check_key(document, ("sources", source_key, "public_key"), source.public_key)
         if isinstance(source, LorawanSource):
             _check_shared(document, source_key, source)
+
+
+def _hint_at_location(document: Document, path: Path_, site: Site | None, device: Device) -> None:
+    """A place that the site does not list is good, too; but a misspelt room has no floor, and is a place of its own."""
+    if site is None or not site.locations or device.location is None:
+        return
+    if location_named(site.locations, device.location) is not None:
+        return
+    # Room 113 is no misspelt 112: only what has the same number is offered.
+    known = {
+        name.casefold(): location
+        for location in site.locations
+        for name in names_of(location)
+        if _digits(name) == _digits(device.location)
+    }
+    close = difflib.get_close_matches(device.location.casefold(), known, n=1, cutoff=_ALIKE)
+    names = [location.name for location in site.locations]
+    listed = ", ".join(names[:_MOST_NAMES]) + (" …" if len(names) > _MOST_NAMES else "")
+    meant = f" (did you mean `{known[close[0]].name}`?)" if close else ""
+    noticed = f"`{device.location}` is none of the locations of `{device.site}`"
+    document.hint((*path, "location"), noticed, f"one of {listed}{meant}, or this one among them, too")
+
+
+def _digits(text: str) -> str:
+    return "".join(filter(str.isdigit, text))
 
 
 def _check_key(document: Document, path: Path_, pem: str) -> None:

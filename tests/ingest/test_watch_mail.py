@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from schemas.configuration import Configuration
 from schemas.events import Category, Event, Kind, Reported
 from services.common.mail.threads import thread_of
 from services.ingest.watch.mail import contacts, known_site, message, write
+from services.ingest.watch.words import WORDS
 from tests.support.organisation import organisation
 
+RUNBOOK = Path(__file__).parents[2] / "docs" / "runbook.md"
 NOW = datetime(2026, 1, 5, 8, 12, tzinfo=UTC)
 
 
@@ -122,6 +125,11 @@ def test_in_english_and_at_no_known_site() -> None:
     unknown = report(site=None, site_text="Bernbrug")
     assert known_site(unknown, configured()) is None
     assert write([unknown], None, configured()).text.startswith("112, Bernbrug – ")
+
+
+def test_one_mark_for_the_mail_filters_of_all_languages() -> None:
+    assert {words.mark for words in WORDS.values()} == {"Notbetrieb"}
+    assert "**Filters for the watch's mails.** Their subject ends with ` · Notbetrieb`" in RUNBOOK.read_text("utf-8")
 
 
 def test_who_is_mailed() -> None:

@@ -11,7 +11,10 @@ from schemas.events import Category
 
 @dataclass(frozen=True, slots=True)
 class WatchWords:
-    """Names in braces are filled in. `levels`: the first word of the subject, from level 0."""
+    """Names in braces are filled in. `levels`: the first word of the subject, from level 0.
+
+    `mark`: the last word of the subject, the same in all languages: mail filters and monitoring look for it.
+    """
 
     levels: tuple[str, str, str, str]
     mark: str

@@ -170,6 +170,22 @@ async def test_a_link_expires_30_days_after_closing_and_never_before(visit: Visi
         assert answer.status_code == 410
         assert "abgelaufen" in answer.text
         assert "Bei Gefahr 110 anrufen." in answer.text
+        # PRESSED_AT and 400 days: no other link opens anything either, so none is named.
+        assert "Der Vorgang ist seit dem 09.02.2027 beendet" in answer.text
+        assert "Sie müssen nichts tun." in answer.text
+        assert "neuesten Mail" not in answer.text
+
+
+async def test_an_expired_link_in_english(client: httpx.AsyncClient) -> None:
+    visit = visit_to(client, site="english", location=None)
+    await visit.send(action="close", name="A", outcome="resolved")
+    visit.desk.now += timedelta(days=31)
+    answer = await visit.look()
+    assert answer.status_code == 410
+    assert "The incident has been closed since 2026-01-05; all its links have expired." in answer.text
+    assert "You need not do anything." in answer.text
+    assert "newest mail" not in answer.text
+    assert "In danger call 110." in answer.text
 
 
 async def test_an_incident_that_is_gone(visit: Visit) -> None:

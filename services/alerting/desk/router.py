@@ -34,7 +34,7 @@ _READ: Final = ["GET", "HEAD"]
 
 
 class _Refusal(Exception):
-    """Nothing can be shown or done; `kind` is a key of the pages' `notices`."""
+    """Nothing can be shown or done; `kind` is a key of the pages' `notices`. The links of `incident` have expired."""
 
     def __init__(self, status: int, kind: str, incident: Incident | None = None) -> None:
         super().__init__(kind)
@@ -165,7 +165,8 @@ class _Desk:
             return notice(refusal.status, refusal.kind, language=language)
         site, contacts = rules.site(incident.site), view.expired_help(incident, rules)
         phone = site.police.phone if site else POLICE
-        return notice(refusal.status, refusal.kind, language=language, phone=phone, contacts=contacts)
+        since = view.ended_on(incident, rules)
+        return notice(refusal.status, refusal.kind, language=language, phone=phone, contacts=contacts, since=since)
 
 
 def _recipient(opened: _Opened) -> str | None:

@@ -255,6 +255,13 @@ def since(incident: Incident) -> datetime:
     return incident.taken.at if incident.taken is not None else incident.reopened_at or incident.opened_at
 
 
+def ended_on(incident: Incident, rules: Rules) -> str:
+    """The local day on which an incident ended, written as its site writes it."""
+    assert incident.ended_at is not None, "only what has ended has links that expire"
+    telling = Telling.of(incident, rules, incident.ended_at)
+    return telling.date(incident.ended_at.astimezone(telling.zone).date())
+
+
 def expired_help(incident: Incident, rules: Rules) -> list[str]:
     """Whom to phone at a site, by role: no names, as the link is no longer good."""
     site = rules.site(incident.site)

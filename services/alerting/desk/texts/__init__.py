@@ -83,6 +83,7 @@ class PageWords:
     to_devices: str
     to_report: str
     notices: Mapping[str, tuple[str, str]]
+    """Heading and sentence; `expired` is told `since` when all is over."""
     in_danger: str
     newest_mail: str
     phone_to: str

@@ -147,7 +147,10 @@ ENGLISH: Final = PageWords(
                 "or copy all of it."
             ),
         ),
-        "expired": ("This link has expired", "The incident was closed some time ago. This link does nothing any more."),
+        "expired": (
+            "This link has expired",
+            "The incident has been closed since {since}; all its links have expired. You need not do anything.",
+        ),
         "missing": ("Incident not found", "This incident does not exist here, or not any more."),
         "no_report": (
             "There is no such report",

@@ -151,7 +151,7 @@ GERMAN: Final = PageWords(
         ),
         "expired": (
             "Dieser Link ist abgelaufen",
-            "Der Vorgang ist seit längerer Zeit beendet. Über diesen Link geht nichts mehr.",
+            "Der Vorgang ist seit dem {since} beendet, alle Links seiner Mails sind abgelaufen. Sie müssen nichts tun.",
         ),
         "missing": ("Vorgang nicht gefunden", "Diesen Vorgang gibt es hier nicht oder nicht mehr."),
         "no_report": (

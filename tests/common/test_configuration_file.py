@@ -280,6 +280,32 @@ def test_hints_do_not_fail(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "line", "path"),
+    [
+        ("[bereitschaft@example.org]\nsites", "[a@example.org, lost@example]\nsites", 4, "organisation.emergency[1]"),
+        ("leitung@example.org", "lost@example", 14, "sites.bernburg.people.site_management[0].email"),
+        ("[vertretung@example.org]", "{people: [lost@example]}", 15, "sites.bernburg.people.deputy.people[0]"),
+        ("roles:", "    emergency: [lost@example]\nroles:", 16, "sites.bernburg.emergency[0]"),
+        ("[bereitschaft@example.org]}", "[a@example.org, lost@example]}", 16, "roles.on_call[1]"),
+        (
+            "    kind: panic\n", "    kind: panic\n    learn: true\n    test_address: lost@example\n",
+            22, "sources.buttons.test_address",
+        ),
+    ],
+)  # fmt: skip
+def test_an_address_whose_domain_has_no_dot_is_hinted_at(
+    write: Write, old: str, new: str, line: int, path: str
+) -> None:
+    assert old in GOOD
+    hints = [hint for hint in examine(write(GOOD.replace(old, new, 1)))[1] if "has no dot" in hint.wrong]
+    assert [(hint.line, hint.path) for hint in hints] == [(line, path)]
+    assert hints[0].wrong.startswith("the domain of `lost@example` has no dot")
+    for good in ("lost@localhost", "lost@LOCALHOST", "lost@intranet.example", "lost@[10.0.0.1]"):
+        text = GOOD.replace(old, new.replace("lost@example", f'"{good}"'), 1)
+        assert [hint for hint in examine(write(text))[1] if "has no dot" in hint.wrong] == []
+
+
+@pytest.mark.parametrize(
     ("retention", "said"),
     [
         ("{personal_data: 180d, incidents: 10y}", []),

@@ -13,6 +13,7 @@ import opening_hours
 from schemas.configuration import Configuration, Site, When
 from schemas.configuration_sources import normalise_device_id
 from services.common import device_models
+from services.common.configuration.address_checks import hint_at_addresses
 from services.common.configuration.callback_checks import check_callbacks
 from services.common.configuration.device_checks import check_devices
 from services.common.configuration.forms import check_forms
@@ -52,6 +53,7 @@ def check(configuration: Configuration, document: Document, rule_numbers: Sequen
     if rule_numbers is None:  # otherwise people may be missing whose entries have a wrong shape
         check_steps(configuration, document, held)
         hint_at_unused(configuration, document)
+        hint_at_addresses(configuration, document)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

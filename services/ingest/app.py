@@ -29,6 +29,7 @@ from services.ingest.api.protocol import Protocol
 from services.ingest.callbacks.answering import Callbacks
 from services.ingest.callbacks.request import called
 from services.ingest.follower import Follower
+from services.ingest.instance import Instance
 from services.ingest.intake import Intake
 from services.ingest.journal.journal import Journal
 from services.ingest.journal.ledger import Ledger
@@ -70,7 +71,7 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
     known_at_start = senders(configuration, settings.config)
     activity = Activity()
     intake = Intake(publisher, statuses, activity, Limits())
-    subscriptions = Subscriptions(known_at_start, intake.receive)
+    subscriptions = Subscriptions(known_at_start, intake.receive, Instance(settings.journal_path))
     routes = Routes(publisher, statuses, intake, activity, lambda: subscriptions.problems)
     routes.take(known_at_start, configuration.organisation.operator_key_sha256)
     learning = Learning(known_at_start)

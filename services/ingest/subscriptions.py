@@ -1,15 +1,15 @@
 """Sources of type `mqtt`: one connection to each broker, for ever.
 
 A persistent session with QoS 1, and each message acknowledged only when its event is safe: what comes while we are
-away, or cannot store, comes again. Each host has a session of its own; several ingests on several hosts all hear each
-message, and the same press is one incident by merging.
+away, or cannot store, comes again. Each ingest has a session of its own, by an id that is kept beside its journal:
+several ingests all hear each message, and the same press is one incident by merging.
 """
 
 import asyncio
 import hashlib
 import logging
 import random
-import socket
+import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,8 +23,10 @@ import structlog
 from schemas.configuration_sources import MqttSource
 from services.common.loops import being_cancelled
 from services.ingest.api.problems import Refusal
+from services.ingest.instance import Instance
 from services.ingest.loops import end_process_on_bug
 from services.ingest.metrics import MQTT_CONNECTED
+from services.ingest.mqtt_reasons import reason
 from services.ingest.sender import Sender
 from services.ingest.sources.shape import Message
 
@@ -43,9 +45,10 @@ _QUIET.setLevel(logging.CRITICAL)  # the library logs topics, which may be names
 class Subscriptions:
     """Keeps the connections that the configuration asks for."""
 
-    def __init__(self, senders: Mapping[str, Sender], receive: Receive) -> None:
+    def __init__(self, senders: Mapping[str, Sender], receive: Receive, instance: Instance) -> None:
         self._senders = senders
         self._receive = receive
+        self._instance = instance
         self._running: dict[str, tuple[Sender, asyncio.Task[None]]] = {}
         self._away_since: dict[str, float] = {}
         """By the monotonic clock, of those that are not connected."""
@@ -91,10 +94,11 @@ class Subscriptions:
             await asyncio.wait(tasks, timeout=3)
 
     async def _keep_connected(self, name: str) -> None:
+        identifier = client_id(name, await self._instance.id())
         attempt, away_since, said_at = 0, time.monotonic(), float("-inf")
         while True:
             try:
-                async with _client(name, self._senders[name]) as client:
+                async with _client(identifier, self._senders[name]) as client:
                     if said_at > away_since:
                         log.info("mqtt.recovered", source=name, after_s=round(time.monotonic() - away_since, 1))
                     attempt, said_at = 0, float("-inf")
@@ -121,7 +125,7 @@ class Subscriptions:
         assert isinstance(source, MqttSource)
         for topic in source.topics:
             await client.subscribe(topic.filter, qos=1)
-        log.info("mqtt.connected", source=name, topics=len(source.topics))
+        log.info("mqtt.connected", source=name, topics=len(source.topics), client_id=client.identifier)
         self._away_since.pop(name, None)
         async for message in client.messages:
             # A retained message tells of the past: no press of now.
@@ -166,7 +170,7 @@ def _say_unreachable(name: str, error: BaseException, said_at: float) -> float:
     """Once in a while; returns when it was said last."""
     if time.monotonic() - said_at < _SAY_EVERY:
         return said_at
-    log.error("mqtt.unreachable", source=name, error=type(error).__name__)
+    log.error("mqtt.unreachable", source=name, error=type(error).__name__, reason=reason(error))
     return time.monotonic()
 
 
@@ -174,19 +178,27 @@ def _same(one: Sender, other: Sender) -> bool:
     return one.source == other.source and one.secret == other.secret
 
 
-def _client(name: str, sender: Sender) -> aiomqtt.Client:
+def client_id(name: str, instance: str) -> str:
+    """What the broker knows a source's session by: at most 56 characters, and never those of another source or ingest.
+
+    The beginning is for people who look at the broker; what tells sessions apart is the end.
+    """
+    readable = re.sub(r"[^A-Za-z0-9-]", "_", name)[:30]
+    return f"rufkette-{readable}-{hashlib.sha256(f'{instance} {name}'.encode()).hexdigest()[:16]}"
+
+
+def _client(identifier: str, sender: Sender) -> aiomqtt.Client:
     """A client that is not connected yet."""
     source = sender.source
     assert isinstance(source, MqttSource)
     parts = urlsplit(source.url)
     tls = parts.scheme == "mqtts"
-    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
     client = aiomqtt.Client(
         parts.hostname or "",
         parts.port or (8883 if tls else 1883),
         username=unquote(parts.username) if parts.username else None,
         password=sender.secret.decode() if sender.secret else None,
-        identifier=f"rufkette-{name}-{host}"[:64],
+        identifier=identifier,
         clean_session=False,
         keepalive=_KEEPALIVE,
         tls_context=ssl.create_default_context() if tls else None,

@@ -5,17 +5,11 @@ import datetime as dt
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import aiomqtt
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from schemas.configuration import Configuration
 from schemas.configuration_callbacks import Callback
@@ -30,6 +24,7 @@ from services.ingest.callbacks.request import called as calls
 from services.ingest.callbacks.way import Failure
 from tests.ingest.answers import Office
 from tests.support.broker import Broker
+from tests.support.certificates import certificate
 from tests.support.lamp import Heard, lamp_at
 from tests.support.organisation import organisation
 from tests.support.waiting import eventually
@@ -284,24 +279,6 @@ async def test_user_and_password(tmp_path: Path, password: str | None, code: int
         assert (failed and failed.code) == code
     finally:
         broker.stop()
-
-
-def certificate(directory: Path) -> Path:
-    """Of 127.0.0.1, signed by itself, with its key beside it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1)).not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )  # fmt: skip
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    (directory / "key.pem").write_bytes(private)
-    (directory / "certificate.pem").write_bytes(made.public_bytes(Encoding.PEM))
-    return directory / "certificate.pem"
 
 
 @pytest.mark.parametrize("trusted", [True, False])

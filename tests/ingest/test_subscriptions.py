@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY
 from schemas.events import Event, Reported
 from services.common.configuration.file import load
 from services.ingest.api.problems import Refusal
+from services.ingest.instance import Instance
 from services.ingest.sender import Sender, senders
 from services.ingest.sources.shape import Message
 from services.ingest.subscriptions import Subscriptions
@@ -79,7 +80,9 @@ async def test_a_press_reaches_kafka_and_a_retained_one_does_not(
     await rooms(surroundings, 2, 4)
 
 
-async def test_a_message_that_meets_a_bug_holds_up_no_other(broker: Broker, configuration: Path) -> None:
+async def test_a_message_that_meets_a_bug_holds_up_no_other(
+    tmp_path: Path, broker: Broker, configuration: Path
+) -> None:
     taken: list[str] = []
 
     async def receive(message: Message, _: Sender) -> None:
@@ -87,7 +90,7 @@ async def test_a_message_that_meets_a_bug_holds_up_no_other(broker: Broker, conf
             raise ValueError("a bug")
         taken.append(message.rest)
 
-    subscriptions = Subscriptions(senders(load(configuration)), receive)
+    subscriptions = Subscriptions(senders(load(configuration)), receive, Instance(tmp_path / "journal"))
     subscriptions.start()
 
     async def arrived(number: int) -> bool:
@@ -117,7 +120,9 @@ async def test_over_the_limit_the_broker_keeps_what_is_no_press(
         if offered == [1]:
             raise Refusal(429, "too much", headers={"Retry-After": "1"})
 
-    subscriptions = Subscriptions(senders(load(configured(tmp_path, broker, kind))), receive)
+    subscriptions = Subscriptions(
+        senders(load(configured(tmp_path, broker, kind))), receive, Instance(tmp_path / "journal")
+    )
     subscriptions.start()
 
     async def stands() -> bool:
@@ -141,6 +146,8 @@ async def test_what_came_while_ingest_was_away_comes_when_it_is_back(
     ingest: Service = await start_ingest()
     await ingest.wait_for_event("mqtt.connected")
     ingest.kill()
+    kept = list(surroundings.directory.glob("journal-*.sqlite3.instance"))
+    assert [file.stat().st_mode & 0o777 for file in kept] == [0o600]
     await send(broker, 1)
     await ingest.start()
     await send(broker, 2)
@@ -165,7 +172,9 @@ async def test_a_broker_that_goes_is_waited_for(
     assert ingest.stray_lines == []
 
 
-async def test_a_source_that_was_changed_is_connected_and_known_to_be(broker: Broker, configuration: Path) -> None:
+async def test_a_source_that_was_changed_is_connected_and_known_to_be(
+    tmp_path: Path, broker: Broker, configuration: Path
+) -> None:
     """The connection of before ends meanwhile: that is no reason to call the source away."""
 
     async def receive(message: Message, _: Sender) -> None:
@@ -175,7 +184,7 @@ async def test_a_source_that_was_changed_is_connected_and_known_to_be(broker: Br
         connected = REGISTRY.get_sample_value("rufkette_ingest_mqtt_connected", {"source": "zigbee"})
         return bool(subscriptions.problems), connected
 
-    subscriptions = Subscriptions(senders(load(configuration)), receive)
+    subscriptions = Subscriptions(senders(load(configuration)), receive, Instance(tmp_path / "journal"))
     subscriptions.start()
     try:
         assert list(subscriptions.problems) == ["mqtt zigbee"]

@@ -41,6 +41,8 @@ def _said(error: BaseException) -> str | None:
             return f"TLS: {error.reason or type(error).__name__}"
         case socket.gaierror():
             return f"host name: {_RESOLVING.get(error.errno, error.errno)}"
+        case UnicodeError():
+            return "host name: it cannot be one"
         case OSError() if error.errno is not None:
             return errno.errorcode.get(error.errno, str(error.errno))
         case TimeoutError():

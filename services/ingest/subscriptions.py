@@ -104,7 +104,7 @@ class Subscriptions:
                     attempt, said_at = 0, float("-inf")
                     MQTT_CONNECTED.labels(name).set(1)
                     await self._listen(name, client)
-            except (aiomqtt.MqttError, OSError, TimeoutError, Refusal, asyncio.CancelledError) as error:
+            except (aiomqtt.MqttError, OSError, UnicodeError, Refusal, asyncio.CancelledError) as error:
                 if isinstance(error, asyncio.CancelledError) and being_cancelled():
                     raise
                 away_since = time.monotonic() if attempt == 0 else away_since

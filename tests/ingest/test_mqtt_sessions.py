@@ -196,6 +196,10 @@ async def test_the_log_says_that_nobody_listens_there(tmp_path: Path) -> None:
     assert (await said(tmp_path, "mqtt://broker.invalid")).startswith("host name: EAI_")
 
 
+async def test_a_host_name_that_cannot_be_one_ends_nothing(tmp_path: Path) -> None:
+    assert await said(tmp_path, "mqtt://broker..example.org") == "host name: it cannot be one"
+
+
 async def test_the_log_says_that_the_password_is_refused(tmp_path: Path, directory: Path) -> None:
     users = tmp_path / "users"
     users.write_text("")

@@ -18,6 +18,10 @@ _UNSPECIFIED: Final = 128
 _RESOLVING: Final = {getattr(socket, name): name for name in dir(socket) if name.startswith("EAI_")}
 
 
+class SubscriptionRefused(Exception):
+    """The broker lets us in, and does not let us listen to a topic filter; the argument is its number, from 1."""
+
+
 def reason(error: BaseException) -> str:
     """Of an error while connecting or listening: the first that one can act on, of it and what led to it."""
     return next((said for one in _chain(error) if (said := _said(one)) is not None), _CLOSED)
@@ -47,6 +51,8 @@ def _said(error: BaseException) -> str | None:
             return errno.errorcode.get(error.errno, str(error.errno))
         case TimeoutError():
             return "timeout"
+        case SubscriptionRefused():
+            return f"subscription {error.args[0]} of topics refused"
         case Refusal():
             return f"messages cannot be stored ({error.status})"
         case MqttConnectError():

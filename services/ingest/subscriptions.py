@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 import aiomqtt
 import structlog
+from paho.mqtt.reasoncodes import ReasonCode
 
 from schemas.configuration_sources import MqttSource
 from services.common.loops import being_cancelled
@@ -26,7 +27,7 @@ from services.ingest.api.problems import Refusal
 from services.ingest.instance import Instance
 from services.ingest.loops import end_process_on_bug
 from services.ingest.metrics import MQTT_CONNECTED
-from services.ingest.mqtt_reasons import reason
+from services.ingest.mqtt_reasons import SubscriptionRefused, reason
 from services.ingest.sender import Sender
 from services.ingest.sources.shape import Message
 
@@ -35,6 +36,8 @@ log = structlog.get_logger()
 Receive = Callable[[Message, Sender], Awaitable[object]]
 """Takes a message in; raises `Refusal` with status 503 when it is not safe anywhere."""
 
+_NOT_GRANTED: Final = 0x80
+"""From this on a broker's answer to SUBSCRIBE is a refusal (MQTT 3.1.1, 3.9.3)."""
 _KEEPALIVE: Final = 20
 _LONGEST_PAUSE: Final = 30.0
 _SAY_EVERY: Final = 30.0
@@ -104,7 +107,14 @@ class Subscriptions:
                     attempt, said_at = 0, float("-inf")
                     MQTT_CONNECTED.labels(name).set(1)
                     await self._listen(name, client)
-            except (aiomqtt.MqttError, OSError, UnicodeError, Refusal, asyncio.CancelledError) as error:
+            except (
+                aiomqtt.MqttError,
+                OSError,
+                UnicodeError,
+                Refusal,
+                SubscriptionRefused,
+                asyncio.CancelledError,
+            ) as error:
                 if isinstance(error, asyncio.CancelledError) and being_cancelled():
                     raise
                 away_since = time.monotonic() if attempt == 0 else away_since
@@ -123,8 +133,11 @@ class Subscriptions:
     async def _listen(self, name: str, client: aiomqtt.Client) -> None:
         source = self._senders[name].source
         assert isinstance(source, MqttSource)
-        for topic in source.topics:
-            await client.subscribe(topic.filter, qos=1)
+        for number, topic in enumerate(source.topics, start=1):
+            granted = await client.subscribe(topic.filter, qos=1)
+            if any(code >= _NOT_GRANTED for code in map(_value, granted)):
+                # Some brokers answer so where others would close the connection: connected, and deaf.
+                raise SubscriptionRefused(number)
         log.info("mqtt.connected", source=name, topics=len(source.topics), client_id=client.identifier)
         self._away_since.pop(name, None)
         async for message in client.messages:
@@ -164,6 +177,10 @@ class Subscriptions:
             else:
                 return
             await asyncio.sleep(wait)
+
+
+def _value(code: int | ReasonCode) -> int:
+    return code if isinstance(code, int) else code.value
 
 
 def _say_unreachable(name: str, error: BaseException, said_at: float) -> float:

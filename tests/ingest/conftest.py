@@ -23,7 +23,7 @@ async def every(every_around: Surroundings) -> AsyncIterator[Service]:
     """A ready ingest with the sources of `every_source`."""
     service = ingest_service(every_around)
     try:
-        await service.start()
+        await every_source.start(service)
         yield service
     finally:
         service.stop()

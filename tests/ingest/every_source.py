@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from services.ingest.sources.signatures import sign_standard
 from tests.ingest.support import PAYLOADS
 from tests.support.organisation import KEYS, WS101, write_configuration
+from tests.support.service import Service
+from tests.support.waiting import eventually
 
 SECRET = "what-only-the-sender-knows"
 WHSEC = b"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
@@ -153,3 +155,9 @@ def _add(content: dict[str, Any]) -> None:
             "topics": [{"filter": "zigbee2mqtt/+", "preset": "zigbee2mqtt"}],
         },
     }  # fmt: skip
+
+
+async def start(service: Service) -> None:
+    """Start an ingest with these sources: nothing is away but the broker, which there is none of."""
+    await service.start(ready=False)
+    await eventually(lambda: service.wait_for_readiness("degraded"), lambda away: set(away) == {"mqtt mqtt"})

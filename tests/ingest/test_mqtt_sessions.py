@@ -212,6 +212,25 @@ async def test_the_log_says_that_the_password_is_refused(tmp_path: Path, directo
     assert reason == "refused: 135 Not authorized"
 
 
+async def test_the_log_says_that_we_may_not_listen_to_a_topic(tmp_path: Path) -> None:
+    """Mosquitto grants all and sends nothing then; other brokers answer 0x80, and leave us connected and deaf."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.read(2):  # the packet's type and its length, which fits into one byte here
+                packet = await reader.readexactly(head[1])
+                if head[0] >> 4 == 1:  # CONNECT
+                    writer.write(b"\x20\x02\x00\x00")
+                elif head[0] >> 4 == 8:  # SUBSCRIBE, with its number
+                    writer.write(b"\x90\x03" + packet[:2] + b"\x80")
+        finally:
+            writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert await said(tmp_path, f"mqtt://127.0.0.1:{port}") == "subscription 1 of topics refused"
+
+
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
 )  # the library leaves the socket to be found

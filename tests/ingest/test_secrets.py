@@ -19,6 +19,7 @@ from tests.ingest.every_source import (
     key_of,
     proof,
     samples,
+    start,
 )
 from tests.support.chain import Surroundings, ingest_service
 from tests.support.service import Service
@@ -42,7 +43,7 @@ async def every(every_around: Surroundings) -> AsyncIterator[Service]:
         RUFKETTE_LIFESIGN_URL=f"http://127.0.0.1:9/{LIFESIGNS}",
     )
     try:
-        await service.start()
+        await start(service)
         yield service
     finally:
         service.stop()

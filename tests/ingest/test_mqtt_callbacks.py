@@ -200,7 +200,7 @@ async def test_only_what_the_broker_confirms_is_told(answers: list[bytes], failu
             writer.write(one)
 
     async with strange(conversation) as url:
-        assert await by_publishing("buttons", called(url))(answer()) == failure
+        assert await by_publishing("buttons", called(url), "one")(answer()) == failure
 
 
 async def test_a_broker_that_says_nothing_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +210,9 @@ async def test_a_broker_that_says_nothing_is_given_up_in_time(monkeypatch: pytes
         await reader.read()
 
     async with strange(conversation) as url:
-        assert await by_publishing("buttons", called(url))(answer()) == Failure("timeout", None, is_the_receivers=True)
+        assert await by_publishing("buttons", called(url), "one")(answer()) == Failure(
+            "timeout", None, is_the_receivers=True
+        )
 
 
 async def test_each_connection_of_a_source_has_the_same_name_so_that_a_later_answer_ends_an_earlier_one() -> None:
@@ -220,10 +222,11 @@ async def test_each_connection_of_a_source_has_the_same_name_so_that_a_later_ans
         hellos.append(await reader.read(1000))
 
     async with strange(conversation) as url:
-        for source in ("buttons", "buttons", "others"):
-            await by_publishing(source, called(url))(answer())
-    first, again, other = hellos
-    assert first == again != other
+        for source, ingest in (("buttons", "one"), ("buttons", "one"), ("others", "one"), ("buttons", "two")):
+            await by_publishing(source, called(url), ingest)(answer())
+    first, again, *others = hellos
+    assert first == again
+    assert len({first, *others}) == 3, "nor may two ingests of one host end each other's"
 
 
 async def test_a_broker_that_hangs_holds_up_no_stop(tmp_path: Path) -> None:
@@ -246,7 +249,7 @@ async def test_a_broker_that_hangs_holds_up_no_stop(tmp_path: Path) -> None:
 
 
 async def test_an_address_that_is_none_is_a_failure_and_no_bug() -> None:
-    tell = by_publishing("buttons", called("mqtt://" + "x" * 70 + ".invalid"))
+    tell = by_publishing("buttons", called("mqtt://" + "x" * 70 + ".invalid"), "one")
     failed = await tell(answer())
     assert failed is not None
     assert failed.problem == "unreachable"
@@ -256,7 +259,9 @@ async def test_a_long_message_arrives_whole(broker: Broker) -> None:
     payload = "ü" * 2000
     worded = {"alerted": {"topic": "long", "payload": payload}}
     async with lamp_at(broker, "long") as lamp:
-        assert await by_publishing("buttons", called(f"mqtt://127.0.0.1:{broker.port}", worded))(answer()) is None
+        assert (
+            await by_publishing("buttons", called(f"mqtt://127.0.0.1:{broker.port}", worded), "one")(answer()) is None
+        )
         assert await lamp.wait_for(1) == [Heard("long", payload, 1)]
 
 
@@ -274,7 +279,7 @@ async def test_user_and_password(tmp_path: Path, password: str | None, code: int
             (tmp_path / "password").write_text(f"{password}\n")
         file: dict[str, Any] = {} if password is None else {"password_file": "password"}
         office = Office(tmp_path, way(f"mqtt://ruf%20kette@127.0.0.1:{broker.port}", **file), "btn-113")
-        tell = by_publishing("buttons", office.callbacks._called["buttons"])
+        tell = by_publishing("buttons", office.callbacks._called["buttons"], "one")
         failed = await tell(answer())
         assert (failed and failed.code) == code
     finally:
@@ -290,7 +295,7 @@ async def test_encrypted_to_a_broker_that_shows_who_it_is(
         monkeypatch.setenv("SSL_CERT_FILE", str(file))
     broker = started(tmp_path, f"allow_anonymous true\ncertfile {file}\nkeyfile {file.with_name('key.pem')}")
     try:
-        failed = await by_publishing("buttons", called(f"mqtts://127.0.0.1:{broker.port}"))(answer())
+        failed = await by_publishing("buttons", called(f"mqtts://127.0.0.1:{broker.port}"), "one")(answer())
         assert (failed is None) is trusted
     finally:
         broker.stop()
@@ -328,7 +333,7 @@ async def test_the_broker_of_a_source_is_used_with_its_password_and_followed_whe
     office.callbacks.take(calls(sharing(first), office.file))
     office.start()
     try:
-        assert await by_publishing("buttons", calls(sharing(first), office.file)["buttons"])(answer()) is None
+        assert await by_publishing("buttons", calls(sharing(first), office.file)["buttons"], "one")(answer()) is None
         first.stop()
         office.press("a")
         await office.say("a", 1, Change.NOTIFIED)

@@ -37,6 +37,7 @@ class Callbacks:
     def __init__(self, path: Path, statuses: Statuses, called: Mapping[str, Called]) -> None:
         self._statuses = statuses
         self._called = called
+        self._path = path
         self._book = Book(path)
         self._lanes: dict[str, Lane] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -101,7 +102,11 @@ class Callbacks:
             self._run("all", self._offer_all)
         for source in self._called.keys() - self._lanes.keys():
             called = self._called[source]
-            tell = by_publishing(source, called) if called.broker else by_post(called, self._client)
+            tell = (
+                by_publishing(source, called, str(self._path.absolute()))
+                if called.broker
+                else by_post(called, self._client)
+            )
             lane = Lane(source, called, tell=tell, find=self._statuses.find, passed=self._book.changed)
             self._lanes[source] = lane
             self._run(f"to {source}", lane.run)

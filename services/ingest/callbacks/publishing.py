@@ -45,13 +45,13 @@ class _NotMqtt(Exception):
     """What answers is no broker."""
 
 
-def by_publishing(source: str, called: Called) -> Tell:
-    """Tells devices of this source through its broker.
+def by_publishing(source: str, called: Called, ingest: str) -> Tell:
+    """Tells devices of this source through its broker; `ingest` tells this one from others on the same host.
 
     Each connection has the same name, so that the broker drops what an earlier one may still have to say: an answer
     that was given up can never overtake the next one.
     """
-    here = hashlib.sha256(f"{socket.gethostname()}\n{source}".encode()).hexdigest()[:12]
+    here = hashlib.sha256(f"{socket.gethostname()}\n{ingest}\n{source}".encode()).hexdigest()[:12]
     hello = _hello(f"rufkette-a-{here}", called)
     parts = urlsplit(called.broker)
     tls = ssl.create_default_context() if parts.scheme == "mqtts" else None

@@ -37,8 +37,6 @@ _AT_ONCE = 8
 """Mails written one after the other: work that is repeated is faster, but everything else waits for it."""
 _COLLECT = 0.05
 """Seconds to let answers gather before they are recorded together."""
-_MANY_ANSWERS = 64
-"""So many are recorded without waiting for more, or for a lull."""
 _MOST_ANSWERS = 200
 """Recorded in one commit."""
 _MOST_UNRECORDED = 400
@@ -126,12 +124,16 @@ class Mailer:
         """Mails that may be claimed now: one for each free connection, and while many wait some for the next moment."""
         if self._stopping or self._unrecorded >= _MOST_UNRECORDED:
             return 0
-        return max(0, self._most + self._in_hand.ahead - self._in_hand.count)
+        return max(0, self._most + self._ahead - self._in_hand.count)
+
+    @property
+    def _ahead(self) -> int:
+        return 0 if self._engine.signals.behind else self._in_hand.ahead
 
     @property
     def _few(self) -> int:
         """So many in hand that it is time to claim more."""
-        return self._most + self._in_hand.ahead // 2 if self._in_hand.ahead else 0
+        return self._most + self._ahead // 2 if self._ahead else 0
 
     async def _gather_room(self) -> None:
         """While mails wait, until few enough are in hand, or for a moment where some take long: claims are commits."""
@@ -254,8 +256,7 @@ class Mailer:
         while True:
             outcomes = [await self._outcomes.get()]
             # A refusal may mean that the next step is due now.
-            can_wait = outcomes[0].state is State.ACCEPTED and self._outcomes.qsize() < _MANY_ANSWERS
-            collect = _COLLECT if can_wait else 0.0
+            collect = _COLLECT if outcomes[0].state is State.ACCEPTED else 0.0
             await asyncio.sleep(collect)
             async with self._engine.lull.waited_for(collect):
                 while not self._outcomes.empty() and len(outcomes) < _MOST_ANSWERS:

@@ -146,6 +146,12 @@ def with_the_page(content: dict[str, Any], broker: Broker, port: int) -> None:
             "devices": {f"knopf-{number}": {"site": "bernburg", "location": "Zimmer 112"}},
             "callback": {"on": list(messages), "devices": [f"knopf-{number}"], "mqtt": mqtt},
         }  # fmt: skip
+    # A reader has the page's rooms in the configuration, too.
+    devices = [device for source in content["sources"].values() for device in source.get("devices", {}).values()]
+    rooms = {device["location"] for device in devices if device["site"] == "bernburg" and "location" in device}
+    content["sites"]["bernburg"]["locations"] += [
+        {"id": f"room-{number}", "name": room} for number, room in enumerate(sorted(rooms - {"Zimmer 112"}))
+    ]
 
 
 @pytest.fixture(scope="module")

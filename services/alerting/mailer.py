@@ -17,11 +17,11 @@ from services.alerting.mailing import outbox
 from services.alerting.mailing.holder import new_holder
 from services.alerting.mailing.in_hand import InHand
 from services.alerting.mailing.letters import Letters
-from services.alerting.mailing.outcomes import NOT_LET_IN, Outcome, State, after_a_bug, judge, without_trying
+from services.alerting.mailing.outcomes import Outcome, State, after_a_bug, judge, without_trying
 from services.alerting.mailing.recording import record
 from services.common.loops import run_together
 from services.common.mail.route import PATIENCE, MailRoute, Try
-from services.common.mail.session import WHOLE_CONVERSATION
+from services.common.mail.session import NOT_LET_IN, WHOLE_CONVERSATION
 from services.common.mail.wire import OnTheWire
 from services.common.outage import Outage, wait_for
 

@@ -14,8 +14,6 @@ from services.common.mail.route import Try
 from services.common.mail.session import Blame, Verdict
 
 LONGEST_DELAY: Final = 60.0
-NOT_LET_IN: Final = ("CONNECT", "AUTH")
-"""Stages of a conversation before any mail is spoken of: the server is in trouble, or we are at its door."""
 MOST_FAULTS: Final = 3
 """So many attempts that failed for the mail's own sake, then it is set aside."""
 MOST_CRASHES: Final = 5

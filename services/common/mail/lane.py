@@ -9,7 +9,7 @@ from typing import Final, Literal
 import structlog
 from prometheus_client import Counter, Gauge
 
-from services.common.mail.session import Blame, SmtpAnswer, SmtpSession, Verdict
+from services.common.mail.session import NOT_LET_IN, Blame, SmtpAnswer, SmtpSession, Verdict
 from services.common.mail.smtp import SmtpServer
 from services.common.mail.wire import OnTheWire
 from services.common.outage import Outage
@@ -150,7 +150,7 @@ class Lane:
             if self._not_taken >= NOT_TAKEN:
                 log.info("mails.taken_again", via=self.via)
             self._not_taken = 0
-        elif answer.stage not in ("CONNECT", "AUTH"):
+        elif answer.stage not in NOT_LET_IN:
             self._not_taken += 1
             self._answered = f"{answer.stage} {answer.code or '-'}"
             if self._not_taken == NOT_TAKEN:
@@ -159,7 +159,7 @@ class Lane:
     def _learn(self, answer: SmtpAnswer) -> None:
         self._heard_at = time.monotonic()
         self._locked = answer.blames is Blame.OPERATOR
-        away = answer.verdict is not Verdict.ACCEPTED and answer.stage in ("CONNECT", "AUTH")
+        away = answer.verdict is not Verdict.ACCEPTED and answer.stage in NOT_LET_IN
         self._reachable.set(not away)
         if away:
             # Without a code the text is ours; with one it is the server's, and may name people.

@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 import aiosmtplib
 from aiosmtplib.errors import SMTPAuthenticationError, SMTPException, SMTPHeloError, SMTPResponseException
@@ -17,6 +18,8 @@ from services.common.mail.wire import OnTheWire
 
 WHOLE_CONVERSATION = 20.0
 """Seconds for one mail, whatever the server does."""
+NOT_LET_IN: Final = ("CONNECT", "AUTH")
+"""Stages of a conversation before any mail is spoken of: the server is in trouble, or we are at its door."""
 _ENHANCED = re.compile(r"5\.(\d{1,3})\.\d{1,3}\b")
 _ABOUT_US = frozenset({521, 530, 534, 535, 538})
 """Codes that refuse us, not the recipient, wherever they come."""

@@ -18,7 +18,8 @@ class Insert:
     """How rows go into one table.
 
     `on_conflict` is what follows ON CONFLICT, or empty; `computed` are columns with an SQL expression over the row
-    `r`; `returning` is a column whose inserted values the statement answers under the table's name.
+    `r`; `returning` is a column whose inserted values the statement answers as texts, under the
+    table's name.
     """
 
     table: sa.Table
@@ -54,7 +55,7 @@ def statement(inserts: Sequence[Insert], parameter: Callable[[str], str], *, fir
     """
     ctes = ", ".join([first] * bool(first) + [insert.as_cte(parameter(insert.table.name), after) for insert in inserts])
     answers = [
-        f'ARRAY(SELECT "{insert.returning}" FROM {insert.table.name}_rows) AS {insert.table.name}'  # noqa: S608 - as above
+        f'ARRAY(SELECT "{insert.returning}"::text FROM {insert.table.name}_rows) AS {insert.table.name}'  # noqa: S608 - as above
         for insert in inserts
         if insert.returning
     ]

@@ -17,6 +17,7 @@ from services.alerting.mailing import outbox
 from services.alerting.mailing.holder import new_holder
 from services.alerting.mailing.in_hand import InHand
 from services.alerting.mailing.letters import Letters
+from services.alerting.mailing.log_outcome import log_outcome
 from services.alerting.mailing.outcomes import Outcome, State, after_a_bug, judge, without_trying
 from services.alerting.mailing.recording import record
 from services.common.loops import run_together
@@ -37,6 +38,8 @@ _AT_ONCE = 8
 """Mails written one after the other: work that is repeated is faster, but everything else waits for it."""
 _COLLECT = 0.05
 """Seconds to let answers gather before they are recorded together."""
+_MANY_ANSWERS = 100
+"""With so many, and mails that wait, they are gathered no longer: the recording would hold up the claims."""
 _MOST_ANSWERS = 200
 """Recorded in one commit."""
 _MOST_UNRECORDED = 400
@@ -172,8 +175,7 @@ class Mailer:
         self._settled.set()
 
     async def _take(self, limit: int) -> list[Mail]:
-        async with single_statement(self._engine.database) as connection:
-            return await outbox.claim(connection, self.holder, limit)
+        return await outbox.claim(self._engine.database, self.holder, limit)
 
     async def _hasten(self) -> None:
         async with single_statement(self._engine.database) as connection:
@@ -219,7 +221,7 @@ class Mailer:
             self._faults[mail.id] = self._faults.get(mail.id, 0) + 1
         elif outcome.state is not State.DUE:
             self._faults.pop(mail.id, None)
-        _say(outcome, started)
+        log_outcome(outcome, time.perf_counter() - started)
         self._unrecorded += 1
         self._outcomes.put_nowait(outcome)
 
@@ -255,8 +257,7 @@ class Mailer:
         """Record outcomes, all that have come in since the last commit in one."""
         while True:
             outcomes = [await self._outcomes.get()]
-            # A refusal may mean that the next step is due now.
-            collect = _COLLECT if outcomes[0].state is State.ACCEPTED else 0.0
+            collect = self._time_to_collect(outcomes[0])
             await asyncio.sleep(collect)
             async with self._engine.lull.waited_for(collect):
                 while not self._outcomes.empty() and len(outcomes) < _MOST_ANSWERS:
@@ -267,31 +268,7 @@ class Mailer:
             if self._backlog:
                 self._engine.signals.mail.set()
 
-
-def _say(outcome: Outcome, started: float) -> None:
-    mail = outcome.mail
-    about = {
-        "incident_id": mail.incident.id,
-        "mail_id": str(mail.id),
-        "purpose": mail.notify.purpose.value,
-        "role": mail.notify.recipient.role,
-        "step": mail.notify.step,
-        "cycle": mail.notify.cycle,
-        "repetition": mail.notify.repetition,
-        "attempt": mail.attempt,
-        "via": outcome.via,
-        "stage": outcome.stage,
-        "code": outcome.code,
-        "duration_ms": round((time.perf_counter() - started) * 1000, 1),
-    }
-    match outcome.state:
-        case State.ACCEPTED:
-            log.info("mail.accepted", **about)
-        case State.REFUSED:
-            log.error("mail.refused", **about)
-        case State.DUE:
-            log.warning("mail.deferred", **about, seconds=round(outcome.delay, 1))
-        case State.SET_ASIDE:
-            log.error("mail.set_aside", **about)
-        case State.EXPIRED:
-            log.info("mail.expired", **about)
+    def _time_to_collect(self, first: Outcome) -> float:
+        """Seconds to let answers gather: a refusal may mean that the next step is due now."""
+        many = self._outcomes.qsize() >= _MANY_ANSWERS and self._backlog and not self._engine.signals.behind
+        return 0.0 if many or first.state is not State.ACCEPTED else _COLLECT

@@ -2,22 +2,20 @@
 
 To begin, lock, load, write and commit takes five round trips to the database, and an alarm waits for each of them.
 Here one statement finds out by its first part whether everything is still as it was seen, and writes. What has changed
-goes the way with locks (`Engine.commit`), which makes the same of it. Straight through asyncpg: SQLAlchemy would double
-the time of a round trip.
+goes the way with locks (`Engine.commit`), which makes the same of it.
 """
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-import asyncpg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.alerting.bulk import statement
 from services.alerting.changes import Changes
+from services.alerting.database import driver_connection
 from services.alerting.handover import Handover
 from services.alerting.saving import INSERTS, rows_of
 
@@ -47,7 +45,7 @@ async def attempt(
     """
     new: set[uuid.UUID] | None = None
     try:
-        async with _connection(database) as connection:
+        async with driver_connection(database) as connection:
             new = await work(connection)
     except Exception as error:  # noqa: BLE001 – whatever it is, the way with locks meets it again, and says so
         log.debug("batch.redone", error=type(error).__name__)
@@ -55,20 +53,6 @@ async def attempt(
         handover.keep(new or set())
         handover.end(committed=new is not None)
     return new is not None
-
-
-@asynccontextmanager
-async def _connection(database: AsyncEngine) -> AsyncIterator[Any]:
-    raw = await database.raw_connection()
-    try:
-        yield raw.driver_connection
-    except asyncpg.PostgresError:
-        raise  # an answer: the connection is as good as before
-    except BaseException:
-        raw.invalidate()
-        raise
-    finally:
-        raw.close()
 
 
 async def write(
@@ -88,7 +72,7 @@ async def write(
     try:
         await asyncio.sleep(0)  # it is on its way; meanwhile
         handover.write()
-        return set(await written)
+        return set(map(uuid.UUID, await written))
     except BaseException:
         written.cancel()
         raise

@@ -48,7 +48,7 @@ _BEGIN: Final = f"""
     begun AS MATERIALIZED (
         SELECT begin_unchanged(
             $1, $2, $3, CASE WHEN {_PLANS.format(now="$7")} THEN -1 ELSE $4::bigint END,
-            $5, $6, $7::timestamptz, $8, $9, $10, $11, $12, $13
+            $5, $6, $7::timestamptz, $8, $9, $10, $11, $12, $13::text[]::bigint[]
         ) AS so
     )
 """
@@ -119,7 +119,7 @@ async def apply(
     arguments = (
         position.topic, position.partition, move.owner, position.next_offset, move.end_offset, move.last_event_id,
         changes.now, places, list(keys), [digest(event) for event in events], closed_after, list(seen.known),
-        seen.versions,
+        list(map(str, seen.versions)),
     )  # fmt: skip
     return await one_trip.write(connection, _SAVE, arguments, changes, handover)
 

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.alerting.database import in_transaction, patiently
+from services.alerting.database import TEXTS, in_transaction, patiently
 from services.alerting.engine import Engine
 from services.alerting.tables import relay
 from services.common import kafka
@@ -29,8 +29,8 @@ _ALONE = sa.text("SELECT pg_try_advisory_xact_lock(x'72656C61'::int), set_config
 _OLDEST = sa.text(f"SELECT seq, topic, key, value, headers FROM relay ORDER BY seq LIMIT {_AT_ONCE}").columns(  # noqa: S608 - a number of ours
     *relay.c
 )
-_PUBLISHED = sa.text("DELETE FROM relay WHERE seq = ANY(:published)").bindparams(
-    sa.bindparam("published", type_=sa.ARRAY(sa.BigInteger))
+_PUBLISHED = sa.text("DELETE FROM relay WHERE seq = ANY(CAST(:published AS bigint[]))").bindparams(
+    sa.bindparam("published", type_=TEXTS)
 )
 _COLLECT = 0.05
 """Seconds to let what belongs together gather, and the alarm mails go first."""
@@ -103,7 +103,7 @@ class LifecycleRelay:
             except (KafkaError, TimeoutError, OSError) as error:
                 failed.append(error)
                 return 0
-            await tx.execute(_PUBLISHED, {"published": [row.seq for row in rows]})
+            await tx.execute(_PUBLISHED, {"published": [str(row.seq) for row in rows]})
             return len(rows)
 
         published = await in_transaction(self._engine.database, work)

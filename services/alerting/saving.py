@@ -54,7 +54,7 @@ async def save(tx: AsyncConnection, changes: Changes) -> set[uuid.UUID]:
     if changes.withdrawn:
         await _withdraw(tx, changes.withdrawn)
     if changes.changed or changes.relayed or changes.signs:
-        return set((await tx.execute(_SAVE, rows_of(changes))).scalar_one())
+        return set(map(uuid.UUID, (await tx.execute(_SAVE, rows_of(changes))).scalar_one()))
     return set()
 
 

@@ -21,8 +21,9 @@ from services.alerting.handover import Handover
 from services.alerting.mailing import outbox
 from services.alerting.mailing.outcomes import Outcome, State
 
-_TOLD: Final = outbox.recording("$1::uuid[]", "$2::uuid[]", "$3::text[]", "$4::text[]", "$5::text[]", "$6::float8[]")
-_BEGIN: Final = f"begun AS MATERIALIZED (SELECT hold_unchanged($7, $8, $1, $2) AS so), recorded AS ({_TOLD})"
+_TOLD: Final = outbox.recording("$1::text[]", "$2::text[]", "$3::text[]", "$4::text[]", "$5::text[]", "$6::text[]")
+_HELD: Final = "hold_unchanged($7, $8::text[]::bigint[], $1::text[]::uuid[], $2::text[]::uuid[])"
+_BEGIN: Final = f"begun AS MATERIALIZED (SELECT {_HELD} AS so), recorded AS ({_TOLD})"
 _AT_ONCE: Final = 8
 _SAVE: Final = one_trip.saving_if(_BEGIN, arguments=8)
 
@@ -56,7 +57,7 @@ async def record_unchanged(
         _decide(changes, outcome)
         if number % _AT_ONCE == 0:
             await asyncio.sleep(0)  # alarms and mails go on meanwhile
-    revisions = [incident.revision for incident in seen.values()]
+    revisions = [str(incident.revision) for incident in seen.values()]
     arguments = (*outbox.columns(outcomes).values(), list(seen), revisions)
     return await one_trip.write(connection, _SAVE, arguments, changes, handover)
 

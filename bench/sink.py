@@ -14,7 +14,9 @@ from collections import deque
 from email.header import decode_header, make_header
 from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self, cast
+
+import uvloop
 
 ROOM: Final = re.compile(r"\bR\d+-\d+\b")
 """Names of rooms as the benchmark makes them up; a mail's subject holds one."""
@@ -37,11 +39,12 @@ class Taken(NamedTuple):
 class Sink:
     """The process and its port. `take` returns the next mail, in the order of arrival."""
 
-    def __init__(self) -> None:
+    def __init__(self, gather: float = 0.0) -> None:
+        """`gather`: seconds after which it tells of mails, where nobody waits for each: being told costs computing."""
         context = multiprocessing.get_context("spawn")
         self._mails, theirs = context.Pipe(duplex=False)
         self._taken: deque[Taken] = deque()
-        self._process = context.Process(target=_serve, args=(theirs,), name="sink", daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, gather), name="sink", daemon=True)
         self._process.start()
         theirs.close()
         self.port: int = self._mails.recv()
@@ -79,9 +82,9 @@ class _Conversation(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
-        transport.write(b"220 sink ESMTP\r\n")
+        # Not `isinstance`: uvloop's transports are not asyncio's.
+        self._transport = cast("asyncio.WriteTransport", transport)
+        self._transport.write(b"220 sink ESMTP\r\n")
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -121,15 +124,16 @@ class _Conversation(asyncio.Protocol):
 
 
 class _Report:
-    """Tells of mails, those of one turn of the event loop at once: each message wakes the benchmark."""
+    """Tells of mails, those of one turn of the event loop, or of `gather` seconds, at once: each wakes who is told."""
 
-    def __init__(self, mails: Connection) -> None:
+    def __init__(self, mails: Connection, gather: float) -> None:
         self._mails = mails
+        self._gather = gather
         self._new: list[tuple[bytes, int]] = []
 
     def add(self, subject: bytes, at: int) -> None:
         if not self._new:
-            asyncio.get_running_loop().call_soon(self._send)
+            asyncio.get_running_loop().call_later(self._gather, self._send)
         self._new.append((subject, at))
 
     def _send(self) -> None:
@@ -137,13 +141,13 @@ class _Report:
         self._new = []
 
 
-def _serve(mails: Connection) -> None:
+def _serve(mails: Connection, gather: float) -> None:
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_listen(mails))
+        uvloop.run(_listen(mails, gather))
 
 
-async def _listen(mails: Connection) -> None:
-    report = _Report(mails)
+async def _listen(mails: Connection, gather: float) -> None:
+    report = _Report(mails, gather)
     server = await asyncio.get_running_loop().create_server(lambda: _Conversation(report), "127.0.0.1", 0)
     mails.send(server.sockets[0].getsockname()[1])
     await server.serve_forever()

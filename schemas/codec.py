@@ -67,9 +67,11 @@ def encode(event: Event) -> Record:
 def encode_lifecycle(change_id: str, change: Change, time: datetime, data: Lifecycle) -> Record:
     """A lifecycle event as a record for `incidents.lifecycle`, keyed by site as its reports are, else by incident."""
     headers = _envelope(change_id, "alerting", change.type, time, data.incident_id)
-    unsaid = {name for name in _SOMETIMES_SAID if getattr(data, name) is None}
-    value = data.model_dump_json(exclude=unsaid).encode()
-    return Record((data.site or data.incident_id).encode(), value, tuple(headers))
+    if any(getattr(data, name) is None for name in ALWAYS_SAID):
+        value = data.model_dump_json(exclude={name for name in _SOMETIMES_SAID if getattr(data, name) is None})
+    else:
+        value = data.model_dump_json(exclude_none=True)
+    return Record((data.site or data.incident_id).encode(), value.encode(), tuple(headers))
 
 
 def _attributes(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """One log line per decision, so that a reader can follow a press by its `event_id`. No personal data."""
 
+import logging
+
 import structlog
 
 from schemas.events import Event, Reported
@@ -41,7 +43,8 @@ def log_decision(cause: Input, decision: Decision) -> None:
             log.info("event.held", event_id=event_id, incident_id=cause.subject)
         return
     if decision.reason is Reason.MAIL_ACCEPTED:  # once for each mail: the shortest way
-        log.debug("incident.changed", **_about(incident), reason=decision.reason.value)
+        if log.is_enabled_for(logging.DEBUG):
+            log.debug("incident.changed", **_about(incident), reason=decision.reason.value)
         return
     about = _about(incident) | ({"event_id": event_id} if event_id else {})
     told = sum(isinstance(effect, Notify) for effect in decision.effects)

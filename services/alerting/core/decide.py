@@ -147,9 +147,9 @@ def _remind(incident: Incident, taken: Taken) -> tuple[Incident, tuple[Effect, .
 
 
 def _delivered(incident: Incident, result: DeliveryResult, now: datetime, rules: Rules) -> Decision:
-    current = replace(incident, revision=incident.revision + 1)
     if result.answer is Answer.ACCEPTED:
-        return _accepted(incident, current, result)
+        return _accepted(incident, result)
+    current = replace(incident, revision=incident.revision + 1)
     failed = relay(current, Change.DELIVERY_FAILED, failure="permanent", step=result.step, cycle=result.cycle)
     if not _concerns_current_step(incident, result):
         return Decision(current, (failed,), Reason.MAIL_REFUSED)
@@ -166,19 +166,21 @@ def _delivered(incident: Incident, result: DeliveryResult, now: datetime, rules:
     return Decision(after, (failed, nobody, *effects), Reason.NOBODY_REACHED)
 
 
-def _accepted(incident: Incident, current: Incident, result: DeliveryResult) -> Decision:
+def _accepted(incident: Incident, result: DeliveryResult) -> Decision:
     if result.purpose is not Purpose.ALARM:
         return Decision(incident, (), Reason.MAIL_ACCEPTED)
-    effects: tuple[Effect, ...] = ()
-    if not current.notified:
-        current = replace(current, notified=True)
-        effects = (relay(current, Change.NOTIFIED, step=result.step, cycle=result.cycle),)
-    if _concerns_current_step(incident, result):
-        current = replace(current, awaited=_without(incident.awaited, result.recipient), reached=True)
-        return Decision(current, effects, Reason.MAIL_ACCEPTED)
-    if effects:
-        return Decision(current, effects, Reason.MAIL_ACCEPTED)
-    return Decision(incident, (), Reason.OUTDATED_RESULT)
+    concerned = _concerns_current_step(incident, result)
+    if not concerned and incident.notified:
+        return Decision(incident, (), Reason.OUTDATED_RESULT)
+    heard = replace(
+        incident,
+        revision=incident.revision + 1,
+        notified=True,
+        awaited=_without(incident.awaited, result.recipient) if concerned else incident.awaited,
+        reached=incident.reached or concerned,
+    )
+    news = () if incident.notified else (relay(heard, Change.NOTIFIED, step=result.step, cycle=result.cycle),)
+    return Decision(heard, news, Reason.MAIL_ACCEPTED)
 
 
 def _concerns_current_step(incident: Incident, result: DeliveryResult) -> bool:

@@ -99,17 +99,25 @@ def first_word(telling: Telling) -> str:
     return telling.words.subject_by_level[telling.incident.level]
 
 
+def _begins_with(telling: Telling, purpose: Purpose) -> str:
+    match purpose:
+        case Purpose.TAKEN_OVER:
+            return telling.words.subject_taken_over
+        case Purpose.REMINDER:
+            return telling.words.subject_reminder
+        case Purpose.CLOSED:
+            return telling.words.subject_closed
+        case Purpose.JOINED:
+            return telling.words.subject_joined
+        case _:
+            return first_word(telling)
+
+
 def _subject(telling: Telling, purpose: Purpose) -> str:
     words, incident = telling.words, telling.incident
-    informs = {
-        Purpose.TAKEN_OVER: words.subject_taken_over,
-        Purpose.REMINDER: words.subject_reminder,
-        Purpose.CLOSED: words.subject_closed,
-        Purpose.JOINED: words.subject_joined,
-    }
     if purpose is Purpose.SILENCE_ENDED:
         return one_line(f"{words.subject_not_acute} {telling.short_site} · {words.subject_summary}", SUBJECT_LIMIT)
-    parts = [f"{informs.get(purpose) or first_word(telling)} {telling.short_place}"]
+    parts = [f"{_begins_with(telling, purpose)} {telling.short_place}"]
     if telling.incident.under_test:
         parts.append(words.announced_test)
     if telling.category:

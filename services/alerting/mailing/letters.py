@@ -5,7 +5,7 @@ from email.utils import format_datetime, formataddr, parseaddr
 from functools import lru_cache
 
 from services.alerting.changes import Mail
-from services.alerting.core.messages import Message, compose
+from services.alerting.core.messages import compose
 from services.alerting.desk.tokens import Tokens
 from services.alerting.engine import Engine
 from services.alerting.mailing.mime import build
@@ -30,29 +30,30 @@ class Letters:
         token = self._tokens.issue(mail.incident.id, mail.notify.recipient.email, now)
         link = f"{self._public_url}/a/{token}"
         message = compose(mail.incident, mail.notify, self._engine.rules(), now=now, link=link)
-        headers = {"Date": _date(now.replace(microsecond=0))} | self._headers(mail, message)
-        return build(headers, message.text, message.html, boundary=f"rufkette-{mail.id}")
+        id_ = str(mail.id)
+        headers = self._headers(mail, id_, now)
+        if message.importance_high:
+            headers["Importance"] = "high"
+        return build(headers, message.subject, message.text, message.html, boundary=f"rufkette-{id_}")
 
-    def _headers(self, mail: Mail, message: Message) -> dict[str, str]:
-        recipient, incident = mail.notify.recipient, mail.incident
+    def _headers(self, mail: Mail, id_: str, now: datetime) -> dict[str, str]:
+        notify, incident = mail.notify, mail.incident
+        recipient = notify.recipient
         thread = thread_of(incident.id, self._domain)
-        notify = mail.notify
-        level = "unknown" if incident.danger_level is None else str(incident.danger_level)
-        headers = {
+        return {
+            "Date": _date(now.replace(microsecond=0)),
             "From": self._sender,
             "To": _to(recipient.name or "", recipient.email),
-            "Subject": message.subject,
-            "Message-ID": f"<{mail.id}@{self._domain}>",
+            "Message-ID": f"<{id_}@{self._domain}>",
             "In-Reply-To": thread,
             "References": thread,
             "Auto-Submitted": "auto-generated",
             "X-Auto-Response-Suppress": "All",
             "X-Rufkette-Incident": incident.id,
-            "X-Rufkette-Level": level,
+            "X-Rufkette-Level": "unknown" if incident.danger_level is None else str(incident.danger_level),
             "X-Rufkette-Step": f"{notify.purpose.value}-{notify.cycle}-{notify.step}-{notify.repetition}",
             "X-Rufkette-Attempt": str(mail.attempt),
         }
-        return headers | ({"Importance": "high"} if message.importance_high else {})
 
 
 @lru_cache(maxsize=4096)

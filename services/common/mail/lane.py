@@ -49,6 +49,7 @@ class Lane:
         self.outage = Outage("mail_server" if via == "normal" else "mail_fallback", recovered)
         self._server = server
         self._reachable = _REACHABLE.labels(via)
+        self._away: bool | None = None
         self.connections = server.connections
         """Over so many at most mails go at once; to look at the server takes one more."""
         self._slots = asyncio.Semaphore(server.connections)
@@ -64,10 +65,7 @@ class Lane:
     async def send(self, sender: str, recipient: str, message: OnTheWire, within: float) -> SmtpAnswer:
         """Hand one mail over, in `within` seconds. Never raises for what a server or a network can do."""
         began_at = time.monotonic()
-        try:
-            async with asyncio.timeout(within if self._slots.locked() else None):
-                await self._slots.acquire()
-        except TimeoutError:
+        if not await self._slot(within):
             return SmtpAnswer(Verdict.DEFERRED, "CONNECT", None, "all connections to it are busy")
         try:
             answer = await self._send(sender, recipient, message, within - (time.monotonic() - began_at))
@@ -82,6 +80,16 @@ class Lane:
             self._refused.add(recipient)
         _counted(self.via, answer.verdict).inc()
         return answer
+
+    async def _slot(self, within: float) -> bool:
+        """Whether there is one for this mail, in time."""
+        if not self._slots.locked():
+            return await self._slots.acquire()  # at once
+        try:
+            async with asyncio.timeout(within):
+                return await self._slots.acquire()
+        except TimeoutError:
+            return False
 
     async def _send(self, sender: str, recipient: str, message: OnTheWire, within: float) -> SmtpAnswer:
         # The connection used last is the one that is most likely still open.
@@ -160,7 +168,9 @@ class Lane:
         self._heard_at = time.monotonic()
         self._locked = answer.blames is Blame.OPERATOR
         away = answer.verdict is not Verdict.ACCEPTED and answer.stage in NOT_LET_IN
-        self._reachable.set(not away)
+        if away is not self._away:
+            self._away = away
+            self._reachable.set(not away)
         if away:
             # Without a code the text is ours; with one it is the server's, and may name people.
             self.outage.noticed(f"{answer.stage} {answer.text if answer.code is None else answer.code}")

@@ -3,6 +3,7 @@
 import asyncio
 import time
 import uuid
+from collections import deque
 from collections.abc import Sequence
 from functools import partial
 
@@ -21,9 +22,8 @@ from services.alerting.mailing.log_outcome import log_outcome
 from services.alerting.mailing.outcomes import Outcome, State, after_a_bug, judge, without_trying
 from services.alerting.mailing.recording import record
 from services.common.loops import run_together
-from services.common.mail.route import PATIENCE, MailRoute, Try
+from services.common.mail.route import PATIENCE, MailRoute
 from services.common.mail.session import NOT_LET_IN, WHOLE_CONVERSATION
-from services.common.mail.wire import OnTheWire
 from services.common.outage import Outage, wait_for
 
 log = structlog.get_logger()
@@ -62,7 +62,8 @@ class Mailer:
         self._letters = letters
         self._database = database
         self._in_hand = InHand()
-        self._outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
+        self._outcomes: deque[Outcome] = deque()
+        self._answered = asyncio.Event()
         self._faults: dict[uuid.UUID, int] = {}
         self._unrecorded = 0
         self._settled = asyncio.Event()
@@ -214,7 +215,7 @@ class Mailer:
 
     async def _deliver(self, mail: Mail) -> None:
         started = time.perf_counter()
-        outcome = without_trying(mail, self._engine.clock()) or await self._attempt(mail)
+        outcome = without_trying(mail, self._engine.clock) or await self._attempt(mail)
         if outcome.delay and outcome.stage in NOT_LET_IN and self._route.usable:
             outcome = replace(outcome, delay=_SOON)  # the server came back while this attempt still waited for it
         if outcome.own_fault:
@@ -223,27 +224,24 @@ class Mailer:
             self._faults.pop(mail.id, None)
         log_outcome(outcome, time.perf_counter() - started)
         self._unrecorded += 1
-        self._outcomes.put_nowait(outcome)
+        self._outcomes.append(outcome)
+        self._answered.set()
 
     async def _attempt(self, mail: Mail) -> Outcome:
         faults = self._faults.get(mail.id, 0)
         try:
-            message = mail.message or self._letters.write(mail)
-            tries = await self._hand_over(mail, message)
+            tries = await self._route.send(
+                self._letters.envelope_sender,
+                mail.notify.recipient.email,
+                mail.message or self._letters.write(mail),
+                within=PATIENCE if mail.attempt == 1 else WHOLE_CONVERSATION,
+                between=partial(self._still_ours, mail),
+            )
         except Exception as error:
             # One such mail must not hold back all others, nor end the process again and again.
             log.exception("mail.unwritable", incident_id=mail.incident.id, mail_id=str(mail.id), attempt=mail.attempt)
             return after_a_bug(mail, error, faults)
         return judge(mail, tries, faults)
-
-    async def _hand_over(self, mail: Mail, message: OnTheWire) -> Sequence[Try]:
-        return await self._route.send(
-            self._letters.envelope_sender,
-            mail.notify.recipient.email,
-            message,
-            within=PATIENCE if mail.attempt == 1 else WHOLE_CONVERSATION,
-            between=partial(self._still_ours, mail),
-        )
 
     async def _still_ours(self, mail: Mail) -> bool:
         """A second server takes longer than a mail's first lease; and somebody may have taken over meanwhile."""
@@ -256,19 +254,20 @@ class Mailer:
     async def _record(self) -> None:
         """Record outcomes, all that have come in since the last commit in one."""
         while True:
-            outcomes = [await self._outcomes.get()]
-            collect = self._time_to_collect(outcomes[0])
+            await self._answered.wait()
+            collect = self._time_to_collect()
             await asyncio.sleep(collect)
             async with self._engine.lull.waited_for(collect):
-                while not self._outcomes.empty() and len(outcomes) < _MOST_ANSWERS:
-                    outcomes.append(self._outcomes.get_nowait())
+                outcomes = [self._outcomes.popleft() for _ in range(min(len(self._outcomes), _MOST_ANSWERS))]
+                if not self._outcomes:
+                    self._answered.clear()
                 await patiently(self._database, partial(record, self._engine, outcomes))
             self._unrecorded -= len(outcomes)
             self._settled.set()
             if self._backlog:
                 self._engine.signals.mail.set()
 
-    def _time_to_collect(self, first: Outcome) -> float:
+    def _time_to_collect(self) -> float:
         """Seconds to let answers gather: a refusal may mean that the next step is due now."""
-        many = self._outcomes.qsize() >= _MANY_ANSWERS and self._backlog and not self._engine.signals.behind
-        return 0.0 if many or first.state is not State.ACCEPTED else _COLLECT
+        many = len(self._outcomes) >= _MANY_ANSWERS and self._backlog and not self._engine.signals.behind
+        return 0.0 if many or self._outcomes[0].state is not State.ACCEPTED else _COLLECT

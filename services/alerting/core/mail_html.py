@@ -42,11 +42,11 @@ def render(letter: Letter) -> str:
     colour = _TONES[letter.tone]
     body = "".join(
         (
-            "".join(_paragraph(line) for line in letter.lead),
+            "".join([_paragraph(line) for line in letter.lead]),
             _alert(letter),
             _button(letter, colour),
-            "".join(_section(section) for section in letter.sections),
-            "".join(f'<p class="quiet" style="{_QUIET}">{escape(line)}</p>' for line in letter.tail),
+            "".join([_section(section) for section in letter.sections]),
+            "".join([f'<p class="quiet" style="{_QUIET}">{escape(line)}</p>' for line in letter.tail]),
         )
     )
     white = f"margin:0;{_FONT};color:#ffffff;overflow-wrap:anywhere"
@@ -74,7 +74,7 @@ def _alert(letter: Letter) -> str:
         drill = letter.tone == "exercise"
         kind, background, edge = ("drill", "#efe8fb", "#5b3a8e") if drill else ("strong", "#fdecea", "#b3261e")
     weight = "bold" if letter.alert_strong else "normal"
-    advice = "".join(_paragraph(line) for line in letter.advice) + _call(letter)
+    advice = "".join([_paragraph(line) for line in letter.advice]) + _call(letter)
     return (
         f'<table {_ROWS}><tr><td class="{kind}" bgcolor="{background}" style="background:{background};'
         f'border-left:5px solid {edge};padding:12px 12px 4px"><p style="{_TEXT};font-weight:{weight}">'

@@ -12,7 +12,6 @@ from typing import assert_never
 
 from schemas.events import Reported
 from schemas.phones import dialled
-from services.alerting.core.calls import standing
 from services.alerting.core.effects import Notify, Purpose
 from services.alerting.core.emergency_mail import emergency_line
 from services.alerting.core.incident import Incident
@@ -126,7 +125,7 @@ def _subject(telling: Telling, purpose: Purpose) -> str:
         parts.append(words.exercise_short)
     # The number stands for "call": not in an exercise, nor once somebody called or it is over.
     wanted = incident.police != "none" and not telling.exercise and incident.joined is None
-    if wanted and (purpose is Purpose.ALARM or (purpose is not Purpose.CLOSED and not standing(incident))):
+    if wanted and (purpose is Purpose.ALARM or (purpose is not Purpose.CLOSED and not telling.calls)):
         parts.append(telling.phone)
     return one_line(" · ".join(parts), SUBJECT_LIMIT)
 
@@ -153,7 +152,7 @@ def _alarm(telling: Telling, notify: Notify, link: str, *, full: bool) -> Letter
             *telling.context(),
         ),
         alert=telling.police_with_name if full else telling.police,
-        alert_strong=not standing(incident) and (incident.police != "none" or telling.exercise),
+        alert_strong=not telling.calls and (incident.police != "none" or telling.exercise),
         advice=tuple(_advice(telling)),
         button=button,
         link=link,
@@ -178,7 +177,7 @@ def _urging(telling: Telling, notify: Notify) -> Iterator[str]:
 
 def _advice(telling: Telling) -> Iterator[str]:
     words, incident = telling.words, telling.incident
-    if not telling.exercise and not standing(incident) and incident.acute:
+    if not telling.exercise and not telling.calls and incident.acute:
         pattern = words.dial if incident.police != "none" else words.dial_if_needed
         yield pattern.format(phone=telling.phone, sentence=sentence(telling))
     if telling.site is not None and telling.site.hint and incident.acute:
@@ -236,7 +235,7 @@ def _taken_over(telling: Telling, link: str, *, full: bool) -> Letter:
         alert=telling.police_with_name if full else telling.police,
         alert_strong=telling.call_wanted or telling.exercise,
         advice=tuple(_police_facts(telling, full=full)),
-        button=words.see_incident if telling.exercise else words.to_end if standing(incident) else words.to_incident,
+        button=words.see_incident if telling.exercise else words.to_end if telling.calls else words.to_incident,
         link=link,
         sections=(),
         tail=(*tail, telling.level_line, *emergency_line(telling), _reference(telling)),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from operator import attrgetter
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -35,6 +36,12 @@ class Telling:
     zone: ZoneInfo
     site: Site | None
     room: Location | None
+    exercise: bool
+    """Whether it is a Probealarm, or of a source in learning mode: nothing to act on."""
+    calls: tuple[PoliceCall, ...]
+    """Those that count now."""
+    other_places: tuple[Place, ...]
+    """Where its reports are from, beside its own place."""
 
     @classmethod
     def of(cls, incident: Incident, rules: Rules, now: datetime) -> "Telling":
@@ -43,7 +50,10 @@ class Telling:
         # By id alone: `decide` has already understood aliases, and this runs once per mail of a storm.
         room = next((room for room in site.locations if room.id == incident.location), None) if site else None
         words = LANGUAGES[rules.language(incident.site)]
-        return cls(incident, rules, now, words, rules.zone(incident.site), site, room)
+        zone = rules.zone(incident.site)
+        exercise = incident.mode is Mode.EXERCISE or incident.learning
+        others = _other_places(incident)
+        return cls(incident, rules, now, words, zone, site, room, exercise, calls.standing(incident), others)
 
     # where and when
 
@@ -94,12 +104,6 @@ class Telling:
         places = [self.place_of(place) for place in self.other_places]
         return (self.words.elsewhere.format(places="; ".join(places)),) if places else ()
 
-    @property
-    def other_places(self) -> list[Place]:
-        """Where its reports are from, beside its own place."""
-        named = (r.place for r in self.incident.reports if r.place is not None and r.place.location)
-        return list(dict.fromkeys(place for place in named if place != self.incident.place))
-
     def place_of(self, place: Place) -> str:
         """Another place in full."""
         site, text, location = place.site, place.site_text, place.location
@@ -126,11 +130,6 @@ class Telling:
         if self.incident.learning:
             return (self.words.learning.format(source=one_line(self.incident.source, 60)),)
         return (f"{self.words.announced_test}.",) if self.incident.under_test else ()
-
-    @property
-    def exercise(self) -> bool:
-        """Whether it is a Probealarm, or of a source in learning mode: nothing to act on."""
-        return self.incident.mode is Mode.EXERCISE or self.incident.learning
 
     @property
     def level(self) -> str:
@@ -163,7 +162,8 @@ class Telling:
         yield from self.elsewhere_line()
         if self.incident.split_from is not None:
             yield self.words.split_from.format(code=code_of(self.incident.split_from))
-        late = self._last_report.received_at - self._last_report.at
+        last = self._last_report
+        late = last.received_at - last.at
         if late >= timedelta(minutes=1):
             hours, minutes = divmod(int(late.total_seconds() // 60), 60)
             pattern = self.words.late_by[0 if hours else 1]
@@ -179,7 +179,7 @@ class Telling:
 
     @property
     def _last_report(self) -> Report:
-        return max(self.incident.reports, key=lambda report: report.at)
+        return max(self.incident.reports, key=_at)
 
     def again(self) -> str | None:
         """Why the alarm began anew (None: it never did)."""
@@ -209,16 +209,15 @@ class Telling:
         words = self.words
         if self.exercise:
             return (words.learning_alert if self.incident.learning else words.exercise).format(phone=self.phone)
-        if called := calls.standing(self.incident):
-            return self.called(called[0], named=False)
+        if self.calls:
+            return self.called(self.calls[0], named=False)
         by_flag = {"urgent": words.urgent, "advised": words.advised, "none": words.not_flagged}
         return by_flag[self.incident.police].format(phone=self.phone)
 
     @property
     def police_with_name(self) -> str:
         """Like `police`, with the name of who called."""
-        called = calls.standing(self.incident)
-        return self.called(called[0], named=True) if called and not self.exercise else self.police
+        return self.called(self.calls[0], named=True) if self.calls and not self.exercise else self.police
 
     def police_at_end(self, *, named: bool) -> str:
         """Whether somebody called, once it is over; of all that it was, also before it was opened again."""
@@ -233,7 +232,7 @@ class Telling:
     @property
     def call_wanted(self) -> bool:
         """Whether somebody should call now."""
-        return not self.exercise and not calls.standing(self.incident) and self.incident.police != "none"
+        return not self.exercise and not self.calls and self.incident.police != "none"
 
     # who
 
@@ -291,10 +290,23 @@ class Telling:
         return tuple(self.words.role(role) for role in tell if self.rules.people(self.incident.site, role, at))
 
     def _every(self, repeat: timedelta) -> str:
-        seconds = int(repeat.total_seconds())
-        for unit, length in (("h", 3600), ("m", 60), ("s", 1)):
-            if seconds % length == 0:
-                one, several = self.words.every[unit]
-                count = seconds // length
-                return one if count == 1 else several.format(count=count)
-        raise AssertionError("every duration is a number of seconds")
+        unit, count = _counted(repeat)
+        one, several = self.words.every[unit]
+        return one if count == 1 else several.format(count=count)
+
+
+_at = attrgetter("at")
+
+
+def _other_places(incident: Incident) -> tuple[Place, ...]:
+    own = incident.place
+    named = [report.place for report in incident.reports if report.place is not None and report.place.location]
+    return tuple(dict.fromkeys(place for place in named if place != own))
+
+
+def _counted(duration: timedelta) -> tuple[str, int]:
+    """In the largest unit of which it is a whole number."""
+    seconds = int(duration.total_seconds())
+    return next(
+        (unit, seconds // length) for unit, length in (("h", 3600), ("m", 60), ("s", 1)) if not seconds % length
+    )

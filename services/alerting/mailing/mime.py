@@ -28,7 +28,7 @@ def build(headers: Mapping[str, str], subject: str, text: str, html: str, bounda
     `boundary` is any name that no base64 line can be equal to, such as one with a hyphen.
     """
     lines = [f"{name}: {value}" for name, value in headers.items()]
-    if not _goes_as_it_is("".join(lines)):
+    if not ((together := "".join(lines)).isprintable() and together.isascii()):
         lines = [f"{name}: {_value(name, value)}" for name, value in headers.items()]
     lines.append(f"Subject: {_value('Subject', subject)}")
     lines.append("MIME-Version: 1.0")
@@ -44,15 +44,11 @@ def build(headers: Mapping[str, str], subject: str, text: str, html: str, bounda
     return OnTheWire(b"".join(("\r\n".join(lines).encode("ascii"), *parts, b"\r\n--", mark, b"--\r\n", END)))
 
 
-def _goes_as_it_is(text: str) -> bool:
-    return text.isascii() and text.isprintable()
-
-
 def _value(name: str, value: str) -> str:
     """Control characters cannot end a header; what is not ASCII is encoded by RFC 2047."""
-    if _goes_as_it_is(value):
-        return value
-    plain = "".join(character if character.isprintable() else " " for character in value)
+    plain = value
+    if not plain.isprintable():
+        plain = "".join(character if character.isprintable() else " " for character in value)
     if plain.isascii():
         return plain
     return "\r\n ".join(_WORD % _encoded(piece).decode() for piece in _pieces(plain, len(name) + 1))

@@ -1,7 +1,7 @@
 """What becomes of a mail after an attempt at it. No clock, no I/O."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -114,10 +114,10 @@ def after_a_bug(mail: Mail, error: Exception, faults: int) -> Outcome:
     return Outcome(mail, State.DUE, text, delay=delay_after(mail.attempt), own_fault=True)
 
 
-def without_trying(mail: Mail, now: datetime) -> Outcome | None:
+def without_trying(mail: Mail, clock: Callable[[], datetime]) -> Outcome | None:
     """What is decided before any attempt: too old, or too dangerous."""
     age = EXPIRES.get(mail.notify.purpose)
-    if age is not None and now - mail.created_at > age:
+    if age is not None and clock() - mail.created_at > age:
         return Outcome(mail, State.EXPIRED, "EXPIRED - too old to be of use")
     if mail.crashes >= MOST_CRASHES:
         return Outcome(mail, State.SET_ASIDE, "CRASH - processes ended over it")

@@ -39,19 +39,27 @@ class Command(NamedTuple):
     expects: Sequence[int]
 
 
-def commands(from_: bytes, to: bytes, message: OnTheWire | None, *, together: bool) -> list[list[Command]]:
+def commands(from_: bytes, to: bytes, message: OnTheWire | None, *, together: bool) -> list[Sequence[Command]]:
     """One mail, or without `message` only what comes before it, as groups of what goes out at once.
 
     `from_` and `to` are paths (see `path_of`).
     """
-    envelope = [
+    envelope: Sequence[Command] = _envelope(from_, to)
+    if message is None:
+        envelope = envelope[:-1]
+    groups: list[Sequence[Command]] = [envelope] if together else [(command,) for command in envelope]
+    if message is not None:
+        groups.append((Command("DATA", message, (250,)),))
+    return groups
+
+
+@lru_cache(maxsize=4096)
+def _envelope(from_: bytes, to: bytes) -> tuple[Command, ...]:
+    return (
         Command("MAIL", b"MAIL FROM:" + from_ + b"\r\n", (250,)),
         Command("RCPT", b"RCPT TO:" + to + b"\r\n", (250, 251)),
-    ]
-    if message is not None:
-        envelope.append(Command("DATA", b"DATA\r\n", (_GO_ON,)))
-    groups = [envelope] if together else [[command] for command in envelope]
-    return groups if message is None else [*groups, [Command("DATA", message, (250,))]]
+        Command("DATA", b"DATA\r\n", (_GO_ON,)),
+    )
 
 
 class ConversationError(Exception):

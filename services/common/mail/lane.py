@@ -67,9 +67,12 @@ class Lane:
         began_at = time.monotonic()
         if not await self._slot(within):
             return SmtpAnswer(Verdict.DEFERRED, "CONNECT", None, "all connections to it are busy")
+        # The connection used last is the one that is most likely still open.
+        session = self._idle.pop() if self._idle else SmtpSession(self._server)
         try:
-            answer = await self._send(sender, recipient, message, within - (time.monotonic() - began_at))
+            answer = await session.send(sender, recipient, message, within - (time.monotonic() - began_at))
         finally:
+            self._idle.append(session)
             self._slots.release()
         self._learn(answer)
         self._count(answer)
@@ -90,14 +93,6 @@ class Lane:
                 return await self._slots.acquire()
         except TimeoutError:
             return False
-
-    async def _send(self, sender: str, recipient: str, message: OnTheWire, within: float) -> SmtpAnswer:
-        # The connection used last is the one that is most likely still open.
-        session = self._idle.pop() if self._idle else SmtpSession(self._server)
-        try:
-            return await session.send(sender, recipient, message, within)
-        finally:
-            self._idle.append(session)
 
     @property
     def takes_mails(self) -> bool:

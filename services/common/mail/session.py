@@ -133,7 +133,7 @@ class SmtpSession:
                 said = None
                 for group in commands(from_, to, message, together=conversation.pipelining):
                     stage = group[0].stage
-                    conversation.ask(*(command.line for command in group))
+                    conversation.ask(*[command.line for command in group])
                     for position, command in enumerate(group, start=1):
                         stage = command.stage
                         said = await conversation.reply()

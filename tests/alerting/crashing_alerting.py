@@ -6,7 +6,7 @@ too, until everything is mailed. Job `mailing`: the mail loop alone. Job `firing
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from services.alerting.database import create_engine
 from services.alerting.desk.tokens import Tokens
 from services.alerting.engine import Engine
 from services.alerting.mailer import Mailer
+from services.alerting.mailing import outbox
 from services.alerting.mailing.letters import Letters
 from services.alerting.relay import LifecycleRelay
 from services.alerting.tables import metadata
@@ -70,14 +71,18 @@ def _watch_database(fuse: Fuse, database: AsyncEngine) -> None:
             if last:
                 fuse.burn(f"commit after {last}")
 
-    write = burning(fuse, "one trip", one_trip.write)
+    def past_sqlalchemy(name: str, statement: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """It sees nothing of these; each is its own commit."""
+        burns = burning(fuse, name, statement)
 
-    async def in_one_trip(*arguments: Any) -> Any:
-        with fuse.writing():
-            return await write(*arguments)
+        async def written(*arguments: Any) -> Any:
+            with fuse.writing():
+                return await burns(*arguments)
 
-    # Past SQLAlchemy, so it sees nothing of it.
-    setattr(one_trip, "write", in_one_trip)  # noqa: B010 – no part of its type
+        return written
+
+    setattr(one_trip, "write", past_sqlalchemy("one trip", one_trip.write))  # noqa: B010 – no part of its type
+    setattr(outbox, "claim", past_sqlalchemy("claim", outbox.claim))  # noqa: B010
     sa.event.listen(engine, "after_cursor_execute", executed)
     sa.event.listen(engine, "commit", commits)
     engine.dialect.do_commit = then_burn  # type: ignore[assignment, method-assign]

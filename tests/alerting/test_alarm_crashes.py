@@ -37,12 +37,12 @@ ENDS = [len(PRESSES.get(number, ())) for number in range(6)]
 MAILS = {("m", "wache@example.org"), ("m", "leitung@example.org"), ("n", "bereitschaft@example.org")}
 EFFECTS = {
     "fetch", "one trip", "smtp connect", "smtp reply",
-    "update outbox", "send_batch", "delete relay", "commit after delete relay",
+    "claim", "send_batch", "delete relay", "commit after delete relay",
 }  # fmt: skip
 BY_THE_CLOCK = {
-    "insert processes", "delete processes", "update partitions", "commit after update partitions", "update outbox",
-    "commit after update outbox", "one trip", "with incidents", "commit after with incidents", "smtp connect",
-    "delete relay", "commit after delete relay",
+    "insert processes", "delete processes", "update partitions", "commit after update partitions", "claim",
+    "update outbox", "commit after update outbox", "one trip", "with incidents", "commit after with incidents",
+    "smtp connect", "delete relay", "commit after delete relay",
 }  # fmt: skip
 """What comes in time for it shares a commit or a connection, so that a run can have some less of them."""
 

@@ -20,11 +20,11 @@ pytestmark = pytest.mark.timeout(400)  # dozens of processes, of which each take
 AT_ONCE = 4
 MAILS = {("a", "wache@example.org"), ("a", "leitung@example.org"), ("k", "bereitschaft@example.org")}
 EFFECTS = {
-    False: {"smtp connect", "smtp reply", "update outbox", "one trip"},
-    True: {"smtp connect", "smtp reply", "update outbox", "with incidents", "commit after with incidents"},
+    False: {"smtp connect", "smtp reply", "claim", "one trip"},
+    True: {"smtp connect", "smtp reply", "claim", "with incidents", "commit after with incidents"},
 }
 """By whether answers are recorded under locks. One trip is one effect: its statement is its commit."""
-BY_THE_CLOCK = {"smtp connect", "update outbox", "one trip", "with incidents", "commit after with incidents"}
+BY_THE_CLOCK = {"smtp connect", "claim", "update outbox", "one trip", "with incidents", "commit after with incidents"}
 """What comes in time for it shares a commit or a connection, so that a run can have some less of them."""
 
 

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Sequence
 from datetime import datetime
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 from services.alerting.changes import Mail
@@ -26,7 +27,8 @@ class InHand:
         """Mails that wait here or are being sent, and connections kept for mails that are being decided."""
         self.ahead = 0
         """How many to have in hand beyond the connections."""
-        self._waiting: asyncio.PriorityQueue[tuple[int, datetime, int, float, Mail]] = asyncio.PriorityQueue()
+        self._waiting: list[tuple[int, datetime, int, float, Mail]] = []  # a heap
+        self._there = asyncio.Event()
         self._numbers = itertools.count()
         self._sent = 0
         self._measured_at = 0.0
@@ -36,11 +38,16 @@ class InHand:
     def put(self, mails: Sequence[Mail], now: float) -> None:
         """Have mails sent that are counted already."""
         for mail in mails:
-            self._waiting.put_nowait((mail.notify.urgency, mail.created_at, next(self._numbers), now, mail))
+            heappush(self._waiting, (mail.notify.urgency, mail.created_at, next(self._numbers), now, mail))
+        if self._waiting:
+            self._there.set()
 
     async def take(self) -> Mail:
         """The worst that waits."""
-        return (await self._waiting.get())[-1]
+        while not self._waiting:
+            self._there.clear()
+            await self._there.wait()
+        return heappop(self._waiting)[-1]
 
     def sent(self) -> None:
         """One that was taken is in hand no longer."""
@@ -56,13 +63,12 @@ class InHand:
 
     def overdue(self, now: float) -> list[Mail]:
         """Those that have waited too long for a connection; they are in hand no longer."""
-        if self._waiting.empty() or now - self._looked_at < _LOOK_EVERY:
+        if not self._waiting or now - self._looked_at < _LOOK_EVERY:
             return []
         self._looked_at = now
-        waiting = [self._waiting.get_nowait() for _ in range(self._waiting.qsize())]
-        overdue = [mail for *_, since, mail in waiting if now - since > PATIENCE]
-        for entry in waiting:
-            if now - entry[3] <= PATIENCE:
-                self._waiting.put_nowait(entry)
+        overdue = [mail for *_, since, mail in self._waiting if now - since > PATIENCE]
+        if overdue:
+            self._waiting = [entry for entry in self._waiting if now - entry[3] <= PATIENCE]
+            heapify(self._waiting)
         self.count -= len(overdue)
         return overdue

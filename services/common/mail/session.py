@@ -70,7 +70,9 @@ class SmtpAnswer:
 
     def __str__(self) -> str:
         """As it is recorded: stage, code and what the server said, without what a database cannot hold."""
-        said = "".join(character if character.isprintable() else " " for character in self.text[:400])
+        said = self.text[:400]
+        if not said.isprintable():
+            said = "".join(character if character.isprintable() else " " for character in said)
         return f"{self.stage} {self.code or '-'} {said}"
 
 

@@ -34,7 +34,7 @@ _MOMENT = 0.02
 """Seconds in which connections wait for each other while mails do: each claim is a commit."""
 SUSPECT = 2
 """So many processes ended with a mail in hand that it is tried with nothing else in hand from now on."""
-_AT_ONCE = 8
+_AT_ONCE = 16
 """Mails written one after the other: work that is repeated is faster, but everything else waits for it."""
 _COLLECT = 0.05
 """Seconds to let answers gather before they are recorded together."""

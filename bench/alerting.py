@@ -35,7 +35,7 @@ def run(rounds: int, events: int) -> dict[str, Any]:
     """
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rufkette-bench-")))
-        sink = stack.enter_context(Sink())
+        sink = stack.enter_context(Sink(gather=0.05))
         sink.ignore_mails()
         servers = stack.enter_context(parts.kafka(directory))
         postgres = stack.enter_context(parts.postgres(directory))

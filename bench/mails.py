@@ -37,7 +37,7 @@ def run(rounds: int, mails: int) -> dict[str, Any]:
     found: list[dict[str, float]] = []
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rufkette-bench-")))
-        sink = stack.enter_context(Sink(gather=0.1))
+        sink = stack.enter_context(Sink(gather=0.05))
         servers = stack.enter_context(parts.kafka(directory))
         postgres = stack.enter_context(parts.postgres(directory))
         configuration = parts.write_configuration(directory, raw)

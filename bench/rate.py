@@ -24,7 +24,7 @@ def run(rounds: int, presses: int) -> dict[str, Any]:
     """Each press at its moment, whatever became of the ones before; counted from that moment until its answer."""
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rufkette-bench-")))
-        sink = stack.enter_context(Sink())
+        sink = stack.enter_context(Sink(gather=0.05))
         print("starting Rufkette …", file=sys.stderr)
         ours = stack.enter_context(rufkette(directory, sink.port))
         chain.press_many(ours, sink, _WARM_UP)

@@ -32,7 +32,7 @@ def run(rounds: int, presses: int) -> dict[str, Any]:
     """Each round a storm for either system, one after the other, each in quiet."""
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rufkette-bench-")))
-        sink = stack.enter_context(Sink())
+        sink = stack.enter_context(Sink(gather=0.05))
         theirs = stack.enter_context(alertmanager(directory, sink.port))
         print("starting Rufkette …", file=sys.stderr)
         ours = stack.enter_context(rufkette(directory, sink.port))

@@ -34,21 +34,20 @@ class Record:
     headers: tuple[tuple[str, bytes], ...]
 
 
-@lru_cache(maxsize=8)
-def _as_text(time: datetime) -> bytes:
-    """All changes of one commit have the same."""
-    return time.astimezone(UTC).isoformat().encode()
+@lru_cache(maxsize=32)
+def _common(source: str, type_: str, time: datetime) -> Headers:
+    """What all changes of one kind in a commit have in common."""
+    return (
+        ("ce_specversion", b"1.0"),
+        ("ce_source", source.encode()),
+        ("ce_type", type_.encode()),
+        ("ce_time", time.astimezone(UTC).isoformat().encode()),
+        ("content-type", b"application/json"),
+    )
 
 
 def _envelope(event_id: str, source: str, type_: str, time: datetime, subject: str | None) -> list[tuple[str, bytes]]:
-    headers = [
-        ("ce_specversion", b"1.0"),
-        ("ce_id", event_id.encode()),
-        ("ce_source", source.encode()),
-        ("ce_type", type_.encode()),
-        ("ce_time", _as_text(time)),
-        ("content-type", b"application/json"),
-    ]
+    headers = [("ce_id", event_id.encode()), *_common(source, type_, time)]
     if subject is not None:
         headers.append(("ce_subject", subject.encode()))
     return headers
@@ -67,7 +66,7 @@ def encode(event: Event) -> Record:
 def encode_lifecycle(change_id: str, change: Change, time: datetime, data: Lifecycle) -> Record:
     """A lifecycle event as a record for `incidents.lifecycle`, keyed by site as its reports are, else by incident."""
     headers = _envelope(change_id, "alerting", change.type, time, data.incident_id)
-    if any(getattr(data, name) is None for name in ALWAYS_SAID):
+    if data.site is None or data.danger_level is None:  # `ALWAYS_SAID`
         value = data.model_dump_json(exclude={name for name in _SOMETIMES_SAID if getattr(data, name) is None})
     else:
         value = data.model_dump_json(exclude_none=True)

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from schemas.configuration_sources import Source, normalise_device_id
 from schemas.configuration_values import Address, Duration, Level, Line, Model, Sha256, Zone
 from schemas.events import Category, Kind, Mode, PoliceWish
+from schemas.places import normalise_place
 
 
 def _as_tuple(value: object) -> object:
@@ -59,6 +60,11 @@ class Location(Model):
     floor: Line | None = None
     aliases: tuple[Line, ...] = ()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Id, name, short name and aliases."""
+        return (self.id, self.name, self.short or self.name, *self.aliases)
+
 
 class Police(Model):
     """What to call from this site."""
@@ -84,6 +90,15 @@ class Site(Model):
     police: Police = Police()
     people: dict[str, Role] = {}
     emergency: tuple[Address, ...] = ()
+
+    def location_named(self, text: str) -> Location | None:
+        """The first location that the text means; None: it stands for itself."""
+        return self._by_name.get(normalise_place(text))
+
+    @cached_property
+    def _by_name(self) -> dict[str, Location]:
+        """Each report asks several times, and there may be hundreds of rooms."""
+        return {normalise_place(name): location for location in reversed(self.locations) for name in location.names}
 
 
 class Maintenance(Model):

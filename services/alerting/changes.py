@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from schemas import codec, topics
-from schemas.events import Event
+from schemas.events import Acknowledged, Closed, Event, HandedOver, PoliceRequested
 from schemas.ids import named_id
 from services.alerting.core.decide import decide
 from services.alerting.core.devices import Sign
@@ -42,6 +42,19 @@ MAIL_COLUMNS = (
 )  # fmt: skip
 INPUT: TypeAdapter[Input] = TypeAdapter(Input)
 PLANS: TypeAdapter[Plans] = TypeAdapter(Plans)
+
+
+_DONE_BY_PEOPLE = (Click, Joined, JoinedInto, SplitOff, SplitFrom)
+_TOLD_OF_PEOPLE = (Acknowledged, PoliceRequested, HandedOver, Closed)
+
+
+def _by(cause: Input) -> str | None:
+    """The name of who did it, where a person did something."""
+    if isinstance(cause, _DONE_BY_PEOPLE):
+        return cause.by
+    if isinstance(cause, Event) and isinstance(cause.data, _TOLD_OF_PEOPLE):
+        return cause.data.by
+    return None
 
 
 def outbox_id(incident_id: str, notify: Notify) -> uuid.UUID:
@@ -128,9 +141,13 @@ class Changes:
 
     def publish(self, topic: str, record: codec.Record) -> None:
         """Have a record published after the commit."""
-        headers = to_json([(name, value.decode()) for name, value in record.headers]).decode()
-        row = {"topic": topics.prefixed(topic, self.topic_prefix), "key": record.key, "value": record.value}
-        self.relayed.append(row | {"headers": headers})
+        row = {
+            "topic": topics.prefixed(topic, self.topic_prefix),
+            "key": record.key,
+            "value": record.value,
+            "headers": to_json(record.headers).decode(),  # bytes become texts
+        }
+        self.relayed.append(row)
 
     def relay(self, incident: Incident, effect: Relay) -> None:
         """Have a change of the incident announced after the commit."""
@@ -142,19 +159,12 @@ class Changes:
         self.publish(topics.LIFECYCLE, codec.encode_lifecycle(id_, effect.change, self.now, data))
 
     def _timeline_row(self, incident: Incident, decision: Decision, cause: Input, now: datetime) -> dict[str, Any]:
-        by = (
-            cause.by
-            if isinstance(cause, Click | Joined | JoinedInto | SplitOff | SplitFrom)
-            else getattr(cause.data, "by", None)
-            if isinstance(cause, Event)
-            else None
-        )
         return {
             "incident_id": incident.id,
             "revision": incident.revision,
             "at": now,
             "reason": decision.reason.value,
-            "by": by,
+            "by": _by(cause),
             "body": INPUT.dump_json(cause).decode(),
             "plans": PLANS.dump_json(self.rules.plans).decode() if self.rules.plans else None,
         }

@@ -32,8 +32,9 @@ def relay(incident: Incident, change: Change, *, event_ids: tuple[str, ...] | No
         "revision": incident.revision,
         # Whoever answered has heard; the process that mailed them may have ended before it recorded that.
         "notified": incident.notified or incident.status is Status.ACKNOWLEDGED,
+        **what,
     }
-    return Relay(change, Lifecycle(**(known | what)))
+    return Relay(change, Lifecycle.model_validate(known))
 
 
 def start(incident: Incident, now: datetime, rules: Rules) -> Changed:

@@ -7,6 +7,7 @@ from services.alerting.core.mail_parts import Letter, Section, tone_of
 from services.alerting.core.plain_text import one_line
 from services.alerting.core.replacing import replace
 from services.alerting.core.telling import Telling
+from services.alerting.core.upcoming import upcoming
 
 
 def joined(telling: Telling, link: str, *, full: bool) -> Letter:
@@ -44,7 +45,7 @@ def _goes_on(telling: Telling, link: str, *, full: bool) -> Letter:
     words, incident = telling.words, telling.incident
     taken = incident.taken
     if taken is None:
-        state = telling.upcoming()
+        state = upcoming(telling)
     else:
         state = words.taken.format(by=one_line(taken.by, 120), at=telling.clock(taken.at))
     return Letter(

@@ -25,6 +25,7 @@ from services.alerting.core.spoken import sentence
 from services.alerting.core.summary import silence_ended
 from services.alerting.core.telling import Telling
 from services.alerting.core.unsendable import unsendable
+from services.alerting.core.upcoming import upcoming
 
 SUBJECT_LIMIT = 200
 """Characters; mail programs show far less, and header lines must stay short."""
@@ -157,7 +158,7 @@ def _alarm(telling: Telling, notify: Notify, link: str, *, full: bool) -> Letter
         button=button,
         link=link,
         sections=tuple(_sections(telling, full=full)),
-        tail=(*tail, telling.upcoming(), _reference(telling)),
+        tail=(*tail, upcoming(telling), _reference(telling)),
         call=(number, words.call_now.format(phone=telling.phone)) if telling.call_wanted and number else None,
     )
 

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 from schemas.configuration import Configuration, Language, Location, Policy, Rule, Site, When
 from schemas.configuration_sources import normalise_device_id
 from schemas.events import Category, Event, Kind, Mode, PoliceWish, Reported
-from schemas.places import location_named
 from services.alerting.core.incident import UNKNOWN_LEVEL_COUNTS_AS, LevelFrom, Recipient
 from services.alerting.core.plans import Plans
 
@@ -55,7 +54,7 @@ class Rules:
         site = self.site(key)
         if site is None or text is None:
             return None
-        return location_named(site.locations, text)
+        return site.location_named(text)
 
     def people(self, key: str | None, role: str, now: datetime) -> tuple[Recipient, ...]:
         """Who of a role is present at this moment: the site's own people, else the organisation's."""

@@ -1,7 +1,7 @@
-"""An incident in words, for mails and pages alike: where, when, how bad, police, and who comes next."""
+"""An incident in words, for mails and pages alike: where, when, how bad, police, who was told (next: `upcoming`)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from operator import attrgetter
 from typing import Final
@@ -12,10 +12,9 @@ from schemas.events import Kind, Mode
 from schemas.report_warnings import said
 from services.alerting.core import calls
 from services.alerting.core.codes import code_of
-from services.alerting.core.escalation import LATE
 from services.alerting.core.incident import Incident, LevelFrom, Place, PoliceCall, Report
 from services.alerting.core.plain_text import one_line
-from services.alerting.core.policy import EMERGENCY_ROLE, Rules
+from services.alerting.core.policy import Rules
 from services.alerting.core.replacing import replace
 from services.alerting.core.texts import Words
 from services.alerting.core.texts.english import ENGLISH
@@ -36,12 +35,19 @@ class Telling:
     zone: ZoneInfo
     site: Site | None
     room: Location | None
-    exercise: bool
+    exercise: bool = field(init=False)
     """Whether it is a Probealarm, or of a source in learning mode: nothing to act on."""
-    calls: tuple[PoliceCall, ...]
+    calls: tuple[PoliceCall, ...] = field(init=False)
     """Those that count now."""
-    other_places: tuple[Place, ...]
+    other_places: tuple[Place, ...] = field(init=False)
     """Where its reports are from, beside its own place."""
+
+    def __post_init__(self) -> None:
+        """What follows from the incident, and is asked for several times."""
+        incident = self.incident
+        object.__setattr__(self, "exercise", incident.mode is Mode.EXERCISE or incident.learning)
+        object.__setattr__(self, "calls", calls.standing(incident))
+        object.__setattr__(self, "other_places", _other_places(incident))
 
     @classmethod
     def of(cls, incident: Incident, rules: Rules, now: datetime) -> "Telling":
@@ -50,10 +56,7 @@ class Telling:
         # By id alone: `decide` has already understood aliases, and this runs once per mail of a storm.
         room = next((room for room in site.locations if room.id == incident.location), None) if site else None
         words = LANGUAGES[rules.language(incident.site)]
-        zone = rules.zone(incident.site)
-        exercise = incident.mode is Mode.EXERCISE or incident.learning
-        others = _other_places(incident)
-        return cls(incident, rules, now, words, zone, site, room, exercise, calls.standing(incident), others)
+        return cls(incident, rules, now, words, rules.zone(incident.site), site, room)
 
     # where and when
 
@@ -250,50 +253,6 @@ class Telling:
     def _roles(self) -> str:
         return ", ".join(dict.fromkeys(self.words.role(person.role) for person in self.incident.told))
 
-    def upcoming(self) -> str:
-        """What happens if nobody takes over."""
-        incident, words = self.incident, self.words
-        repeat = incident.policy.repeat
-        if incident.held and incident.due_at is not None:
-            return words.told_then.format(at=self.clock(incident.due_at))
-        if not incident.acute:
-            due = incident.due_at
-            what = words.each_opening_from.format(at=self.clock(due, bare=True)) if due else words.each_opening
-            return words.without_takeover.format(what=what)
-        steps = [f"{self.clock(at, bare=True)} {', '.join(roles)}" for at, roles in self._steps_to_come()]
-        every = self._every(repeat) if isinstance(repeat, timedelta) else words.each_opening
-        if not isinstance(repeat, timedelta):
-            steps.append(every)
-        else:
-            steps.append((words.then_every if steps else words.again_every).format(every=every))
-        return words.without_takeover.format(what=", ".join(steps))
-
-    def _steps_to_come(self) -> Iterator[tuple[datetime, tuple[str, ...]]]:
-        """The steps that `escalation` will take, with who will be present then."""
-        incident, steps = self.incident, self.incident.policy.steps
-        began = incident.cycle_started_at or incident.opened_at
-        at, index = incident.due_at or self.now, incident.step + 1
-        while index < len(steps):
-            present = self._present(index, at)
-            if not present and index + 1 < len(steps):
-                index += 1
-                continue
-            yield at, present or (self.words.role(EMERGENCY_ROLE),)
-            if index + 1 < len(steps):
-                distance = steps[index + 1].after - steps[index].after
-                late = at - (began + steps[index].after) > LATE
-                at = at + distance if late else max(began + steps[index + 1].after, at)
-            index += 1
-
-    def _present(self, index: int, at: datetime) -> tuple[str, ...]:
-        tell = self.incident.policy.steps[index].tell
-        return tuple(self.words.role(role) for role in tell if self.rules.people(self.incident.site, role, at))
-
-    def _every(self, repeat: timedelta) -> str:
-        unit, count = _counted(repeat)
-        one, several = self.words.every[unit]
-        return one if count == 1 else several.format(count=count)
-
 
 _at = attrgetter("at")
 
@@ -302,11 +261,3 @@ def _other_places(incident: Incident) -> tuple[Place, ...]:
     own = incident.place
     named = [report.place for report in incident.reports if report.place is not None and report.place.location]
     return tuple(dict.fromkeys(place for place in named if place != own))
-
-
-def _counted(duration: timedelta) -> tuple[str, int]:
-    """In the largest unit of which it is a whole number."""
-    seconds = int(duration.total_seconds())
-    return next(
-        (unit, seconds // length) for unit, length in (("h", 3600), ("m", 60), ("s", 1)) if not seconds % length
-    )

@@ -14,6 +14,7 @@ from services.alerting.core.plain_text import many_lines, one_line
 from services.alerting.core.policy import Rules
 from services.alerting.core.spoken import sentence
 from services.alerting.core.telling import Telling
+from services.alerting.core.upcoming import upcoming
 from services.alerting.desk import regrouping
 from services.alerting.desk.form import NAME_LIMIT, NOTE_LIMIT, OUTCOMES, Filled
 from services.alerting.desk.incidents import Arrived, TimelineEntry
@@ -66,7 +67,7 @@ def incident_page(telling: Telling, timeline: Sequence[TimelineEntry]) -> dict[s
         "status": words.status_since.format(status=words.status[state_of(incident)], at=telling.clock(since(incident))),
         "nobody_reached": incident.nobody_reached,
         "warnings": telling.warnings(),
-        "upcoming": telling.upcoming() if incident.status is Status.OPEN else None,
+        "upcoming": upcoming(telling) if incident.status is Status.OPEN else None,
         "timeline": [(telling.clock(e.at, bare=True), what, None, None) for e, what in _told(timeline, words)],
         "roles": telling.mailed if incident.told else None,
         "personal": False,

@@ -6,7 +6,6 @@ from typing import Final
 from schemas.configuration import Configuration, Site
 from schemas.configuration_patterns import DevicePatterns
 from schemas.configuration_sources import Device, FlicSource, HttpButtonSource, LorawanSource, Source
-from schemas.places import location_named, names_of
 from services.common import device_models
 from services.common.configuration.yaml_places import Document, Path_
 from services.common.flic import read_key
@@ -39,13 +38,13 @@ def _hint_at_location(document: Document, path: Path_, site: Site | None, device
     """A place that the site does not list is good, too; but a misspelt room has no floor, and is a place of its own."""
     if site is None or not site.locations or device.location is None:
         return
-    if location_named(site.locations, device.location) is not None:
+    if site.location_named(device.location) is not None:
         return
     # Room 113 is no misspelt 112: only what has the same number is offered.
     known = {
         name.casefold(): location
         for location in site.locations
-        for name in names_of(location)
+        for name in location.names
         if _digits(name) == _digits(device.location)
     }
     close = difflib.get_close_matches(device.location.casefold(), known, n=1, cutoff=_ALIKE)

@@ -15,7 +15,6 @@ from schemas.configuration import Configuration, Location, Person, Site
 from schemas.events import Event, Kind, PoliceWish, Reported
 from schemas.ids import named_id
 from schemas.phones import dialled
-from schemas.places import location_named
 from schemas.spoken_address import spoken_address
 from services.common.mail.threads import thread_of
 from services.ingest.watch.words import WORDS, WatchWords
@@ -142,7 +141,7 @@ def _is_urgent(report: Reported) -> bool:
 def _location(report: Reported, site: Site | None) -> Location | None:
     if site is None or report.location is None:
         return None
-    return location_named(site.locations, report.location)
+    return site.location_named(report.location)
 
 
 def _place(report: Reported, site: Site | None, words: WatchWords) -> str:

@@ -34,9 +34,7 @@ class Record:
     headers: tuple[tuple[str, bytes], ...]
 
 
-@lru_cache(maxsize=32)
 def _common(source: str, type_: str, time: datetime) -> Headers:
-    """What all changes of one kind in a commit have in common."""
     return (
         ("ce_specversion", b"1.0"),
         ("ce_source", source.encode()),
@@ -46,8 +44,12 @@ def _common(source: str, type_: str, time: datetime) -> Headers:
     )
 
 
-def _envelope(event_id: str, source: str, type_: str, time: datetime, subject: str | None) -> list[tuple[str, bytes]]:
-    headers = [("ce_id", event_id.encode()), *_common(source, type_, time)]
+_common_of_changes = lru_cache(maxsize=32)(_common)
+"""Many changes of one kind in a commit have all of this in common."""
+
+
+def _envelope(event_id: str, subject: str | None, common: Headers) -> list[tuple[str, bytes]]:
+    headers = [("ce_id", event_id.encode()), *common]
     if subject is not None:
         headers.append(("ce_subject", subject.encode()))
     return headers
@@ -57,7 +59,7 @@ def encode(event: Event) -> Record:
     """An event as a record for `incidents.events`, keyed by site, else by the incident (or its own id)."""
     site = event.data.site
     key = site or event.subject or event.id
-    headers = _envelope(event.id, event.source, event.type, event.time, event.subject)
+    headers = _envelope(event.id, event.subject, _common(event.source, event.type, event.time))
     if event.imported:
         headers.append(("ce_rufketteimport", b"true"))
     return Record(key.encode(), event.data.model_dump_json(exclude_none=True).encode(), tuple(headers))
@@ -65,7 +67,7 @@ def encode(event: Event) -> Record:
 
 def encode_lifecycle(change_id: str, change: Change, time: datetime, data: Lifecycle) -> Record:
     """A lifecycle event as a record for `incidents.lifecycle`, keyed by site as its reports are, else by incident."""
-    headers = _envelope(change_id, "alerting", change.type, time, data.incident_id)
+    headers = _envelope(change_id, data.incident_id, _common_of_changes("alerting", change.type, time))
     if data.site is None or data.danger_level is None:  # `ALWAYS_SAID`
         value = data.model_dump_json(exclude={name for name in _SOMETIMES_SAID if getattr(data, name) is None})
     else:

@@ -28,7 +28,9 @@ def messages(count: int) -> list[tuple[str, bytes]]:
     engine = Engine(create_engine("postgresql://127.0.0.1/none"), lambda: rules)
     letters = Letters(engine, _SENDER, "http://127.0.0.1", Tokens(["a-key-for-the-benchmark-only"]))
     changes.lease_mails(count, new_holder())
-    return [(mail.notify.recipient.email, letters.write(mail).removesuffix(END)) for mail in changes.leased_mails()]
+    mails = changes.leased_mails()
+    finished = letters.write(*mails)
+    return [(m.notify.recipient.email, message.removesuffix(END)) for m, message in zip(mails, finished, strict=True)]
 
 
 async def send_all(port: int, finished: list[tuple[str, bytes]]) -> None:

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 from pydantic import TypeAdapter
 from pydantic_core import to_json
@@ -40,6 +40,7 @@ MAIL_COLUMNS = (
     "id", "incident_id", "cycle", "step", "repetition", "recipient", "role", "name", "purpose", "urgency", "created_at",
     "lease",
 )  # fmt: skip
+Row = dict[str, Any]
 INPUT: TypeAdapter[Input] = TypeAdapter(Input)
 PLANS: TypeAdapter[Plans] = TypeAdapter(Plans)
 
@@ -86,6 +87,15 @@ class Mail:
         return DeliveryResult(n.recipient.email, n.purpose, n.cycle, n.step, n.repetition, answer)
 
 
+class _Change(NamedTuple):
+    """One decision that changed an incident."""
+
+    incident: Incident
+    decision: Decision
+    cause: Input
+    now: datetime
+
+
 @dataclass(slots=True)
 class Changes:
     """`known` are the incidents locked in this transaction, as they are after the decisions so far."""
@@ -95,14 +105,15 @@ class Changes:
     topic_prefix: str
     known: dict[str, Incident] = field(default_factory=dict)
     changed: dict[str, Incident] = field(default_factory=dict)
-    timeline: list[dict[str, Any]] = field(default_factory=list)
-    mails: dict[uuid.UUID, dict[str, Any]] = field(default_factory=dict)
-    withdrawn: set[str] = field(default_factory=set)
-    relayed: list[dict[str, Any]] = field(default_factory=list)
     journeys: list[tuple[Input, Decision]] = field(default_factory=list)
     signs: Sequence[Sign] = ()
     probes: Sequence[Event] = ()
-    notifies: dict[uuid.UUID, Notify] = field(default_factory=dict)
+    _unwritten: list[_Change] = field(default_factory=list)
+    _timeline: list[Row] = field(default_factory=list)
+    _mails: dict[uuid.UUID, Row] = field(default_factory=dict)
+    _notifies: dict[uuid.UUID, Notify] = field(default_factory=dict)
+    _withdrawn: set[str] = field(default_factory=set)
+    _relayed: list[Row] = field(default_factory=list)
 
     def decide(self, candidates: Sequence[Incident], cause: Input) -> Decision:
         """Decide and gather; a decision that changes nothing leaves only its reason behind."""
@@ -112,18 +123,58 @@ class Changes:
         incident = decision.incident
         if incident is not None and not any(incident is candidate for candidate in candidates):
             self.known[incident.id] = self.changed[incident.id] = incident
-            self.timeline.append(self._timeline_row(incident, decision, cause, now))
-            for effect in decision.effects:
+            self._unwritten.append(_Change(incident, decision, cause, now))
+        return decision
+
+    def write_down(self) -> None:
+        """Make rows of what was decided: of all of it kind by kind, which takes less than decision by decision."""
+        unwritten, self._unwritten = self._unwritten, []
+        self._timeline += [self._timeline_row(change) for change in unwritten]
+        for change in unwritten:
+            for effect in change.decision.effects:
                 match effect:
                     case Notify():
-                        self._mail(incident, effect)
-                    case Relay():
-                        self.relay(incident, effect)
+                        self._mail(change.incident, effect)
                     case Withdraw():
-                        self._withdraw(incident.id)
+                        self._withdraw(change.incident.id)
+                    case Relay():
+                        pass  # below
                     case _:
                         assert_never(effect)
-        return decision
+        for change in unwritten:
+            for effect in change.decision.effects:
+                if isinstance(effect, Relay):
+                    self._relay(change.incident, effect)
+
+    @property
+    def timeline(self) -> list[Row]:
+        """Rows of `inputs`."""
+        self.write_down()
+        return self._timeline
+
+    @property
+    def mails(self) -> dict[uuid.UUID, Row]:
+        """Rows of `outbox` by their ids."""
+        self.write_down()
+        return self._mails
+
+    @property
+    def notifies(self) -> dict[uuid.UUID, Notify]:
+        """What asked for each of the mails."""
+        self.write_down()
+        return self._notifies
+
+    @property
+    def withdrawn(self) -> set[str]:
+        """Incidents whose alarm mails are taken back."""
+        self.write_down()
+        return self._withdrawn
+
+    @property
+    def relayed(self) -> list[Row]:
+        """Rows of `relay`, in their order."""
+        self.write_down()
+        return self._relayed
 
     def lease_mails(self, count: int, holder: str) -> None:
         """Lease the most urgent mails to this process from their birth: no other one will claim them."""
@@ -140,38 +191,46 @@ class Changes:
         ]
 
     def publish(self, topic: str, record: codec.Record) -> None:
-        """Have a record published after the commit."""
+        """Have a record published after the commit, and after what was decided so far."""
+        self.write_down()
+        self._publish(topic, record)
+
+    def _publish(self, topic: str, record: codec.Record) -> None:
         row = {
             "topic": topics.prefixed(topic, self.topic_prefix),
             "key": record.key,
             "value": record.value,
             "headers": to_json(record.headers).decode(),  # bytes become texts
         }
-        self.relayed.append(row)
+        self._relayed.append(row)
 
     def relay(self, incident: Incident, effect: Relay) -> None:
-        """Have a change of the incident announced after the commit."""
+        """Have a change of the incident announced after the commit, and after what was decided so far."""
+        self.write_down()
+        self._relay(incident, effect)
+
+    def _relay(self, incident: Incident, effect: Relay) -> None:
         data = effect.data
         # Several reports may join at once: one change each.
         about = f"{data.failure}/{data.source}/{','.join(data.event_ids)}"
         what = f"{incident.id}/{incident.revision}/{effect.change}/{about}"
         id_ = named_id(uuid.NAMESPACE_OID, what)
-        self.publish(topics.LIFECYCLE, codec.encode_lifecycle(id_, effect.change, self.now, data))
+        self._publish(topics.LIFECYCLE, codec.encode_lifecycle(id_, effect.change, self.now, data))
 
-    def _timeline_row(self, incident: Incident, decision: Decision, cause: Input, now: datetime) -> dict[str, Any]:
+    def _timeline_row(self, change: _Change) -> Row:
         return {
-            "incident_id": incident.id,
-            "revision": incident.revision,
-            "at": now,
-            "reason": decision.reason.value,
-            "by": _by(cause),
-            "body": INPUT.dump_json(cause).decode(),
+            "incident_id": change.incident.id,
+            "revision": change.incident.revision,
+            "at": change.now,
+            "reason": change.decision.reason.value,
+            "by": _by(change.cause),
+            "body": INPUT.dump_json(change.cause).decode(),
             "plans": PLANS.dump_json(self.rules.plans).decode() if self.rules.plans else None,
         }
 
     def _mail(self, incident: Incident, notify: Notify) -> None:
         id_ = outbox_id(incident.id, notify)
-        self.mails[id_] = {
+        self._mails[id_] = {
             "id": id_,
             "incident_id": incident.id,
             "cycle": notify.cycle,
@@ -185,13 +244,13 @@ class Changes:
             "created_at": self.now,
             "lease": None,
         }
-        self.notifies[id_] = notify
+        self._notifies[id_] = notify
 
     def _withdraw(self, incident_id: str) -> None:
         """Also what this very transaction wanted to send; rows of earlier ones are withdrawn when it is saved."""
-        self.withdrawn.add(incident_id)
-        self.mails = {
+        self._withdrawn.add(incident_id)
+        self._mails = {
             id_: row
-            for id_, row in self.mails.items()
+            for id_, row in self._mails.items()
             if row["incident_id"] != incident_id or row["purpose"] != Purpose.ALARM.value
         }

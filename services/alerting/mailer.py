@@ -161,13 +161,11 @@ class Mailer:
 
     def write(self, mails: Sequence[Mail]) -> list[Mail]:
         """The mails with their messages; one that cannot be written comes back as it is, and is judged when sent."""
-        written: list[Mail] = []
-        for mail in mails:
-            try:
-                written.append(replace(mail, message=self._letters.write(mail)))
-            except Exception:  # noqa: BLE001 – whatever it is, the attempt at this mail meets it again, and says so
-                written.append(mail)
-        return written
+        try:
+            messages = self._letters.write(*mails)
+        except Exception:  # noqa: BLE001 – whatever it is, the attempt at this mail meets it again, and says so
+            return list(mails) if len(mails) == 1 else [written for mail in mails for written in self.write([mail])]
+        return [replace(mail, message=message) for mail, message in zip(mails, messages, strict=True)]
 
     def send(self, mails: Sequence[Mail], reserved: int) -> None:
         """Send at once what was leased to this process by the commit that decided it."""
@@ -233,7 +231,7 @@ class Mailer:
             tries = await self._route.send(
                 self._letters.envelope_sender,
                 mail.notify.recipient.email,
-                mail.message or self._letters.write(mail),
+                mail.message or self._letters.write(mail)[0],
                 within=PATIENCE if mail.attempt == 1 else WHOLE_CONVERSATION,
                 between=partial(self._still_ours, mail),
             )

@@ -1,6 +1,5 @@
 """The mails that wait: claimed under a lease, worst first, and what became of them."""
 
-import itertools
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.alerting.changes import MAIL_COLUMNS, Mail, outbox_id
 from services.alerting.core.effects import Notify, Purpose
-from services.alerting.core.incident import Recipient
+from services.alerting.core.incident import Incident, Recipient
 from services.alerting.core.policy import Rules
 from services.alerting.database import TEXTS, driver_connection
 from services.alerting.mailing.holder import LENGTH
@@ -117,17 +116,19 @@ async def claim(database: AsyncEngine, me: str, limit: int) -> list[Mail]:
     """
     async with driver_connection(database) as connection:
         rows = await connection.fetch(_CLAIM, me, limit)
+    incidents = [from_json(row["state"]) for row in rows]
+    mails = [_mail(incident, *row[:-1]) for incident, row in zip(incidents, rows, strict=True)]
     # RETURNING has no order of its own.
-    return sorted(itertools.starmap(_mail, rows), key=lambda mail: (mail.notify.urgency, mail.created_at))
+    return sorted(mails, key=lambda mail: (mail.notify.urgency, mail.created_at))
 
 
 # The columns of `_CLAIMED`: a row that is taken apart at once costs a third of asking it name by name.
 def _mail(
-    id_: uuid.UUID, lease: uuid.UUID, recipient: str, role: str, name: str | None, purpose: str, cycle: int, step: int,
-    repetition: int, urgency: int, created_at: datetime, attempts: int, crashes: int, state: str,
+    incident: Incident, id_: uuid.UUID, lease: uuid.UUID, recipient: str, role: str, name: str | None, purpose: str,
+    cycle: int, step: int, repetition: int, urgency: int, created_at: datetime, attempts: int, crashes: int,
 ) -> Mail:  # fmt: skip
     notify = Notify(Recipient(recipient, role, name), Purpose(purpose), cycle, step, repetition, urgency)
-    return Mail(id_, lease, from_json(state), notify, created_at, attempts, crashes)
+    return Mail(id_, lease, incident, notify, created_at, attempts, crashes)
 
 
 async def show_life(tx: AsyncConnection, me: str) -> None:

@@ -24,7 +24,7 @@ from services.alerting.mailing.outcomes import Outcome, State
 _TOLD: Final = outbox.recording("$1::text[]", "$2::text[]", "$3::text[]", "$4::text[]", "$5::text[]", "$6::text[]")
 _HELD: Final = "hold_unchanged($7, $8::text[]::bigint[], $1::text[]::uuid[], $2::text[]::uuid[])"
 _BEGIN: Final = f"begun AS MATERIALIZED (SELECT {_HELD} AS so), recorded AS ({_TOLD})"
-_AT_ONCE: Final = 8
+_AT_ONCE: Final = 16
 _SAVE: Final = one_trip.saving_if(_BEGIN, arguments=8)
 
 
@@ -56,6 +56,7 @@ async def record_unchanged(
     for number, outcome in enumerate(outcomes, start=1):
         _decide(changes, outcome)
         if number % _AT_ONCE == 0:
+            changes.write_down()
             await asyncio.sleep(0)  # alarms and mails go on meanwhile
     revisions = [str(incident.revision) for incident in seen.values()]
     arguments = (*outbox.columns(outcomes).values(), list(seen), revisions)

@@ -41,10 +41,9 @@ MAIL_COLUMNS = (
     "lease",
 )  # fmt: skip
 Row = dict[str, Any]
+"""Values by the names of columns."""
 INPUT: TypeAdapter[Input] = TypeAdapter(Input)
 PLANS: TypeAdapter[Plans] = TypeAdapter(Plans)
-
-
 _DONE_BY_PEOPLE = (Click, Joined, JoinedInto, SplitOff, SplitFrom)
 _TOLD_OF_PEOPLE = (Acknowledged, PoliceRequested, HandedOver, Closed)
 
@@ -94,6 +93,7 @@ class _Change(NamedTuple):
     decision: Decision
     cause: Input
     now: datetime
+    plans: Plans
 
 
 @dataclass(slots=True)
@@ -123,7 +123,7 @@ class Changes:
         incident = decision.incident
         if incident is not None and not any(incident is candidate for candidate in candidates):
             self.known[incident.id] = self.changed[incident.id] = incident
-            self._unwritten.append(_Change(incident, decision, cause, now))
+            self._unwritten.append(_Change(incident, decision, cause, now, self.rules.plans))
         return decision
 
     def write_down(self) -> None:
@@ -217,7 +217,8 @@ class Changes:
         id_ = named_id(uuid.NAMESPACE_OID, what)
         self._publish(topics.LIFECYCLE, codec.encode_lifecycle(id_, effect.change, self.now, data))
 
-    def _timeline_row(self, change: _Change) -> Row:
+    @staticmethod
+    def _timeline_row(change: _Change) -> Row:
         return {
             "incident_id": change.incident.id,
             "revision": change.incident.revision,
@@ -225,7 +226,7 @@ class Changes:
             "reason": change.decision.reason.value,
             "by": _by(change.cause),
             "body": INPUT.dump_json(change.cause).decode(),
-            "plans": PLANS.dump_json(self.rules.plans).decode() if self.rules.plans else None,
+            "plans": PLANS.dump_json(change.plans).decode() if change.plans else None,
         }
 
     def _mail(self, incident: Incident, notify: Notify) -> None:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import PoolProxiedConnection
 
 from services.common.loops import beat
 from services.common.outage import Outage, pause
@@ -113,15 +114,23 @@ async def driver_connection(engine: AsyncEngine) -> AsyncIterator[Any]:
     Its errors are asyncpg's.
     """
     raw = await engine.raw_connection()
-    try:
-        yield raw.driver_connection
-    except asyncpg.PostgresError:
-        raise  # an answer: the connection is as good as before
-    except BaseException:
+    while (connection := _of_asyncpg(raw)).is_closed():  # PostgreSQL ended it while it was idle
         raw.invalidate()
+        raw.close()
+        raw = await engine.raw_connection()
+    try:
+        yield connection
+    except BaseException as error:
+        # What PostgreSQL answers leaves the connection as good as it was.
+        if connection.is_closed() or not isinstance(error, asyncpg.PostgresError):
+            raw.invalidate()
         raise
     finally:
         raw.close()
+
+
+def _of_asyncpg(raw: PoolProxiedConnection) -> Any:
+    return raw.driver_connection
 
 
 async def patiently(outage: Outage, work: Callable[[], Awaitable[Result]]) -> Result:

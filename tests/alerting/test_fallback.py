@@ -222,6 +222,24 @@ async def test_a_server_that_lets_us_in_and_takes_nothing_is_a_problem(
         assert route.state.problems == {}
 
 
+async def test_a_second_server_that_took_nothing_is_a_problem_only_while_it_is_needed(
+    shell: Shell, smtp_sink: SmtpSink, second: SmtpSink
+) -> None:
+    """Nothing but a mail could tell that it takes mails again, and none goes there while the first one works."""
+    at_night(shell)
+    smtp_sink.answer_data("451 4.3.0 later", times=None)
+    second.answer_data("451 4.3.0 later", times=None)
+    async with mailing(shell.engine, smtp_sink, second) as route:
+        await presses(shell, *map(str, range(NOT_TAKEN)))
+        async with asyncio.timeout(20):
+            while not {"mail_server", "mail_fallback"} <= route.state.problems.keys():
+                await asyncio.sleep(0.02)
+        smtp_sink.behave()
+        async with asyncio.timeout(30):
+            while route.state.problems:
+                await asyncio.sleep(0.02)
+
+
 async def test_as_many_mails_at_once_as_the_server_in_use_takes(
     shell: Shell, smtp_sink: SmtpSink, second: SmtpSink
 ) -> None:

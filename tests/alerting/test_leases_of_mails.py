@@ -1,8 +1,10 @@
 """A process that was stopped with mails in hand wakes up, or never does: what it says counts only with its lease."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 
@@ -253,3 +255,23 @@ async def test_of_a_recalled_mail_whose_process_ended_it_is_said_that_nobody_kno
 async def _state_of(shell: Shell, mail: Mail) -> tuple[str, str | None]:
     (row,) = [row for row in await shell.rows(outbox) if row.id == mail.id]
     return row.state, row.answer
+
+
+async def test_connections_that_ended_while_they_were_idle_hold_up_no_claim(shell: Shell) -> None:
+    at_night(shell)
+    await shell.apply(report(shell.now, id="e"))
+
+    async def pid_of_one() -> int:
+        async with shell.database.connect() as connection:
+            await connection.execute(sa.text("SELECT pg_sleep(0.1)"))  # so that each gets one of its own
+            return int(await connection.scalar(sa.text("SELECT pg_backend_pid()")) or 0)
+
+    pids = await asyncio.gather(*(pid_of_one() for _ in range(5)))
+    url = shell.database.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    operator = await asyncpg.connect(url)
+    await operator.fetch("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid", pids)
+    while await operator.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY($1)", pids):
+        await asyncio.sleep(0.01)
+    await operator.close()
+    claims = [await mails.claim(shell.database, new_holder(), 10) for _ in range(6)]
+    assert [len(claim) for claim in claims] == [1, 0, 0, 0, 0, 0]

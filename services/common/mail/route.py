@@ -85,7 +85,9 @@ class MailRoute:
         }
         if self.usable and self._switch.engaged:
             problems.setdefault(self._normal.outage.what, "the mail server failed lately; mails go over the second one")
-        for lane in self._lanes:
+        # Of a second server that is not needed now only its next mail could tell that it takes mails again.
+        needed = self._lanes if self._switch.engaged or not self._normal.takes_mails else [self._normal]
+        for lane in needed:
             if lane.trouble is not None:
                 problems.setdefault(lane.outage.what, lane.trouble)
         return RouteState(self.usable, problems)

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.util import greenlet_spawn
 
 from services.common.loops import beat
 from services.common.outage import Outage, pause
@@ -104,7 +105,10 @@ async def single_statement(engine: AsyncEngine) -> AsyncIterator[AsyncConnection
         yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
-_OF_THE_DRIVER: Final = (asyncpg.PostgresError, asyncpg.InterfaceError)
+_OF_THE_DRIVER: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""The last one when a connection ends in the middle of something."""
+_ENDS: Final = frozenset({"08", "57"})
+"""SQLSTATE classes after which a connection is of no use, whether or not that has been noticed."""
 
 
 @asynccontextmanager
@@ -122,11 +126,11 @@ async def driver_connection(engine: AsyncEngine) -> AsyncIterator[Any]:
         yield connection
     except BaseException as error:
         # What PostgreSQL answers leaves the connection as good as it was.
-        if connection.is_closed() or not isinstance(error, asyncpg.PostgresError):
+        if not isinstance(error, asyncpg.PostgresError) or sqlstate(error)[:2] in _ENDS or connection.is_closed():
             raw.invalidate()
         raise
     finally:
-        raw.close()
+        await greenlet_spawn(raw.close)  # one too many for the pool is ended, which waits for PostgreSQL
 
 
 def _of_asyncpg(raw: PoolProxiedConnection) -> Any:

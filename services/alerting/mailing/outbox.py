@@ -112,7 +112,7 @@ async def claim(database: AsyncEngine, me: str, limit: int) -> list[Mail]:
     """Take up to `limit` mails that are due and that nobody who lives is sending; `me` is a holder.
 
     Raises:
-        asyncpg.PostgresError, asyncpg.InterfaceError, OSError: the database refuses or cannot be reached.
+        sqlalchemy.exc.DBAPIError, asyncpg's errors, OSError: the database refuses or cannot be reached.
     """
     async with driver_connection(database) as connection:
         rows = await connection.fetch(_CLAIM, me, limit)

@@ -100,7 +100,7 @@ async def in_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], 
 
 @asynccontextmanager
 async def single_statement(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection for one statement, which needs no BEGIN and COMMIT of its own: three round trips less."""
+    """A connection for one statement, or for some that only read: without BEGIN and COMMIT, three round trips less."""
     async with engine.connect() as connection:
         yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 

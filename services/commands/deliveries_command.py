@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.events import Mode
-from services.alerting.database import create_engine
+from services.alerting.database import create_engine, single_statement
 from services.alerting.mailing.deliveries import Delivery, deliveries, find_incidents
 from services.commands.failures import cause_of
 from services.commands.office import OfficeSettings
@@ -90,7 +90,8 @@ def parse_since(text: str, now: datetime, zone: tzinfo) -> datetime:
 async def _read(settings: OfficeSettings, wish: Wish, since: datetime | None) -> tuple[list[Delivery], int]:
     database = create_engine(settings.database_url.get_secret_value())
     try:
-        async with database.connect() as connection:
+        # Without a transaction: on a busy machine it would stand idle for longer than PostgreSQL lets it.
+        async with single_statement(database) as connection:
             ids = None
             if wish.incident is not None:
                 ids = await find_incidents(connection, wish.incident)

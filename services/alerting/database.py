@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 import asyncpg
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -105,8 +106,12 @@ async def single_statement(engine: AsyncEngine) -> AsyncIterator[AsyncConnection
         yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
-_OF_THE_DRIVER: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""The last one when a connection ends in the middle of something."""
+_OF_THE_DRIVER: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection ended in the middle of something
+    AsyncAdapt_asyncpg_dbapi.Error,  # or while SQLAlchemy opened it for us
+)
 _ENDS: Final = frozenset({"08", "57"})
 """SQLSTATE classes after which a connection is of no use, whether or not that has been noticed."""
 

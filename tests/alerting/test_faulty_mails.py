@@ -9,11 +9,18 @@ import sqlalchemy as sa
 
 from services.alerting.core.effects import Action, Click
 from services.alerting.core.policy import Rules
+from services.alerting.desk.tokens import Tokens
+from services.alerting.mailer import Mailer
+from services.alerting.mailing.holder import new_holder
 from services.alerting.mailing.letters import Letters
+from services.alerting.mailing.outbox import claim
 from services.alerting.mailing.outcomes import MOST_CRASHES
 from services.alerting.tables import outbox, relay
+from services.common.mail.route import MailRoute
+from services.common.mail.smtp import parse_smtp_url
+from services.common.outage import Outage
 from tests.alerting.conftest import Shell
-from tests.alerting.mailing import mailing
+from tests.alerting.mailing import MAIL_FROM, mailing
 from tests.alerting.test_mailer import answered, at_night
 from tests.core.office import report
 from tests.support.smtp_sink import SmtpSink
@@ -88,6 +95,26 @@ async def test_a_mail_that_cannot_be_written(night: Shell, smtp_sink: SmtpSink) 
         await answered(night, "set_aside", "accepted", "accepted")
     (aside,) = [row for row in await night.rows(outbox) if row.state == "set_aside"]
     assert (aside.answer, aside.attempts, aside.recipient) == ("BUG - KeyError", 3, "leitung@example.org")
+
+
+async def test_of_several_mails_only_the_one_that_cannot_be_written_is_not(night: Shell) -> None:
+    for location in "1234":
+        await night.apply(report(night.now, location=location))
+    mails = await claim(night.database, new_holder(), 100)
+    sound, broken = night.engine.rules, mails[2]
+
+    def rules_with_a_bug() -> Rules:
+        caller = sys._getframe(1)
+        if caller.f_code is Letters.write.__code__ and broken in caller.f_locals["mails"]:
+            raise KeyError("a bug")
+        return sound()
+
+    night.engine.rules = rules_with_a_bug
+    letters = Letters(night.engine, MAIL_FROM, "https://desk.example.org", Tokens(["k" * 16]))
+    route = MailRoute(parse_smtp_url("smtp://127.0.0.1:9"))
+    written = Mailer(night.engine, route, letters, Outage("database")).write(mails)
+    assert [mail.id for mail in written] == [mail.id for mail in mails]
+    assert [mail.message is None for mail in written] == [mail is broken for mail in mails]
 
 
 async def test_an_address_that_mail_cannot_carry_holds_nobody_up(night: Shell, smtp_sink: SmtpSink) -> None:

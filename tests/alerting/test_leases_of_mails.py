@@ -1,10 +1,8 @@
 """A process that was stopped with mails in hand wakes up, or never does: what it says counts only with its lease."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-import asyncpg
 import pytest
 import sqlalchemy as sa
 
@@ -12,14 +10,13 @@ from services.alerting import store
 from services.alerting.changes import Mail
 from services.alerting.core.effects import Action, Click, Notify, Purpose
 from services.alerting.core.incident import Incident, Recipient
-from services.alerting.database import in_transaction, patiently
+from services.alerting.database import in_transaction
 from services.alerting.mailing import outbox as mails
 from services.alerting.mailing.holder import new_holder
 from services.alerting.mailing.outcomes import Outcome, State
 from services.alerting.mailing.recording import record
 from services.alerting.tables import incidents, inputs, outbox, senders
 from services.alerting.upkeep import housekeeping
-from services.common.outage import Outage
 from tests.alerting.conftest import Shell
 from tests.alerting.test_mailer import at_night
 from tests.core.office import report
@@ -256,48 +253,3 @@ async def test_of_a_recalled_mail_whose_process_ended_it_is_said_that_nobody_kno
 async def _state_of(shell: Shell, mail: Mail) -> tuple[str, str | None]:
     (row,) = [row for row in await shell.rows(outbox) if row.id == mail.id]
     return row.state, row.answer
-
-
-async def test_connections_that_ended_while_they_were_idle_hold_up_no_claim(shell: Shell) -> None:
-    at_night(shell)
-    await shell.apply(report(shell.now, id="e"))
-
-    async def pid_of_one() -> int:
-        async with shell.database.connect() as connection:
-            await connection.execute(sa.text("SELECT pg_sleep(0.1)"))  # so that each gets one of its own
-            return int(await connection.scalar(sa.text("SELECT pg_backend_pid()")) or 0)
-
-    pids = await asyncio.gather(*(pid_of_one() for _ in range(5)))
-    url = shell.database.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    operator = await asyncpg.connect(url)
-    await operator.fetch("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid", pids)
-    while await operator.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY($1)", pids):
-        await asyncio.sleep(0.01)
-    await operator.close()
-    claims = [await mails.claim(shell.database, new_holder(), 10) for _ in range(6)]
-    assert [len(claim) for claim in claims] == [1, 0, 0, 0, 0, 0]
-
-
-async def test_claims_go_on_while_connections_end_in_the_middle_of_them(shell: Shell) -> None:
-    """The driver then says what no other error of a database is: once that ended the process."""
-
-    async def claim_for_ever() -> None:
-        while True:
-            await patiently(Outage("database"), lambda: mails.claim(shell.database, new_holder(), 10))
-
-    claiming = [asyncio.create_task(claim_for_ever()) for _ in range(15)]
-    operator = await asyncpg.connect(
-        shell.database.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    )
-    for _ in range(300):
-        await operator.fetch(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND random() < 0.5"
-        )
-        await asyncio.sleep(0.005)
-    await operator.close()
-    assert [task.exception() for task in claiming if task.done()] == []
-    for task in claiming:
-        task.cancel()
-    await asyncio.gather(*claiming, return_exceptions=True)
-    assert await mails.claim(shell.database, new_holder(), 10) == []

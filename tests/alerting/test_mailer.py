@@ -13,18 +13,13 @@ from services.alerting import store
 from services.alerting.core.effects import Action, Click
 from services.alerting.core.incident import Incident
 from services.alerting.core.policy import Rules
-from services.alerting.desk.tokens import Tokens
-from services.alerting.mailer import Mailer
-from services.alerting.mailing.holder import new_holder
 from services.alerting.mailing.in_hand import MOST_AHEAD
 from services.alerting.mailing.letters import Letters
-from services.alerting.mailing.outbox import claim
 from services.alerting.tables import incidents, outbox
 from services.common.mail.route import MailRoute
-from services.common.mail.smtp import CONNECTIONS, parse_smtp_url
-from services.common.outage import Outage
+from services.common.mail.smtp import CONNECTIONS
 from tests.alerting.conftest import Shell
-from tests.alerting.mailing import MAIL_FROM, mailing
+from tests.alerting.mailing import mailing
 from tests.core.office import report
 from tests.support.smtp_sink import SmtpSink
 
@@ -263,27 +258,6 @@ async def test_those_who_were_told_hear_who_took_over_and_how_it_ended(
     assert "B. Beispiel" in taken.text()
     assert taken.message["References"] == smtp_sink.accepted[0].message["References"]
     assert taken.message["Message-ID"] != smtp_sink.accepted[0].message["Message-ID"]
-
-
-async def test_of_several_mails_only_the_one_that_cannot_be_written_is_not(shell: Shell) -> None:
-    at_night(shell)
-    for location in "1234":
-        await shell.apply(report(shell.now, location=location))
-    mails = await claim(shell.database, new_holder(), 100)
-    sound, broken = shell.engine.rules, mails[2]
-
-    def rules_with_a_bug() -> Rules:
-        caller = sys._getframe(1)
-        if caller.f_code is Letters.write.__code__ and broken in caller.f_locals["mails"]:
-            raise KeyError("a bug")
-        return sound()
-
-    shell.engine.rules = rules_with_a_bug
-    letters = Letters(shell.engine, MAIL_FROM, "https://desk.example.org", Tokens(["k" * 16]))
-    route = MailRoute(parse_smtp_url("smtp://127.0.0.1:9"))
-    written = Mailer(shell.engine, route, letters, Outage("database")).write(mails)
-    assert [mail.id for mail in written] == [mail.id for mail in mails]
-    assert [mail.message is None for mail in written] == [mail is broken for mail in mails]
 
 
 async def test_a_mail_that_cannot_be_written_does_not_hold_back_the_others(

@@ -49,7 +49,6 @@ class Lane:
         self.outage = Outage("mail_server" if via == "normal" else "mail_fallback", recovered)
         self._server = server
         self._reachable = _REACHABLE.labels(via)
-        self._away: bool | None = None
         self.connections = server.connections
         """Over so many at most mails go at once; to look at the server takes one more."""
         self._slots = asyncio.Semaphore(server.connections)
@@ -163,8 +162,7 @@ class Lane:
         self._heard_at = time.monotonic()
         self._locked = answer.blames is Blame.OPERATOR
         away = answer.verdict is not Verdict.ACCEPTED and answer.stage in NOT_LET_IN
-        if away is not self._away:
-            self._away = away
+        if away or self.outage.down is not None:  # else it is known
             self._reachable.set(not away)
         if away:
             # Without a code the text is ours; with one it is the server's, and may name people.

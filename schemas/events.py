@@ -4,7 +4,7 @@ Writers are strict (`Report` refuses what it does not know); readers ignore unkn
 services can be upgraded one after the other.
 """
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Annotated, Final
 from uuid import NAMESPACE_URL
@@ -80,6 +80,16 @@ def _storable(text: str) -> str:
     return text
 
 
+def _in_range(at: datetime) -> datetime:
+    if not EARLIEST <= at < LATEST:
+        raise ValueError("is out of range; expected a year from 1970 to 2899")
+    return at
+
+
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(2900, 1, 1, tzinfo=UTC)
+"""Times beyond are nobody's, and those at the ends of the calendar have no form in every zone."""
+Instant = Annotated[AwareDatetime, AfterValidator(_in_range)]
 Short = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
 Text = Annotated[str, Field(max_length=20_000), AfterValidator(_storable)]
 
@@ -109,7 +119,7 @@ class Reported(_Data):
     police: PoliceWish = PoliceWish.NONE
     reference: Short | None = None
     mode: Mode = Mode.ACTUAL
-    occurred_at: AwareDatetime | None = None
+    occurred_at: Instant | None = None
     warnings: tuple[Short, ...] = ()
     learning: bool = False
 

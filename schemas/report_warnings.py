@@ -49,6 +49,10 @@ WARNINGS: Final[Mapping[str, tuple[str, str]]] = {
         "the event's time is no RFC 3339 time with offset; left out",
         "Die Zeit des Ereignisses ist keine Zeit nach RFC 3339 mit Zeitverschiebung; weggelassen",
     ),
+    "event_too_old": (
+        "the event's time is too long ago; left out",
+        "Die Zeit des Ereignisses liegt zu lange zurück; weggelassen",
+    ),
     "no_time": (
         "{field} is no RFC 3339 time with offset; left out",
         "{field} ist keine Zeit nach RFC 3339 mit Zeitverschiebung; weggelassen",

@@ -156,12 +156,17 @@ def plausible(at: datetime | None, received_at: datetime, kind: Kind, findings: 
     fault = None
     if at > received_at + _CLOCK_DRIFT:
         fault = "is in the future"
-    elif at < _EARLIEST or (kind is Kind.PANIC and at < received_at - _OLDEST_PRESS):
+    elif is_too_long_ago(at, received_at, kind):
         fault = "is too long ago"
     if fault is None:
         return at.astimezone(UTC)
     findings.faults.append(Fault("/occurred_at", fault, EXPECTED["occurred_at"]))
     return None
+
+
+def is_too_long_ago(at: datetime, received_at: datetime, kind: Kind) -> bool:
+    """Whether somebody's clock must have been wrong: nobody presses for a week."""
+    return at < _EARLIEST or (kind is Kind.PANIC and at < received_at - _OLDEST_PRESS)
 
 
 def _external_id(body: ReportBody, header: str | None, sender: Sender, findings: Findings) -> str | None:

@@ -12,11 +12,9 @@ from zoneinfo import ZoneInfo
 from schemas.configuration import Configuration
 from schemas.configuration_sources import normalise_device_id
 from schemas.configuration_values import parse_duration
-from schemas.events import Category, Event, Kind, Mode, PoliceWish, Reported
+from schemas.events import EARLIEST, LATEST, Category, Event, Kind, Mode, PoliceWish, Reported
 from schemas.structured import UnreadableLine, parse_lines
 
-_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST: Final = datetime(2900, 1, 1, tzinfo=UTC)
 _STDIN: Final = Path("-")
 
 
@@ -90,7 +88,7 @@ def from_file(path: Path) -> list[Event]:
     try:
         lines = sys.stdin.buffer.readlines() if path == _STDIN else path.read_bytes().splitlines(keepends=True)
         for number, event in parse_lines(lines):
-            if not _EARLIEST <= event.time < _LATEST:
+            if not EARLIEST <= event.time < LATEST:
                 raise UnreadableLine(number, "time: is out of range; expected a year from 1970 to 2899")
             events.append(event)
     except UnreadableLine as error:
@@ -186,7 +184,7 @@ def _time(text: str | None, zone: ZoneInfo, now: datetime) -> datetime:
     try:
         found = datetime.fromisoformat(f"{today}T{text}" if len(text) <= 8 and ":" in text else text)
         found = (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
-        if _EARLIEST <= found < _LATEST:
+        if EARLIEST <= found < LATEST:
             return found
     except (ValueError, OverflowError):
         pass

@@ -41,6 +41,12 @@ CASES = (
     Bad("unknown type", "unknown type", headers=(("ce_type", b"rufkette.incident.exploded.v1"),)),
     Bad("header not UTF-8", "UTF-8", headers=(("ce_source", b"\xff\xfe"),)),
     Bad("time without an offset", "ce_time", headers=(("ce_time", b"2026-01-05T09:12:33"),)),
+    Bad("time before the calendar", "ce_time", headers=(("ce_time", b"0001-01-01T00:00:00+14:00"),)),
+    Bad("time after the calendar", "ce_time", headers=(("ce_time", b"9999-12-31T23:59:59-12:00"),)),
+    Bad(
+        "time of the report out of range", "year", value=b'{"site": "bernburg", "occurred_at": "0001-01-01T00:00:00Z"}'
+    ),
+    Bad("NUL in a header's name", "ce_specversion", without="ce_", headers=(("a\x00b", b"c"),)),
     Bad("NUL in the id", "NUL", headers=(("ce_id", b"a\x00b"),)),
     Bad("NUL in the subject", "NUL", headers=(("ce_subject", b"a\x00b"),)),
     Bad("id without end", "", headers=(("ce_id", b"x" * 5_000),)),

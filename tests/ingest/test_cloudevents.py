@@ -10,8 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from schemas import codec
 from schemas.configuration import Configuration
 from schemas.events import Acknowledged, Closed, Event, Heartbeat, Outcome, event_id
+from schemas.report_warnings import warning
 from services.ingest.api.problems import Refusal
 from services.ingest.sender import Sender, senders
 from services.ingest.sources.cloudevents import BATCH, EMITTER, STRUCTURED, receive
@@ -198,6 +200,22 @@ def test_a_press_is_not_refused_for_its_form_either(content: object, kind: str, 
 
 def test_a_time_in_the_future_is_now() -> None:
     assert sent(event(time="2030-01-01T00:00:00Z"))[0].time == NOW
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00Z", "1999-12-31T23:59:59Z"])
+def test_a_time_that_nobody_lived_in_is_left_out_of_a_press_and_refused_of_others(time: str) -> None:
+    press = event(REPORTED, subject=None, time=time)
+    (made,) = sent(press, sender=bus("panic"))
+    codec.encode(made)
+    assert made.time == NOW
+    assert reported(made).warnings == (warning("event_too_old"),)
+    assert [fault.pointer for fault in refused(press).errors] == ["/time"]
+
+
+def test_a_form_may_be_of_last_year_but_a_press_is_not() -> None:
+    last_year = event(REPORTED, subject=None, time=(NOW - timedelta(days=365)).isoformat())
+    assert sent(last_year)[0].time == NOW - timedelta(days=365)
+    assert sent(last_year, sender=bus("panic"))[0].time == NOW
 
 
 def test_batches_are_not_for_hooks() -> None:

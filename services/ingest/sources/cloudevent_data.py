@@ -25,7 +25,7 @@ from schemas.events import (
 from schemas.report_warnings import warning
 from services.ingest.api.problems import Fault, Refusal, pointer
 from services.ingest.report_body import EXPECTED, Time
-from services.ingest.reports import report, storable
+from services.ingest.reports import is_too_long_ago, report, storable
 from services.ingest.sender import Sender
 from services.ingest.sources.shape import Made
 
@@ -161,6 +161,12 @@ def _time(envelope: Envelope, sender: Sender, received_at: datetime, faults: _Fa
             warnings.append(warning("event_time"))
         else:
             faults.add(envelope.place + "/time", "is no time", "RFC 3339 with offset such as 2026-01-05T09:12:33+01:00")
+        return received_at
+    if is_too_long_ago(at, received_at, sender.source.kind):
+        if sender.lenient:
+            warnings.append(warning("event_too_old"))
+        else:
+            faults.add(envelope.place + "/time", "is too long ago", "a time since 2000")
         return received_at
     return min(at, received_at)
 

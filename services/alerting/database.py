@@ -36,6 +36,11 @@ _SESSION = {
 _CONFLICTS = frozenset({"40001", "40P01"})
 _DATA_FAULTS = frozenset({"22", "23"})
 """SQLSTATE classes of refused data and violated constraints."""
+_TOO_LONG: Final = (
+    asyncpg.TransactionTimeoutError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.QueryCanceledError,
+)
 _OURS = _DATA_FAULTS | {"42"}
 """Classes that trying again cannot heal: those, and wrong SQL."""
 
@@ -73,6 +78,18 @@ def sqlstate(error: BaseException) -> str:
 def is_data_fault(error: DBAPIError) -> bool:
     """Whether PostgreSQL refused the data itself (class 22 or 23), so that trying again cannot help."""
     return sqlstate(error)[:2] in _DATA_FAULTS
+
+
+def is_too_long(error: BaseException) -> bool:
+    """Whether PostgreSQL ended a transaction or a statement for the time it took: doing less at once may help.
+
+    It ends the session then, and the driver says why as the cause of what it raises. Only a session that ended between
+    two statements, while others had the event loop, cannot be told from one that the database's absence ended.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, _TOO_LONG):
+        cause = cause.__cause__
+    return cause is not None
 
 
 LIGHTLY = sa.text("SET LOCAL synchronous_commit = off")
@@ -142,14 +159,23 @@ def _of_asyncpg(raw: PoolProxiedConnection) -> Any:
     return raw.driver_connection
 
 
-async def patiently(outage: Outage, work: Callable[[], Awaitable[Result]]) -> Result:
-    """Do `work`, and again until it succeeds while the database is away. Refused data and our own bugs are raised."""
+def _never(_: BaseException) -> bool:
+    return False
+
+
+async def patiently(
+    outage: Outage, work: Callable[[], Awaitable[Result]], *, raising: Callable[[BaseException], bool] = _never
+) -> Result:
+    """Do `work`, and again until it succeeds while the database is away.
+
+    Refused data, our own bugs and what the caller wants to have raised are raised.
+    """
     attempt = 0
     while True:
         try:
             result = await work()
         except (DBAPIError, PoolTimeoutError, OSError, TimeoutError, *_OF_THE_DRIVER) as error:
-            if sqlstate(error)[:2] in _OURS:
+            if sqlstate(error)[:2] in _OURS or raising(error):
                 raise
             outage.noticed(error)
             await pause(attempt)

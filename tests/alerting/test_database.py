@@ -1,13 +1,18 @@
 """What counts as a database that is away, and is waited for, and what as our own mistake, which is not."""
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import asyncpg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.alerting.database import patiently
+from services.alerting.database import create_engine, in_transaction, is_too_long, patiently
 from services.alerting.mailing import outbox as mails
 from services.alerting.mailing.holder import new_holder
 from services.common.outage import Outage
@@ -57,6 +62,66 @@ async def test_refused_data_and_bugs_are_raised(error: Exception) -> None:
 
     with pytest.raises(type(error)):
         await patiently(Outage("database"), work)
+
+
+async def _asks_for_too_much(tx: AsyncConnection) -> None:
+    await tx.execute(sa.text("SELECT pg_sleep(5)"))
+
+
+async def _computes_too_long(tx: AsyncConnection) -> None:
+    await tx.execute(sa.text("SELECT 1"))
+    time.sleep(0.5)  # noqa: ASYNC251 – what decides about many records lets nothing else go on
+    await tx.execute(sa.text("SELECT 2"))
+
+
+async def _commits_too_late(tx: AsyncConnection) -> None:
+    await tx.execute(sa.text("SELECT 1"))
+    time.sleep(0.5)  # noqa: ASYNC251 – as above
+
+
+async def _is_ended(tx: AsyncConnection) -> None:
+    await tx.execute(sa.text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+
+def _limited(database_url: str, limit: str) -> AsyncEngine:
+    engine = create_engine(database_url)
+
+    def narrow(connection: Any, _: object) -> None:
+        connection.run_async(lambda raw: raw.execute(f"SET {limit} = '200ms'"))
+
+    sa.event.listen(engine.sync_engine, "connect", narrow)
+    return engine
+
+
+@pytest.mark.parametrize(
+    ("limit", "work"),
+    [
+        ("transaction_timeout", _asks_for_too_much),
+        ("transaction_timeout", _computes_too_long),
+        ("transaction_timeout", _commits_too_late),
+        ("idle_in_transaction_session_timeout", _computes_too_long),
+        ("idle_in_transaction_session_timeout", _commits_too_late),
+        ("statement_timeout", _asks_for_too_much),
+    ],
+)
+async def test_a_transaction_that_takes_too_long_is_no_database_that_is_away(
+    database_url: str, limit: str, work: Callable[[AsyncConnection], Awaitable[None]]
+) -> None:
+    engine, outage = _limited(database_url, limit), Outage("database")
+    outage.over()
+    try:
+        with pytest.raises(DBAPIError) as raised:
+            await patiently(outage, lambda: in_transaction(engine, work), raising=is_too_long)
+        assert is_too_long(raised.value)
+        assert outage.down is None
+    finally:
+        await engine.dispose()
+
+
+async def test_a_session_that_was_ended_took_not_too_long(database: AsyncEngine) -> None:
+    with pytest.raises(DBAPIError) as raised:
+        await in_transaction(database, _is_ended)
+    assert not is_too_long(raised.value)
 
 
 async def _operator(shell: Shell) -> asyncpg.Connection:

@@ -41,26 +41,29 @@ async def apply(tx: AsyncConnection, changes: Changes, fresh: Sequence[Event], *
         return
     wanted = {id_ for event in mailed if isinstance(event.data, EmergencyMailed) for id_ in event.data.event_ids}
     holders = await look_up(tx, changes, wanted)
+    unknown: list[Event] = []
     for event in sorted(mailed, key=lambda event: event.time):
         assert isinstance(event.data, EmergencyMailed)
         ids = event.data.event_ids
         for incident_id in dict.fromkeys(holders[id_] for id_ in ids if id_ in holders):
             changes.decide([changes.known[incident_id]], event)
-        for id_ in ids:
-            if id_ not in holders:
-                await _hold(tx, changes, event, id_)
+        unknown += [_about(event, id_) for id_ in ids if id_ not in holders]
+    for event in unknown:
+        changes.decide([], event)
+    # In one statement: after an outage of Kafka a mail may be about hundreds of reports that come behind it.
+    await store.hold(tx, unknown, changes.now)
 
 
-async def _hold(tx: AsyncConnection, changes: Changes, event: Event, report_id: str) -> None:
-    about = event.model_copy(
+def _about(event: Event, report_id: str) -> Event:
+    """The news for one report that is not known yet."""
+    assert isinstance(event.data, EmergencyMailed)
+    return event.model_copy(
         update={
             "id": named_id(NAMESPACE_OID, f"{event.id}/{report_id}"),
             "subject": report_id,
             "data": EmergencyMailed(event_ids=(report_id,), site=event.data.site),
         }
     )
-    changes.decide([], about)
-    await store.hold(tx, about, changes.now)
 
 
 async def look_up(tx: AsyncConnection, changes: Changes, wanted: Collection[str]) -> dict[str, str]:

@@ -135,7 +135,7 @@ class Engine:
             await emergencies.look_up(tx, changes, strange)
         candidates = Candidates(changes.known)
         taken: list[str] = []
-        awaited = begun.awaited
+        early: list[Event] = []
         for event in fresh:
             if isinstance(event.data, EmergencyMailed):
                 continue
@@ -143,10 +143,11 @@ class Engine:
             if decision.incident is not None:
                 candidates.note(decision.incident)
             if decision.reason is Reason.HELD:
-                await store.hold(tx, event, changes.now)
-                awaited = True
+                early.append(event)
             elif decision.incident is not None and isinstance(event.data, Reported):
                 taken.append(event.id)
+        await store.hold(tx, early, changes.now)
+        awaited = begun.awaited or bool(early)
         await plan_store.record_tests(tx, changes.journeys)
         for event in await store.release_held(tx, taken) if awaited else ():
             changes.decide(candidates.of(event, (), changes.known), event)

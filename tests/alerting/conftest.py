@@ -68,16 +68,21 @@ class Shell:
         self.now += timedelta(minutes=minutes)
 
 
-def patient_engine(database_url: str) -> AsyncEngine:
-    """The limits of a session are for processes that stand still; a test only shares its cores with others."""
+def limited_engine(database_url: str, **limits: str) -> AsyncEngine:
+    """A pool whose sessions have these limits instead of the service's."""
     engine = create_engine(database_url)
 
-    def relax(connection: Any, _: object) -> None:
-        limits = ("idle_in_transaction_session_timeout", "transaction_timeout")
-        connection.run_async(lambda raw: raw.execute("; ".join(f"SET {limit} = '30s'" for limit in limits)))
+    def limit(connection: Any, _: object) -> None:
+        said = "; ".join(f"SET {name} = '{value}'" for name, value in limits.items())
+        connection.run_async(lambda raw: raw.execute(said))
 
-    sa.event.listen(engine.sync_engine, "connect", relax)
+    sa.event.listen(engine.sync_engine, "connect", limit)
     return engine
+
+
+def patient_engine(database_url: str) -> AsyncEngine:
+    """The limits of a session are for processes that stand still; a test only shares its cores with others."""
+    return limited_engine(database_url, idle_in_transaction_session_timeout="30s", transaction_timeout="30s")
 
 
 @pytest.fixture

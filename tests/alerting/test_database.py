@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import asyncpg
 import pytest
@@ -12,11 +11,11 @@ from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.alerting.database import create_engine, in_transaction, is_too_long, patiently
+from services.alerting.database import in_transaction, is_too_long, patiently
 from services.alerting.mailing import outbox as mails
 from services.alerting.mailing.holder import new_holder
 from services.common.outage import Outage
-from tests.alerting.conftest import Shell
+from tests.alerting.conftest import Shell, limited_engine
 from tests.alerting.test_mailer import at_night
 from tests.core.office import report
 
@@ -83,16 +82,6 @@ async def _is_ended(tx: AsyncConnection) -> None:
     await tx.execute(sa.text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
 
-def _limited(database_url: str, limit: str) -> AsyncEngine:
-    engine = create_engine(database_url)
-
-    def narrow(connection: Any, _: object) -> None:
-        connection.run_async(lambda raw: raw.execute(f"SET {limit} = '200ms'"))
-
-    sa.event.listen(engine.sync_engine, "connect", narrow)
-    return engine
-
-
 @pytest.mark.parametrize(
     ("limit", "work"),
     [
@@ -107,7 +96,7 @@ def _limited(database_url: str, limit: str) -> AsyncEngine:
 async def test_a_transaction_that_takes_too_long_is_no_database_that_is_away(
     database_url: str, limit: str, work: Callable[[AsyncConnection], Awaitable[None]]
 ) -> None:
-    engine, outage = _limited(database_url, limit), Outage("database")
+    engine, outage = limited_engine(database_url, **{limit: "200ms"}), Outage("database")
     outage.over()
     try:
         with pytest.raises(DBAPIError) as raised:

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any
 
+import sqlalchemy as sa
+
 from schemas.events import Acknowledged, Event
 from services.alerting import store
 from services.alerting.core.incident import Incident, Status
@@ -41,6 +43,24 @@ async def test_before_the_report(shell: Shell) -> None:
     assert list(await known(shell)) == ["a"], "the second press joins the first"
     assert await mailed(shell) == {"a": at, "b": at}
     assert [row.incident_id for row in await shell.rows(held)] == ["c"]
+
+
+async def test_about_a_thousand_reports_it_takes_no_more_statements_than_about_one(shell: Shell) -> None:
+    async def statements(*ids: str) -> int:
+        count = 0
+
+        def one_more(*_: object) -> None:
+            nonlocal count
+            count += 1
+
+        sa.event.listen(shell.database.sync_engine, "before_cursor_execute", one_more)
+        await shell.apply(emergency_mail(shell.now, *ids))
+        sa.event.remove(shell.database.sync_engine, "before_cursor_execute", one_more)
+        return count
+
+    few = await statements("one")
+    assert await statements(*(f"report-{number}" for number in range(1_000))) == few > 0
+    assert len(await shell.rows(held)) == 1_001
 
 
 async def test_in_one_batch_in_any_order(shell: Shell) -> None:

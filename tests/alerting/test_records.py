@@ -1,26 +1,12 @@
 """Reading what stands on a topic: whatever it is, it is an event or a reason."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
-from schemas.events import REPORTED, Event
+from schemas.events import Event
 from services.alerting.reading.records import Unread, mark, read, rejected
-
-HEADERS = (("ce_specversion", b"1.0"), ("ce_id", b"a"), ("ce_source", b"b"), ("ce_type", REPORTED.encode()))
-
-
-@dataclass
-class Record:
-    headers: Any = HEADERS
-    timestamp: int = 1_767_600_000_000
-    value: bytes | None = b"{}"
-    topic: str = "incidents.events"
-    partition: int = 3
-    offset: int = 7
-    key: bytes | None = None
+from tests.alerting.records import Record
 
 
 def test_the_time_of_arrival_stands_in_for_a_missing_one() -> None:

@@ -1,14 +1,16 @@
 """Has the engine apply what was read from a partition, so that no record can hold up those behind it."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import Event, Reported
-from services.alerting.database import in_transaction, is_data_fault, patiently
+from services.alerting.database import in_transaction, is_data_fault, is_too_long, patiently
 from services.alerting.engine import Batch, Engine
 from services.alerting.mailing import troubles
 from services.alerting.mailing.troubles import Trouble
@@ -22,6 +24,7 @@ log = structlog.get_logger()
 
 MAX_RECORDS = 500
 """Of one fetch, so also what a process that died can have had in hand."""
+_PARTS = 8
 
 
 class Applier:
@@ -85,15 +88,23 @@ class Applier:
 
     async def _together(
         self, position: Position, records: Sequence[ConsumerRecord], items: Sequence[Event | Unread]
-    ) -> None:
+    ) -> Position:
         try:
-            await self._commit(position, records, items)
-        except DBAPIError as error:
-            if not is_data_fault(error):
+            return await self._commit(position, records, items, divisible=len(records) > 1)
+        except Exception as error:
+            if isinstance(error, DBAPIError) and is_data_fault(error):
+                # Bad data cannot block a partition: find the record that PostgreSQL refuses.
+                for record, item in zip(records, items, strict=True):
+                    position = await self._alone(position, record, item)
+                return position
+            if not is_too_long(error):
                 raise
-            # Bad data cannot block a partition: find the record that PostgreSQL refuses.
-            for record, item in zip(records, items, strict=True):
-                position = await self._alone(position, record, item)
+        # A batch that is too much for one transaction would be so each time: in parts.
+        size = math.ceil(len(records) / _PARTS)
+        for start in range(0, len(records), size):
+            part = slice(start, start + size)
+            position = await self._together(position, records[part], items[part])
+        return position
 
     async def _alone(self, position: Position, record: ConsumerRecord, item: Event | Unread) -> Position:
         try:
@@ -118,7 +129,12 @@ class Applier:
         return await self._commit(position, [record], [Unread(record, reason)])
 
     async def _commit(
-        self, position: Position, records: Sequence[ConsumerRecord], items: Sequence[Event | Unread]
+        self,
+        position: Position,
+        records: Sequence[ConsumerRecord],
+        items: Sequence[Event | Unread],
+        *,
+        divisible: bool = False,
     ) -> Position:
         unread = [item for item in items if isinstance(item, Unread)]
         batch = Batch(
@@ -128,7 +144,8 @@ class Applier:
             events=[item for item in items if isinstance(item, Event)],
             rejected=[rejected(item.record, item.reason) for item in unread],
         )
-        await patiently(self._database, lambda: self._engine.apply(batch, self._owner))
+        apply = partial(self._engine.apply, batch, self._owner)
+        await (patiently(self._database, apply, raising=is_too_long) if divisible else patiently(self._database, apply))
         after = replace(position, next_offset=batch.end_offset, last_event_id=batch.last_event_id, inherited=False)
         self._moved(after)
         for item in unread:

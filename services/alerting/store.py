@@ -7,10 +7,10 @@ from functools import lru_cache
 
 import sqlalchemy as sa
 from pydantic import TypeAdapter
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import Event
-from services.alerting.bulk import Insert, as_json, statement
 from services.alerting.changes import INPUT, PLANS
 from services.alerting.core.decide import decide
 from services.alerting.core.effects import Decision
@@ -22,8 +22,6 @@ from services.alerting.tables import events, held, incidents
 
 _INCIDENT: TypeAdapter[Incident] = TypeAdapter(Incident)
 HELD_FOR = timedelta(hours=24)
-_HELD = Insert(held, ("event_id", "incident_id", "until", "event"), "DO NOTHING")
-_HOLD = sa.text(statement([_HELD], ":{}".format)).bindparams(sa.bindparam("held", type_=sa.Text))
 
 
 def to_json(incident: Incident) -> str:
@@ -192,7 +190,7 @@ async def hold(tx: AsyncConnection, events: Sequence[Event], now: datetime) -> N
         for event in events
     ]
     if rows:
-        await tx.execute(_HOLD, {"held": as_json(rows)})
+        await tx.execute(insert(held).on_conflict_do_nothing(), rows)
 
 
 async def release_held(tx: AsyncConnection, incident_ids: Iterable[str]) -> list[Event]:

@@ -168,6 +168,44 @@ async def test_a_closed_list_at_a_server_that_takes_other_mails_is_a_bad_address
         await answered(shell, "accepted", "refused", "accepted")
 
 
+async def test_a_closed_list_is_a_bad_address_only_where_both_servers_refuse_us_for_it(
+    shell: Shell, route: MailRoute, smtp_sink: SmtpSink, second: SmtpSink
+) -> None:
+    await presses(shell, "1")
+    await answered(shell, "accepted")
+    smtp_sink.refuse_recipient("leitung@example.org", "550 5.7.1 members only")
+    second.refuse_recipient("leitung@example.org", "550 5.7.1 members only")
+    await presses(shell, "2")
+    await answered(shell, "accepted", "refused", "accepted")
+    second.behave()
+    await presses(shell, "3")
+    await answered(shell, "accepted", "refused", "accepted", "accepted")
+    assert ("accepted", "fallback") in await vias(shell)
+
+
+async def test_a_server_that_begins_to_refuse_us_takes_no_alarm_with_it(
+    shell: Shell, route: MailRoute, smtp_sink: SmtpSink, second: SmtpSink
+) -> None:
+    await presses(shell, "1")
+    await answered(shell, "accepted")
+    smtp_sink.answer("RCPT", "550 5.7.1 relaying denied")
+    await presses(shell, "2")
+    (mail,) = await second.wait_for(1)
+    assert mail.recipients == ("leitung@example.org",)
+    await answered(shell, "accepted", "accepted")
+
+
+async def test_a_lone_server_that_begins_to_refuse_us_is_soon_not_believed(shell: Shell, smtp_sink: SmtpSink) -> None:
+    at_night(shell)
+    async with mailing(shell.engine, smtp_sink):
+        await presses(shell, "1")
+        await answered(shell, "accepted")
+        smtp_sink.answer("RCPT", "550 5.7.1 relaying denied", times=4)
+        await presses(shell, "2")
+        await answered(shell, "accepted", "refused", "refused", "accepted")
+        assert smtp_sink.received[-1].recipients == ("bereitschaft@example.org",)
+
+
 async def test_a_refused_recipient_is_not_asked_for_at_the_fallback(
     shell: Shell, route: MailRoute, smtp_sink: SmtpSink, second: SmtpSink
 ) -> None:

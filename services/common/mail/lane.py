@@ -78,7 +78,7 @@ class Lane:
         if answer.verdict is Verdict.ACCEPTED:
             self._took_at = time.monotonic()
             self._refused.clear()
-        elif answer.blames is Blame.RECIPIENT and answer.verdict is Verdict.REFUSED:
+        elif answer.refuses_us_at_rcpt or (answer.blames is Blame.RECIPIENT and answer.verdict is Verdict.REFUSED):
             self._refused.add(recipient)
         _counted(self.via, answer.verdict).inc()
         return answer

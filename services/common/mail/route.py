@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -122,13 +122,14 @@ class MailRoute:
             between: asked before a second server; False: the mail is no longer ours to send.
         """
         if self._fallback is None:
-            return [await self._ask(self._normal, sender, recipient, message, within)]
+            return self._understood([await self._ask(self._normal, sender, recipient, message, within)])
         both = (self._normal, self._fallback)
         first, second = both if self._switch.normal_first() else reversed(both)
         tries = [await self._ask(first, sender, recipient, message, PATIENCE)]
         if _settled(tries[0].answer, first) or (between is not None and not await between()):
             return tries
-        return [*tries, await self._ask(second, sender, recipient, message, WHOLE_CONVERSATION - PATIENCE)]
+        tries.append(await self._ask(second, sender, recipient, message, WHOLE_CONVERSATION - PATIENCE))
+        return self._understood(tries)
 
     async def rehearse(self, sender: str, recipient: str) -> SmtpAnswer:
         """Whether the server that mails go over now would take one for this recipient; none is handed over."""
@@ -142,10 +143,17 @@ class MailRoute:
                 self._failed(answer)
             else:
                 self._say(self._switch.worked(), answer)
-        if answer.blames is Blame.OPERATOR and answer.stage == "RCPT" and lane.took_lately:
-            # It takes mails from us, so this is about the recipient after all: a closed list, for example.
-            answer = SmtpAnswer(Verdict.REFUSED, answer.stage, answer.code, answer.text)
         return Try(lane.via, answer)
+
+    def _understood(self, tries: Sequence[Try]) -> Sequence[Try]:
+        """Where every server refuses us for this recipient, though one takes mails from us, it is about the recipient.
+
+        A closed list, for example. Where several recipients were refused so, it is about us.
+        """
+        takes_mails = any(lane.took_lately and not lane.refuses_all for lane in self._lanes)
+        if not takes_mails or not all(one.answer.refuses_us_at_rcpt for one in tries):
+            return tries
+        return [Try(one.via, replace(one.answer, verdict=Verdict.REFUSED)) for one in tries]
 
     async def _watch(self, lane: Lane) -> None:
         while True:

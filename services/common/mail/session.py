@@ -68,6 +68,11 @@ class SmtpAnswer:
             return Blame.OPERATOR
         return Blame.RECIPIENT if self.stage == "RCPT" else Blame.SERVER
 
+    @property
+    def refuses_us_at_rcpt(self) -> bool:
+        """Whether it says of the recipient no more than that we may not write to it."""
+        return self.stage == "RCPT" and self.blames is Blame.OPERATOR
+
     def __str__(self) -> str:
         """As it is recorded: stage, code and what the server said, without what a database cannot hold."""
         said = self.text[:400]

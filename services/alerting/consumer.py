@@ -14,6 +14,7 @@ from schemas import topics
 from services.alerting.database import LIGHTLY, in_transaction, patiently
 from services.alerting.engine import Engine
 from services.alerting.reading import leases, progress
+from services.alerting.reading.anchors import Anchors
 from services.alerting.reading.applying import MAX_RECORDS, Applier
 from services.alerting.reading.breaker import Breaker, TrippedError
 from services.alerting.reading.in_hand import InHand
@@ -50,6 +51,7 @@ class Consumer:
         self._unchecked: dict[int, Position] = {}
         self._client: AIOKafkaConsumer | None = None
         self._in_hand = InHand()
+        self._anchors = Anchors()
         self._astray = False
         self._silent = 0
 
@@ -102,8 +104,9 @@ class Consumer:
         Raises:
             KafkaError, OSError, TimeoutError: Kafka is away.
         """
-        await self._register()  # operations may add partitions to a topic that is in use
-        return await progress.look(self._settings, self._topic, self._client, dict(self._held))
+        there = await self._register()  # operations may add partitions to a topic that is in use
+        held = {number: position for number, position in self._held.items() if number in there}
+        return await progress.look(self._settings, self._topic, self._client, held, self._anchors)
 
     async def _stand_aside(self) -> None:
         """Most records are unreadable: leave them to a process that can read them, and say so without end."""
@@ -128,6 +131,7 @@ class Consumer:
             self.outage.over()
             while True:
                 await self._assign(client)
+                await self._read_again(client)
                 await self._poll(client)
         except (KafkaError, OSError, TimeoutError, TrippedError):
             with contextlib.suppress(TrippedError):
@@ -139,12 +143,13 @@ class Consumer:
             self._engine.signals.behind = False
             await kafka.close(client)
 
-    async def _register(self) -> None:
+    async def _register(self) -> list[int]:
         numbers = await kafka.partitions_of(self._settings, self._topic)
         await patiently(
             self._database,
             lambda: in_transaction(self._engine.database, lambda tx: leases.register(tx, self._topic, numbers)),
         )
+        return numbers
 
     async def _maintain(self) -> dict[int, Position]:
         caught_up = self._caught_up()
@@ -161,6 +166,7 @@ class Consumer:
         for number in sorted(set(now) - before):
             if now[number].inherited:
                 self._applier.inherit(number)
+            self._anchors.cast(now[number])
             log.info("partition.claimed", topic=self._topic, partition=number, offset=now[number].next_offset)
         for number in sorted(before - set(now)):
             log.info("partition.released", topic=self._topic, partition=number)
@@ -197,6 +203,12 @@ class Consumer:
         """To the record before the position, if it is known: it must still be the one we applied."""
         before = position.next_offset - 1 if position.last_event_id is not None else position.next_offset
         client.seek(TopicPartition(self._topic, number), max(0, before))
+
+    async def _read_again(self, client: AIOKafkaConsumer) -> None:
+        for partition in client.assignment():
+            number = partition.partition
+            if number in self._anchors.forgotten and number not in self._in_hand:
+                await self._diverged(client, number)
 
     async def _poll(self, client: AIOKafkaConsumer) -> None:
         beat()
@@ -280,4 +292,5 @@ class Consumer:
             return
         self._unchecked.pop(number, None)
         self._held[number] = Position(self._topic, number, beginning, None)
+        self._anchors.cast(self._held[number])
         client.seek(partition, beginning)

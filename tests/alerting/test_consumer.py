@@ -4,41 +4,31 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 
 import asyncpg
 import pytest
 import sqlalchemy as sa
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from schemas import codec, topics
-from schemas.events import Event
-from services.alerting import store
+from schemas import topics
 from services.alerting.consumer import Consumer
 from services.alerting.database import in_transaction
 from services.alerting.reading import leases
 from services.alerting.reading.in_hand import InHand
 from services.alerting.reading.leases import Position
-from services.alerting.tables import incidents
 from services.common import kafka as clients
 from services.common.outage import Outage
 from services.common.settings import AlertingSettings
 from tests.alerting.conftest import Shell
+from tests.alerting.reading import OWNER, reader_settings, reading, reported, send
 from tests.core.office import report
 from tests.support.waiting import eventually
-
-OWNER = "me"
 
 
 @pytest.fixture
 def settings(kafka: str, topic_prefix: str) -> AlertingSettings:
-    return AlertingSettings(
-        config=Path("unused"), kafka_bootstrap_servers=kafka, topic_prefix=topic_prefix,
-        database_url=SecretStr("postgresql://unused"), smtp_url=SecretStr("smtp://127.0.0.1:9"),
-        mail_from="unused@example.org", public_url="http://127.0.0.1", secret_key=SecretStr("k" * 16),
-    )  # fmt: skip
+    return reader_settings(kafka, topic_prefix)
 
 
 @pytest.fixture
@@ -84,29 +74,15 @@ async def test_a_partition_that_waits_for_the_database_holds_up_no_other(
     """Somebody holds the incident at the place of a press: presses elsewhere are alarms meanwhile."""
     topic = topics.prefixed(topics.EVENTS, settings.topic_prefix)
     await shell.apply(report(shell.now, id="first"))
-    consumer = Consumer(shell.engine, settings, OWNER, Outage("database"))
-    loops = [asyncio.create_task(consumer.run()), asyncio.create_task(consumer.keep_leases())]
-
-    async def known() -> set[str]:
-        return {id_ for row in await shell.rows(incidents) for id_ in reports_of(row)}
-
-    try:
+    async with reading(shell, settings):
         async with _holding(database_url, "SELECT FROM incidents WHERE id = 'first' FOR UPDATE"):
             await send(settings, topic, 0, report(shell.now, id="waits"))
             await eventually(partial(_somebody_waits, database), bool)
             for number in range(3):
                 await send(settings, topic, 1, report(shell.now, id=f"other {number}", location=f"Zimmer {number}"))
-                await eventually(known, partial(_holds, f"other {number}"))
-            assert "waits" not in await known()
-        await eventually(known, partial(_holds, "waits"))
-    finally:
-        for loop in loops:
-            loop.cancel()
-        await asyncio.gather(*loops, return_exceptions=True)
-
-
-def reports_of(row: sa.Row[tuple[object, ...]]) -> list[str]:
-    return list(store.from_json(row.state).event_ids)
+                await eventually(partial(reported, shell), partial(_holds, f"other {number}"))
+            assert "waits" not in await reported(shell)
+        await eventually(partial(reported, shell), partial(_holds, "waits"))
 
 
 async def _somebody_waits(database: AsyncEngine) -> bool:
@@ -129,18 +105,6 @@ async def _holding(database_url: str, lock: str) -> AsyncIterator[None]:
 
 def _holds(id_: str, known: set[str]) -> bool:
     return id_ in known
-
-
-async def send(settings: AlertingSettings, topic: str, partition: int, event: Event) -> None:
-    producer = clients.producer(settings)
-    await producer.start()
-    try:
-        record = codec.encode(event)
-        await producer.send_and_wait(
-            topic, value=record.value, key=record.key, headers=list(record.headers), partition=partition
-        )
-    finally:
-        await producer.stop()
 
 
 async def _raise(error: Exception) -> None:

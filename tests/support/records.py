@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiokafka import TopicPartition
+from aiokafka.admin import NewTopic
 
 from schemas import codec, topics
 from schemas.lifecycle import Change, Lifecycle
 from services.common import kafka
+from services.common.settings import Settings
 from tests.support.chain import Surroundings
 from tests.support.servers import client_settings
 from tests.support.waiting import eventually
@@ -61,11 +63,20 @@ async def write(
 async def recreate(around: Surroundings, topic: str) -> None:
     """Delete a topic with all that is on it and create it anew, as a cluster that was set up again."""
     settings = client_settings(around.kafka, around.topic_prefix)
-    name = topics.prefixed(topic, around.topic_prefix)
+    await recreate_on(settings, topics.prefixed(topic, around.topic_prefix))
+
+
+async def recreate_on(settings: Settings, name: str, *, partitions: int = 6) -> None:
+    """`recreate` without a chain."""
     async with kafka.admin(settings) as admin:
+
+        async def created() -> bool:
+            response = await admin.create_topics([NewTopic(name, partitions, 1)])
+            return [code for _, code, *_ in response.topic_errors] == [0]
+
         await admin.delete_topics([name])
         await eventually(admin.list_topics, lambda names: name not in names)
-        await eventually(lambda: kafka.create_topics(settings), lambda made: name in made)
+        await eventually(created, bool)
 
         async def described() -> Any:
             (found,) = await admin.describe_topics([name])

@@ -9,6 +9,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from services.alerting.reading.anchors import Anchors
 from services.alerting.reading.leases import Position
 from services.common import kafka
 from services.common.loops import beat, library_cancellation_as_error
@@ -31,9 +32,9 @@ class Stand:
 
 
 async def look(
-    settings: Settings, topic: str, client: AIOKafkaConsumer | None, held: Mapping[int, Position]
+    settings: Settings, topic: str, client: AIOKafkaConsumer | None, held: Mapping[int, Position], anchors: Anchors
 ) -> Outlook:
-    """Where the partitions stand.
+    """Where the partitions stand; `anchors` hear what Kafka forgot.
 
     Raises:
         KafkaError, OSError, TimeoutError: Kafka does not answer.
@@ -45,9 +46,9 @@ async def look(
         async with asyncio.timeout(_ANSWER_WITHIN):
             await other.start()
             ends = await other.end_offsets([TopicPartition(topic, number) for number in held])
+        await anchors.look(other, held, ends)
     finally:
-        async with asyncio.timeout(3):
-            await other.stop()
+        await kafka.close(other)
     assigned = client.assignment()
     stands: dict[int, Stand] = {}
     for partition, end in ends.items():

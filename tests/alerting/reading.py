@@ -1,0 +1,70 @@
+"""A consumer that reads in this process, and what is put on Kafka for it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from schemas import codec
+from schemas.events import Event
+from services.alerting import store
+from services.alerting.consumer import Consumer
+from services.alerting.tables import incidents
+from services.common import kafka as clients
+from services.common.outage import Outage
+from services.common.settings import AlertingSettings
+from tests.alerting.conftest import Shell
+
+OWNER = "me"
+
+
+def reader_settings(kafka: str, topic_prefix: str) -> AlertingSettings:
+    """Settings of which a consumer uses those of Kafka alone."""
+    return AlertingSettings(
+        config=Path("unused"), kafka_bootstrap_servers=kafka, topic_prefix=topic_prefix,
+        database_url=SecretStr("postgresql://unused"), smtp_url=SecretStr("smtp://127.0.0.1:9"),
+        mail_from="unused@example.org", public_url="http://127.0.0.1", secret_key=SecretStr("k" * 16),
+    )  # fmt: skip
+
+
+@asynccontextmanager
+async def reading(shell: Shell, settings: AlertingSettings) -> AsyncIterator[Consumer]:
+    """A consumer that reads what it gets, until the end of the block."""
+    consumer = Consumer(shell.engine, settings, OWNER, Outage("database"))
+    loops = [asyncio.create_task(consumer.run()), asyncio.create_task(consumer.keep_leases())]
+    try:
+        yield consumer
+    finally:
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+
+
+async def reported(shell: Shell) -> set[str]:
+    """The ids of all reports that were applied."""
+    return {id_ for row in await shell.rows(incidents) for id_ in reports_of(row)}
+
+
+def reports_of(row: sa.Row[tuple[object, ...]]) -> list[str]:
+    """The ids of the reports in an incident."""
+    return list(store.from_json(row.state).event_ids)
+
+
+async def send(settings: AlertingSettings, topic: str, partition: int, *events: Event) -> None:
+    """Put events on a partition, at once."""
+    producer = clients.producer(settings)
+    await producer.start()
+    try:
+        records = [codec.encode(event) for event in events]
+        sent = [
+            await producer.send(
+                topic, value=record.value, key=record.key, headers=list(record.headers), partition=partition
+            )
+            for record in records
+        ]
+        await asyncio.gather(*sent)
+    finally:
+        await producer.stop()

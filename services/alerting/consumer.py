@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas import topics
 from services.alerting.database import LIGHTLY, in_transaction, patiently
 from services.alerting.engine import Engine
-from services.alerting.reading import leases, progress
+from services.alerting.reading import lag, leases, progress
 from services.alerting.reading.anchors import Anchors
 from services.alerting.reading.applying import MAX_RECORDS, Applier
 from services.alerting.reading.breaker import Breaker, TrippedError
@@ -31,7 +31,6 @@ _FRESH_MS = 3_000
 _MANY = 50
 """Records of one fetch: so many presses at once are a storm."""
 _SILENT_POLLS = 4  # of half a second each
-_SHOW_LAG_EVERY = 5.0
 _SAY_TRIPPED_EVERY = 30  # seconds, about
 
 
@@ -52,6 +51,7 @@ class Consumer:
         self._client: AIOKafkaConsumer | None = None
         self._in_hand = InHand()
         self._anchors = Anchors()
+        self._all_renewed = True
         self._astray = False
         self._silent = 0
 
@@ -76,27 +76,16 @@ class Consumer:
             beat()
             if self._client is not None:
                 self._held = await patiently(self._database, self._maintain)
-            await asyncio.sleep(max(0.0, leases.RENEW_EVERY - (time.monotonic() - started)))
+            every = leases.RENEW_EVERY if self._all_renewed else leases.AGAIN_AFTER
+            await asyncio.sleep(max(0.0, every - (time.monotonic() - started)))
 
     async def show_lag(self) -> None:
-        """Commit positions to a consumer group now and then: for lag tools only, nothing reads them back."""
+        """Show now and then how far everything is read."""
         while True:
             beat()
-            await asyncio.sleep(_SHOW_LAG_EVERY)
+            await asyncio.sleep(lag.SHOW_EVERY)
             if self._client is not None:
-                await self._show_lag(self._client)
-
-    async def _show_lag(self, client: AIOKafkaConsumer) -> None:
-        offsets = {TopicPartition(self._topic, number): p.next_offset for number, p in self._held.items()}
-        # What we just got is not assigned yet, and the client takes an empty commit for a mistake.
-        if not (known := {tp: offset for tp, offset in offsets.items() if tp in client.assignment()}):
-            return
-        try:
-            async with asyncio.timeout(_SHOW_LAG_EVERY):
-                with library_cancellation_as_error():
-                    await client.commit(known)
-        except (KafkaError, OSError, TimeoutError) as error:
-            log.debug("lag.unshown", error=type(error).__name__)
+                await lag.show(self._client, self._held.values())
 
     async def look_ahead(self) -> progress.Outlook:
         """Where every partition that we hold stands, and where it ends, asked over a connection of its own.
@@ -157,12 +146,13 @@ class Consumer:
             self._applier.absolve(number)
         before = set(self._held)
 
-        async def work(tx: AsyncConnection) -> dict[int, Position]:
+        async def work(tx: AsyncConnection) -> tuple[set[int], dict[int, Position]]:
             await tx.execute(LIGHTLY)  # a lease that is forgotten is claimed again
-            await leases.renew(tx, self._owner, self._topic, caught_up)
-            return await leases.claim(tx, self._owner, self._topic)
+            renewed = await leases.renew(tx, self._owner, self._topic, caught_up)
+            return renewed, await leases.claim(tx, self._owner, self._topic)
 
-        now = await in_transaction(self._engine.database, work)
+        renewed, now = await in_transaction(self._engine.database, work)
+        self._all_renewed = before & set(now) <= renewed
         for number in sorted(set(now) - before):
             if now[number].inherited:
                 self._applier.inherit(number)

@@ -33,7 +33,8 @@ _SESSION = {
     # restore) PostgreSQL would read it whole, and keep that plan while the table grows.
     "enable_seqscan": "off",
 }
-_CONFLICTS = frozenset({"40001", "40P01"})
+_CONFLICTS = frozenset({"40001", "40P01", "55P03"})
+"""The last is lock_timeout: somebody else's work, or a process that stopped in it, whose session ends in time."""
 _DATA_FAULTS = frozenset({"22", "23"})
 """SQLSTATE classes of refused data and violated constraints."""
 _TOO_LONG: Final = (
@@ -104,7 +105,7 @@ WHOLE_TABLES = sa.text("SET LOCAL enable_seqscan = on")
 
 
 async def in_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
-    """Run `work` in one transaction; conflicts between transactions (40001, 40P01) are tried again."""
+    """Run `work` in one transaction; conflicts between transactions are tried again, with an end to it."""
     attempts = 5
     for attempt in range(1, attempts + 1):
         try:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from schemas import topics
 from services.alerting.consumer import Consumer
 from services.alerting.database import in_transaction
-from services.alerting.reading import leases
+from services.alerting.reading import lag, leases
 from services.alerting.reading.in_hand import InHand
 from services.alerting.reading.leases import Position
 from services.common import kafka as clients
@@ -57,14 +57,10 @@ async def test_a_partition_that_was_taken_away_while_kafka_forgot_it_ends_nothin
     await consumer._diverged(client, 0)  # also when that was noticed before
 
 
-async def test_lag_is_not_shown_of_what_is_not_read_yet(
-    shell: Shell, settings: AlertingSettings, client: AIOKafkaConsumer
-) -> None:
+async def test_lag_is_not_shown_of_what_is_not_read_yet(settings: AlertingSettings, client: AIOKafkaConsumer) -> None:
     topic = topics.prefixed(topics.EVENTS, settings.topic_prefix)
-    consumer = Consumer(shell.engine, settings, OWNER, Outage("database"))
-    for held in ({}, {0: Position(topic, 0, 0, None)}):
-        consumer._held = held
-        await consumer._show_lag(client)
+    for held in ([], [Position(topic, 0, 0, None)]):
+        await lag.show(client, held)
     assert await client.committed(TopicPartition(topic, 0)) is None
 
 

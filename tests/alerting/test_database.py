@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from structlog.testing import capture_logs
 
 from services.alerting.database import in_transaction, is_too_long, patiently
 from services.alerting.mailing import outbox as mails
@@ -111,6 +112,43 @@ async def test_a_session_that_was_ended_took_not_too_long(database: AsyncEngine)
     with pytest.raises(DBAPIError) as raised:
         await in_transaction(database, _is_ended)
     assert not is_too_long(raised.value)
+
+
+async def test_sessions_of_a_process_that_stops_end_by_themselves(database_url: str) -> None:
+    engine = create_engine(database_url)
+    limits = ("transaction_timeout", "idle_in_transaction_session_timeout", "lock_timeout", "tcp_keepalives_idle")
+    try:
+        async with engine.connect() as connection:
+            shown = [await connection.scalar(sa.text(f"SHOW {limit}")) for limit in limits]
+    finally:
+        await engine.dispose()
+    assert shown == ["5s", "2s", "2s", "5"]
+
+
+@pytest.mark.parametrize(("attempts", "outages"), [(2, 0), (6, 1)])
+async def test_a_lock_that_somebody_holds_is_an_outage_only_when_it_lasts(
+    database_url: str, attempts: int, outages: int
+) -> None:
+    engine, outage = _limited(database_url, "lock_timeout"), Outage("database")
+    holder = await asyncpg.connect(database_url)
+    made = 0
+
+    async def wait_for_the_lock(tx: AsyncConnection) -> None:
+        nonlocal made
+        made += 1
+        if made == attempts:
+            await holder.execute("SELECT pg_advisory_unlock(7)")
+        await tx.execute(sa.text("SELECT pg_advisory_xact_lock(7)"))
+
+    try:
+        await holder.execute("SELECT pg_advisory_lock(7)")
+        with capture_logs() as lines:
+            await patiently(outage, lambda: in_transaction(engine, wait_for_the_lock))
+    finally:
+        await holder.close()
+        await engine.dispose()
+    assert made == attempts
+    assert [line["event"] for line in lines].count("database.unreachable") == outages
 
 
 async def _operator(shell: Shell) -> asyncpg.Connection:

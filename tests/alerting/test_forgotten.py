@@ -3,10 +3,12 @@
 from functools import partial
 
 import pytest
+import sqlalchemy as sa
 from aiokafka import TopicPartition
 from structlog.testing import capture_logs
 
 from schemas import topics
+from services.alerting.tables import partitions
 from services.common.settings import AlertingSettings
 from tests.alerting.conftest import Shell
 from tests.alerting.reading import reader_settings, reading, reported, send
@@ -83,3 +85,24 @@ async def test_nothing_is_read_again_while_kafka_has_what_it_had(shell: Shell, s
                 await eventually(partial(reported, shell), sent.issubset)
                 await consumer.look_ahead()
     assert [line for line in lines if line["event"] == "log.diverged"] == []
+
+
+async def test_a_topic_that_was_created_anew_with_fewer_partitions(shell: Shell, settings: AlertingSettings) -> None:
+    topic = topics.prefixed(topics.EVENTS, settings.topic_prefix)
+
+    async def entered_half_a_minute_later() -> list[int]:
+        async with shell.database.begin() as tx:
+            earlier = sa.text("caught_up_at - interval '1 minute'")
+            await tx.execute(sa.update(partitions).where(partitions.c.partition >= 2).values(caught_up_at=earlier))
+        await consumer.look_ahead()
+        return sorted(row.partition for row in await shell.rows(partitions) if row.topic == topic)
+
+    async with reading(shell, settings) as consumer:
+        old = await press(shell, settings, "old", BEFORE)
+        await eventually(partial(reported, shell), old.issubset)
+        await recreate_on(settings, topic, partitions=2)
+        assert set(await consumer.look_ahead()) <= {0, 1}  # those that are gone blind it to no other
+        await eventually(entered_half_a_minute_later, lambda numbers: numbers == [0, 1])
+        new = await press(shell, settings, "new", BEFORE)
+        await eventually(partial(reported, shell), new.issubset)
+        assert set(await consumer.look_ahead()) == {0, 1}

@@ -76,9 +76,16 @@ class Alerting:
         self.reloading = Reloading(settings.config, self.take)
         self.database_url = settings.database_url.get_secret_value()
         self.database: AsyncEngine = create_engine(self.database_url)
+        self.apart: AsyncEngine = create_engine(self.database_url, connections=2)
         self.database_outage = Outage("database")
         self.clock = DatabaseClock(self.database, self.database_outage)
-        self.engine = Engine(self.database, lambda: self._rules, topic_prefix=settings.topic_prefix, clock=self.clock)
+        self.engine = Engine(
+            self.database,
+            lambda: self._rules,
+            topic_prefix=settings.topic_prefix,
+            clock=self.clock,
+            apart=self.apart,
+        )
         self.tokens = Tokens(settings.secret_keys)
         self.planning = Planning(self.database, self.engine.plans, self.clock)
         # Unique per process: a zombie of the same host must not pass for its successor.
@@ -160,6 +167,7 @@ class Alerting:
         except Exception as error:  # noqa: BLE001 - leases run out by themselves, and nothing may keep us from stopping
             log.debug("client.abandoned", error=type(error).__name__)
         await self.relay.close()
+        await self.apart.dispose()
         await self.database.dispose()
         log.info("service.stopped")
 

@@ -108,7 +108,7 @@ class Consumer:
     async def release(self) -> None:
         """Hand everything to the others at once."""
         self._held = {}
-        await in_transaction(self._engine.database, lambda tx: leases.release(tx, self._owner))
+        await in_transaction(self._engine.apart, lambda tx: leases.release(tx, self._owner))
 
     async def _read_on(self) -> None:
         client = kafka.consumer(self._settings, GROUP)
@@ -151,7 +151,7 @@ class Consumer:
             renewed = await leases.renew(tx, self._owner, self._topic, caught_up)
             return renewed, await leases.claim(tx, self._owner, self._topic)
 
-        renewed, now = await in_transaction(self._engine.database, work)
+        renewed, now = await in_transaction(self._engine.apart, work)
         self._all_renewed = before & set(now) <= renewed
         for number in sorted(set(now) - before):
             if now[number].inherited:

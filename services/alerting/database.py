@@ -55,12 +55,15 @@ def _as_is(text: str) -> str:
     return text
 
 
-def create_engine(database_url: str) -> AsyncEngine:
-    """A pool on PostgreSQL ≥ 17. JSON columns take and give JSON text, because pydantic has serialised it already."""
+def create_engine(database_url: str, *, connections: int = 20) -> AsyncEngine:
+    """A pool on PostgreSQL ≥ 17, of which half is kept open.
+
+    JSON columns take and give JSON text, because pydantic has serialised it already.
+    """
     return create_async_engine(
         driver_url(database_url),
-        pool_size=10,
-        max_overflow=10,
+        pool_size=connections - connections // 2,
+        max_overflow=connections // 2,
         pool_timeout=5,
         pool_use_lifo=True,
         hide_parameters=True,

@@ -71,8 +71,11 @@ class Engine:
         *,
         topic_prefix: str = "",
         clock: Callable[[], datetime] = system_clock,
+        apart: AsyncEngine | None = None,
     ) -> None:
         self.database = database
+        self.apart = apart or database
+        """For what says that this process lives: however many pages are asked for, it waits behind none of them."""
         self.rules = rules
         self.clock = clock
         self.topic_prefix = topic_prefix

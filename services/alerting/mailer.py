@@ -81,7 +81,7 @@ class Mailer:
         """Say for ever that this process lives: what a dead one had in hand is taken by the others within seconds."""
 
         async def work() -> None:
-            async with single_statement(self._engine.database) as connection:
+            async with single_statement(self._engine.apart) as connection:
                 await outbox.show_life(connection, self.holder)
 
         while True:

@@ -1,28 +1,31 @@
 """The consumer beside what goes on at the same time: other processes take its partitions, Kafka has forgotten them."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 
 import asyncpg
 import pytest
 import sqlalchemy as sa
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from schemas import topics
+from services.alerting.app import Alerting
 from services.alerting.consumer import Consumer
 from services.alerting.database import in_transaction
 from services.alerting.reading import lag, leases
 from services.alerting.reading.in_hand import InHand
 from services.alerting.reading.leases import Position
+from services.alerting.tables import senders
 from services.common import kafka as clients
 from services.common.outage import Outage
 from services.common.settings import AlertingSettings
 from tests.alerting.conftest import Shell
 from tests.alerting.reading import OWNER, reader_settings, reading, reported, send
-from tests.core.office import report
+from tests.core.office import report, rules
 from tests.support.waiting import eventually
 
 
@@ -87,7 +90,7 @@ async def _somebody_waits(database: AsyncEngine) -> bool:
         return bool(await connection.scalar(sa.text(waiting)))
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def _holding(database_url: str, lock: str) -> AsyncIterator[None]:
     """A transaction without any of our time-outs."""
     connection = await asyncpg.connect(database_url)
@@ -142,3 +145,26 @@ async def test_fetching_ends_when_a_partition_may_be_fetched_again() -> None:
     in_hand.take(1, 1, asyncio.Event().wait())  # type: ignore[arg-type]  # never ends, so its result is none
     await in_hand.abandon()
     assert in_hand.records == 0
+
+
+async def test_leases_and_signs_of_life_wait_behind_no_page(
+    database: AsyncEngine, database_url: str, settings: AlertingSettings
+) -> None:
+    """Everybody who was mailed opens the link, and the database takes its time for each page."""
+    process = Alerting(settings.model_copy(update={"database_url": SecretStr(database_url)}), rules().configuration)
+    living = asyncio.create_task(process.mailer.show_life())
+
+    async def lives() -> bool:
+        async with database.connect() as connection:
+            return bool(await connection.scalar(sa.select(sa.func.count()).select_from(senders)))
+
+    try:
+        async with contextlib.AsyncExitStack() as pages:
+            for _ in range(20):
+                await pages.enter_async_context(process.database.connect())
+            async with asyncio.timeout(3):  # a lease; one of those connections would be waited for longer
+                await process.consumer._maintain()
+                await eventually(lives, bool)
+    finally:
+        living.cancel()
+        await process.stop()

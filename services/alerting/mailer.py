@@ -19,8 +19,10 @@ from services.alerting.mailing.holder import new_holder
 from services.alerting.mailing.in_hand import InHand
 from services.alerting.mailing.letters import Letters
 from services.alerting.mailing.log_outcome import log_outcome
+from services.alerting.mailing.outbox import Claimed
 from services.alerting.mailing.outcomes import Outcome, State, after_a_bug, judge, without_trying
 from services.alerting.mailing.recording import record
+from services.alerting.mailing.unreadable import Unreadable
 from services.common.loops import run_together
 from services.common.mail.route import PATIENCE, MailRoute
 from services.common.mail.session import NOT_LET_IN, WHOLE_CONVERSATION
@@ -61,6 +63,7 @@ class Mailer:
         self._route = route
         self._letters = letters
         self._database = database
+        self._unreadable = Unreadable(engine, database)
         self._in_hand = InHand()
         self._outcomes: deque[Outcome] = deque()
         self._answered = asyncio.Event()
@@ -107,16 +110,18 @@ class Mailer:
             if overdue := self._in_hand.overdue(time.monotonic()):
                 await patiently(self._database, partial(self._give_back, overdue))
             room = self._room()
-            claimed = await patiently(self._database, partial(self._take, room)) if room > 0 else []
-            self._in_hand.count += len(claimed)
-            suspects = [mail for mail in claimed if mail.crashes >= SUSPECT]
-            await self._prepare([mail for mail in claimed if mail.crashes < SUSPECT])
+            claimed = await patiently(self._database, partial(self._take, room)) if room > 0 else Claimed()
+            self._in_hand.count += len(claimed.mails)
+            suspects = [mail for mail in claimed.mails if mail.crashes >= SUSPECT]
+            await self._prepare([mail for mail in claimed.mails if mail.crashes < SUSPECT])
+            if claimed.unread:
+                await self._unreadable.leave(claimed.unread)
             # As many as asked for: there may be more, and the worst of them must not be overtaken.
-            self._backlog = len(claimed) >= room
+            self._backlog = claimed.count >= room
             self._in_hand.look_ahead(time.monotonic(), many=self._backlog)
             if suspects:
                 await self._send_alone(suspects)
-            elif len(claimed) < max(room, 1):
+            elif claimed.count < max(room, 1):
                 await wait_for(self._engine.signals.mail, _LOOK_EVERY)
 
     @property
@@ -173,8 +178,8 @@ class Mailer:
         self._in_hand.put(mails, time.monotonic())
         self._settled.set()
 
-    async def _take(self, limit: int) -> list[Mail]:
-        return await outbox.claim(self._engine.database, self.holder, limit)
+    async def _take(self, limit: int) -> Claimed:
+        return await outbox.claim(self._engine.database, self.holder, limit, self._unreadable.left())
 
     async def _hasten(self) -> None:
         async with single_statement(self._engine.database) as connection:

@@ -172,7 +172,7 @@ async def test_connections_that_ended_while_they_were_idle_hold_up_no_claim(shel
         await asyncio.sleep(0.01)
     await operator.close()
     claims = [await mails.claim(shell.database, new_holder(), 10) for _ in range(6)]
-    assert [len(claim) for claim in claims] == [1, 0, 0, 0, 0, 0]
+    assert [claim.count for claim in claims] == [1, 0, 0, 0, 0, 0]
 
 
 async def test_claims_go_on_while_connections_end_in_the_middle_of_them(shell: Shell) -> None:
@@ -195,4 +195,4 @@ async def test_claims_go_on_while_connections_end_in_the_middle_of_them(shell: S
     for task in claiming:
         task.cancel()
     await asyncio.gather(*claiming, return_exceptions=True)
-    assert await mails.claim(shell.database, new_holder(), 10) == []
+    assert (await mails.claim(shell.database, new_holder(), 10)).count == 0

@@ -100,7 +100,7 @@ async def test_a_mail_that_cannot_be_written(night: Shell, smtp_sink: SmtpSink) 
 async def test_of_several_mails_only_the_one_that_cannot_be_written_is_not(night: Shell) -> None:
     for location in "1234":
         await night.apply(report(night.now, location=location))
-    mails = await claim(night.database, new_holder(), 100)
+    mails = (await claim(night.database, new_holder(), 100)).mails
     sound, broken = night.engine.rules, mails[2]
 
     def rules_with_a_bug() -> Rules:

@@ -54,7 +54,7 @@ async def _claim(shell: Shell, me: str | None = None) -> Mail:
 
 
 async def _claim_all(shell: Shell, me: str | None = None) -> list[Mail]:
-    return await mails.claim(shell.database, me or new_holder(), 10)
+    return list((await mails.claim(shell.database, me or new_holder(), 10)).mails)
 
 
 async def _lease_ran_out(shell: Shell) -> None:

@@ -30,7 +30,7 @@ TAKE_OVER = Click("A. Muster", (Action.ACKNOWLEDGE,))
 
 async def claimed(shell: Shell) -> list[Mail]:
     """All mails that are due."""
-    return await mails.claim(shell.database, new_holder(), 100)
+    return list((await mails.claim(shell.database, new_holder(), 100)).mails)
 
 
 def accepted(given: Sequence[Mail]) -> list[Outcome]:

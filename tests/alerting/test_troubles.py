@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from services.alerting.database import in_transaction
 from services.alerting.mailing import troubles as told
-from services.alerting.mailing.troubles import Trouble, TroubleMailer, written
+from services.alerting.mailing.troubles import UNREADABLE, Trouble, TroubleMailer, written
 from services.alerting.tables import troubles
 from services.common.loops import cancel
 from services.common.mail.route import MailRoute
@@ -88,3 +88,6 @@ def test_the_texts_name_place_and_where_operations_look() -> None:
     subject, text = written(Trouble(None, "…", incident_id="e", code="7F3K", minutes=5), rules())
     assert "7F3K" in subject
     assert "In 5 Minuten" in text
+    subject, text = written(Trouble("bernburg", UNREADABLE, incident_id="e", code="7F3K"), rules())
+    assert subject == "STÖRUNG Bernburg · Mail zu Vorgang 7F3K"
+    assert f"Grund: {UNREADABLE}." in text

@@ -1,9 +1,10 @@
 """The mails that wait: claimed under a lease, worst first, and what became of them."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -11,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.alerting.changes import MAIL_COLUMNS, Mail, outbox_id
 from services.alerting.core.effects import Notify, Purpose
-from services.alerting.core.incident import Incident, Recipient
+from services.alerting.core.incident import Recipient
 from services.alerting.core.policy import Rules
 from services.alerting.database import TEXTS, driver_connection
 from services.alerting.mailing.holder import LENGTH
@@ -24,7 +25,7 @@ ATTEMPTS_KEPT: Final = 20
 
 _CLAIMED: Final = (
     "id", "lease", "recipient", "role", "name", "purpose", "cycle", "step", "repetition", "urgency", "created_at",
-    "attempts", "crashes",
+    "attempts", "crashes", "incident_id",
 )  # fmt: skip
 # A lease that ran out was held by a process that ended, or stood still, with the mail in hand. Who is dead is told from
 # others that lived on for longer: after an outage of the database nobody has shown life for a while, and who comes back
@@ -35,7 +36,7 @@ _CLAIM: Final = f"""
                       attempts = attempts + 1, crashes = crashes + CASE WHEN lease IS NULL THEN 0 ELSE 1 END
     FROM (
         SELECT id FROM outbox
-        WHERE state = 'due' AND attempt_at <= clock_timestamp()
+        WHERE state = 'due' AND attempt_at <= clock_timestamp() AND id <> ALL($3::text[]::uuid[])
           AND (lease_until IS NULL OR lease_until < clock_timestamp()
                OR left(lease::text, {LENGTH}) = ANY(ARRAY(
                    SELECT holder FROM senders
@@ -108,27 +109,71 @@ _UNANSWERED = sa.text("""
 """)
 
 
-async def claim(database: AsyncEngine, me: str, limit: int) -> list[Mail]:
+class Leased(Protocol):
+    """A mail in our hands."""
+
+    @property
+    def id(self) -> uuid.UUID:
+        """Of its row."""
+
+    @property
+    def lease(self) -> uuid.UUID:
+        """What shows that it is ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A leased mail of which this version does not know what it says; `error` is the kind of failure."""
+
+    id: uuid.UUID
+    lease: uuid.UUID
+    incident_id: str
+    purpose: str
+    created_at: datetime
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """`mails`: the worst first; `unread`: what is to be given back."""
+
+    mails: Sequence[Mail] = ()
+    unread: Sequence[Unread] = field(default=())
+
+    @property
+    def count(self) -> int:
+        """Rows that were claimed."""
+        return len(self.mails) + len(self.unread)
+
+
+async def claim(database: AsyncEngine, me: str, limit: int, without: Collection[uuid.UUID] = ()) -> Claimed:
     """Take up to `limit` mails that are due and that nobody who lives is sending; `me` is a holder.
 
     Raises:
         sqlalchemy.exc.DBAPIError, asyncpg's errors, OSError: the database refuses or cannot be reached.
     """
     async with driver_connection(database) as connection:
-        rows = await connection.fetch(_CLAIM, me, limit)
-    incidents = [from_json(row["state"]) for row in rows]
-    mails = [_mail(incident, *row[:-1]) for incident, row in zip(incidents, rows, strict=True)]
+        rows = await connection.fetch(_CLAIM, me, limit, [str(id_) for id_ in without])
+    mails: list[Mail] = []
+    unread: list[Unread] = []
+    for row in rows:
+        try:
+            mails.append(_mail(*row))
+        except Exception as error:  # noqa: BLE001 – whatever it is, the other mails of this claim are in our hands
+            of_row = (row["id"], row["lease"], row["incident_id"], row["purpose"], row["created_at"])
+            unread.append(Unread(*of_row, type(error).__name__))
     # RETURNING has no order of its own.
-    return sorted(mails, key=lambda mail: (mail.notify.urgency, mail.created_at))
+    mails.sort(key=lambda mail: (mail.notify.urgency, mail.created_at))
+    return Claimed(mails, unread)
 
 
 # The columns of `_CLAIMED`: a row that is taken apart at once costs a third of asking it name by name.
 def _mail(
-    incident: Incident, id_: uuid.UUID, lease: uuid.UUID, recipient: str, role: str, name: str | None, purpose: str,
-    cycle: int, step: int, repetition: int, urgency: int, created_at: datetime, attempts: int, crashes: int,
+    id_: uuid.UUID, lease: uuid.UUID, recipient: str, role: str, name: str | None, purpose: str, cycle: int, step: int,
+    repetition: int, urgency: int, created_at: datetime, attempts: int, crashes: int, _: str, state: str,
 ) -> Mail:  # fmt: skip
     notify = Notify(Recipient(recipient, role, name), Purpose(purpose), cycle, step, repetition, urgency)
-    return Mail(id_, lease, incident, notify, created_at, attempts, crashes)
+    return Mail(id_, lease, from_json(state), notify, created_at, attempts, crashes)
 
 
 async def show_life(tx: AsyncConnection, me: str) -> None:
@@ -141,7 +186,7 @@ async def renew(tx: AsyncConnection, mail: Mail) -> bool:
     return await tx.scalar(_RENEW, {"id": mail.id, "lease": mail.lease}) is not None
 
 
-async def give_back(tx: AsyncConnection, mails: Sequence[Mail], pause: float) -> None:
+async def give_back(tx: AsyncConnection, mails: Sequence[Leased], pause: float) -> None:
     """Let others take mails that were claimed and not tried, in `pause` seconds."""
     of = {"ids": [str(mail.id) for mail in mails], "leases": [str(mail.lease) for mail in mails]}
     await tx.execute(_GIVE_BACK, of | {"pause": pause})

@@ -16,6 +16,8 @@ class TroubleWords:
     record_text: str
     deadline_subject: str
     deadline_text: str
+    mail_subject: str
+    mail_text: str
 
 
 GERMAN: Final = TroubleWords(
@@ -38,7 +40,17 @@ Der Vorgang ist offen, und niemand wird von selbst erinnert. Bitte jetzt am Stan
 braucht; im Zweifel 110 wählen.
 
 In {minutes} Minuten wird der Schritt nochmals versucht.
-Für den Betrieb: incident_id {id}. Was zu tun ist, steht im Runbook unter „deadline.set_aside“.
+Für den Betrieb: incident_id {incident_id}. Was zu tun ist, steht im Runbook unter „deadline.set_aside“.
+Antworten auf diese Mail liest niemand.
+""",
+    mail_subject="STÖRUNG {place} · Mail zu Vorgang {code}",
+    mail_text="""{place}: Eine Mail zu Vorgang {code} konnte nicht verarbeitet werden.
+
+Es kann sein, dass deshalb jemand nicht alarmiert wurde. Bitte jetzt am Standort nachfragen, ob jemand Hilfe
+braucht; im Zweifel 110 wählen.
+
+Für den Betrieb: incident_id {incident_id}. Grund: {reason}. Was zu tun ist, steht im Runbook
+unter „mail.unreadable“ und „mail.undecided“.
 Antworten auf diese Mail liest niemand.
 """,
 )
@@ -62,7 +74,17 @@ The case is open, and nobody is reminded of it by itself. Please ask at the site
 in doubt call 110.
 
 The step is tried again in {minutes} minutes.
-For operations: incident_id {id}. What to do stands in the runbook under "deadline.set_aside".
+For operations: incident_id {incident_id}. What to do stands in the runbook under "deadline.set_aside".
+Nobody reads answers to this mail.
+""",
+    mail_subject="FAULT {place} · a mail about case {code}",
+    mail_text="""{place}: A mail about case {code} could not be processed.
+
+It may be that somebody was not alarmed because of that. Please ask at the site now whether somebody needs help; if
+in doubt call 110.
+
+For operations: incident_id {incident_id}. Reason: {reason}. What to do stands in the runbook
+under "mail.unreadable" and "mail.undecided".
 Nobody reads answers to this mail.
 """,
 )

@@ -28,6 +28,8 @@ from services.common.outage import Outage
 
 log = structlog.get_logger()
 
+UNREADABLE: Final = "no process can read it"
+UNDECIDED: Final = "what its answer means could not be decided"
 _LOOK_EVERY: Final = 1.0
 _CLAIM = sa.text(f"""
     UPDATE troubles SET lease = gen_random_uuid(), attempts = attempts + 1,
@@ -47,7 +49,10 @@ _RECORD = sa.text("""
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What was set aside: a record (`topic`, `partition`, `offset`) or an incident's due time."""
+    """What was set aside: a record (`topic`, `partition`, `offset`), an incident's due time, or (no `minutes`) a mail.
+
+    No field more: an older version that runs beside this one reads it, too.
+    """
 
     site: str | None
     reason: str
@@ -58,6 +63,13 @@ class Trouble:
     code: str | None = None
     attempts: int = 0
     minutes: int = 0
+
+    @property
+    def kind(self) -> str:
+        """Of what was set aside: record, deadline or mail."""
+        if self.incident_id is None:
+            return "record"
+        return "deadline" if self.minutes else "mail"
 
     def mail_id(self, recipient: str, now: datetime) -> uuid.UUID:
         """One mail to a person for all records of a site within a minute: a flood of them says no more than one."""
@@ -135,7 +147,7 @@ class TroubleMailer:
             "Auto-Submitted": "auto-generated",
             "X-Auto-Response-Suppress": "All",
             "Importance": "high",
-            "X-Rufkette-Trouble": "deadline" if trouble.incident_id else "record",
+            "X-Rufkette-Trouble": trouble.kind,
             "X-Rufkette-Attempt": str(row.attempts),
         }
         for name, value in headers.items():
@@ -153,11 +165,15 @@ def written(trouble: Trouble, rules: Rules) -> tuple[str, str]:
     words = WORDS[rules.language(trouble.site)]
     site = rules.site(trouble.site)
     place = (site.short or site.name) if site else words.site_unknown
-    if trouble.incident_id is not None:
-        values = {"place": place, "code": trouble.code or trouble.incident_id, "minutes": trouble.minutes}
-        return words.deadline_subject.format(**values), words.deadline_text.format(**values, id=trouble.incident_id)
-    values = {"place": place, "topic": trouble.topic, "partition": trouble.partition, "offset": trouble.offset}
-    return words.record_subject.format(**values), words.record_text.format(**values, reason=trouble.reason)
+    values = asdict(trouble) | {"place": place, "code": trouble.code or trouble.incident_id}
+    match trouble.kind:
+        case "record":
+            subject, text = words.record_subject, words.record_text
+        case "deadline":
+            subject, text = words.deadline_subject, words.deadline_text
+        case _:
+            subject, text = words.mail_subject, words.mail_text
+    return subject.format(**values), text.format(**values)
 
 
 async def _claim(tx: AsyncConnection) -> sa.Row[Any] | None:

@@ -38,6 +38,10 @@ _REJECTED: Final[dict[str, Any]] = {
         "rufkette_topic": {"type": "string", "description": "The topic that the record was read from."},
         "rufkette_partition": {"type": "string", "pattern": "^[0-9]+$"},
         "rufkette_offset": {"type": "string", "pattern": "^[0-9]+$"},
+        "rufkette_truncated": {
+            "type": "string",
+            "description": "What was cut because it was too large: key, value, headers, or several of them.",
+        },
     },
 }
 

@@ -117,6 +117,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "batch.redone": Entry("debug", ("error",), "Presses could not be written in one round trip, and are applied under locks."),
     "clock.differs": Entry("warning", ("seconds",), "PostgreSQL's clock, which all steps go by, is ahead of this machine's by so many seconds."),
     "record.unforeseen": Entry("error", ("topic", "partition", "offset", "exception"), "A bug: a record could not be read for a reason that nobody thought of; it is rejected like an unreadable one."),
+    "record.too_large": Entry("error", ("seq", "bytes"), "Kafka takes no record of this size on the topic: it stays in the table `relay` and is tried again every ten minutes; all others go on."),
     "record.rejected": Entry("error", ("reason",), "A record went to incidents.events.rejected; reading goes on."),
     "breaker.tripped": Entry("error", (), "Most records are unreadable: this process reads nothing more; see the runbook."),
     "deadline.set_aside": Entry("error", ("attempts", "minutes"), "The incident's next step ended the process three times; tried again after these minutes, the emergency contacts are told."),

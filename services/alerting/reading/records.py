@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -10,6 +10,11 @@ from schemas import codec
 from schemas.events import EARLIEST, LATEST, Event
 
 log = structlog.get_logger()
+
+_LARGEST_VALUE: Final = 512 * 1024
+_LARGEST_KEY: Final = 64 * 1024
+_LARGEST_HEADERS: Final = 64 * 1024
+"""Bytes of a record that is set aside: Kafka takes 1 MiB, and what came compressed may be any size."""
 
 
 class ConsumerRecord(Protocol):
@@ -61,18 +66,42 @@ def mark(record: ConsumerRecord) -> str:
 
 
 def rejected(record: ConsumerRecord, reason: str) -> codec.Record:
-    """The record for `incidents.events.rejected`: as it came, with the reason and where it came from."""
+    """The record for `incidents.events.rejected`: as it came, with the reason and where it came from.
+
+    What is too large for Kafka is cut, and `rufkette_truncated` names what was: key, value, headers.
+    """
+    key, value = record.key or b"", record.value or b""
     original = [
-        (_storable(name), _storable((value or b"").decode("utf-8", "replace"))) for name, value in record.headers
+        (_storable(name), _storable((content or b"").decode("utf-8", "replace"))) for name, content in record.headers
     ]
+    kept = _within(original, _LARGEST_HEADERS)
+    too_large = {"key": len(key) > _LARGEST_KEY, "value": len(value) > _LARGEST_VALUE, "headers": kept != original}
+    cut = [name for name, so in too_large.items() if so]
     about = [
         ("rufkette_reason", reason[:1000]),
         ("rufkette_topic", record.topic),
         ("rufkette_partition", str(record.partition)),
         ("rufkette_offset", str(record.offset)),
     ]
-    headers = tuple((name, value.encode("utf-8", "replace")) for name, value in (*original, *about))
-    return codec.Record(record.key or b"", record.value or b"", headers)
+    if cut:
+        about.append(("rufkette_truncated", ", ".join(cut)))
+    headers = tuple((name, content.encode("utf-8", "replace")) for name, content in (*kept, *about))
+    return codec.Record(key[:_LARGEST_KEY], value[:_LARGEST_VALUE], headers)
+
+
+def _within(headers: list[tuple[str, str]], most: int) -> list[tuple[str, str]]:
+    """As many of them as fit into so many bytes; the one that does not is cut."""
+    kept: list[tuple[str, str]] = []
+    for name, content in headers:
+        left = most - len(name.encode("utf-8", "replace"))
+        if left <= 0:
+            break
+        fitting = content.encode("utf-8", "replace")[:left].decode("utf-8", "ignore")
+        kept.append((name, fitting))
+        if fitting != content:
+            break
+        most = left - len(fitting.encode("utf-8", "replace"))
+    return kept
 
 
 def _storable(text: str) -> str:

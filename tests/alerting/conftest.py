@@ -3,10 +3,12 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from schemas import codec
@@ -16,6 +18,7 @@ from services.alerting.engine import Batch, Engine
 from services.alerting.reading import leases
 from services.alerting.reading.leases import Position
 from services.alerting.tables import incidents, inputs, outbox, relay
+from services.common.settings import AlertingSettings
 from tests.core.office import rules
 from tests.support.servers import PostgresServer
 
@@ -111,6 +114,16 @@ async def beside(postgres_server: PostgresServer) -> AsyncIterator[Shell]:
     yield shell
     await database.dispose()
     postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def settings(kafka: str, topic_prefix: str) -> AlertingSettings:
+    """Of a process on the test's Kafka."""
+    return AlertingSettings(
+        config=Path("unused"), kafka_bootstrap_servers=kafka, topic_prefix=topic_prefix,
+        database_url=SecretStr("postgresql://unused"), smtp_url=SecretStr("smtp://127.0.0.1:9"),
+        mail_from="unused@example.org", public_url="http://127.0.0.1", secret_key=SecretStr("k" * 16),
+    )  # fmt: skip
 
 
 async def everything(shell: Shell) -> dict[str, list[tuple[Any, ...]]]:

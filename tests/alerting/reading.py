@@ -3,10 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import sqlalchemy as sa
-from pydantic import SecretStr
 
 from schemas import codec
 from schemas.events import Event
@@ -19,15 +17,6 @@ from services.common.settings import AlertingSettings
 from tests.alerting.conftest import Shell
 
 OWNER = "me"
-
-
-def reader_settings(kafka: str, topic_prefix: str) -> AlertingSettings:
-    """Settings of which a consumer uses those of Kafka alone."""
-    return AlertingSettings(
-        config=Path("unused"), kafka_bootstrap_servers=kafka, topic_prefix=topic_prefix,
-        database_url=SecretStr("postgresql://unused"), smtp_url=SecretStr("smtp://127.0.0.1:9"),
-        mail_from="unused@example.org", public_url="http://127.0.0.1", secret_key=SecretStr("k" * 16),
-    )  # fmt: skip
 
 
 @asynccontextmanager

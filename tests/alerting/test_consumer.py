@@ -24,14 +24,9 @@ from services.common import kafka as clients
 from services.common.outage import Outage
 from services.common.settings import AlertingSettings
 from tests.alerting.conftest import Shell
-from tests.alerting.reading import OWNER, reader_settings, reading, reported, send
+from tests.alerting.reading import OWNER, reading, reported, send
 from tests.core.office import report, rules
 from tests.support.waiting import eventually
-
-
-@pytest.fixture
-def settings(kafka: str, topic_prefix: str) -> AlertingSettings:
-    return reader_settings(kafka, topic_prefix)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from structlog.testing import capture_logs
 
-from services.alerting.database import in_transaction, is_too_long, patiently
+from services.alerting.database import create_engine, in_transaction, is_too_long, patiently
 from services.alerting.mailing import outbox as mails
 from services.alerting.mailing.holder import new_holder
 from services.common.outage import Outage
@@ -129,7 +129,7 @@ async def test_sessions_of_a_process_that_stops_end_by_themselves(database_url: 
 async def test_a_lock_that_somebody_holds_is_an_outage_only_when_it_lasts(
     database_url: str, attempts: int, outages: int
 ) -> None:
-    engine, outage = _limited(database_url, "lock_timeout"), Outage("database")
+    engine, outage = limited_engine(database_url, lock_timeout="200ms"), Outage("database")
     holder = await asyncpg.connect(database_url)
     made = 0
 

@@ -11,17 +11,12 @@ from schemas import topics
 from services.alerting.tables import partitions
 from services.common.settings import AlertingSettings
 from tests.alerting.conftest import Shell
-from tests.alerting.reading import reader_settings, reading, reported, send
+from tests.alerting.reading import reading, reported, send
 from tests.core.office import report
 from tests.support.records import recreate_on
 from tests.support.waiting import eventually
 
 BEFORE = 5
-
-
-@pytest.fixture
-def settings(kafka: str, topic_prefix: str) -> AlertingSettings:
-    return reader_settings(kafka, topic_prefix)
 
 
 async def press(shell: Shell, settings: AlertingSettings, name: str, count: int) -> set[str]:

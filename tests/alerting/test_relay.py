@@ -6,14 +6,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from schemas import codec, topics
@@ -32,15 +30,6 @@ from tests.support.records import records_on
 from tests.support.waiting import eventually
 
 MIB = 1024 * 1024
-
-
-@pytest.fixture
-def settings(kafka: str, topic_prefix: str) -> AlertingSettings:
-    return AlertingSettings(
-        config=Path("unused"), kafka_bootstrap_servers=kafka, topic_prefix=topic_prefix,
-        database_url=SecretStr("postgresql://unused"), smtp_url=SecretStr("smtp://127.0.0.1:9"),
-        mail_from="unused@example.org", public_url="http://127.0.0.1", secret_key=SecretStr("k" * 16),
-    )  # fmt: skip
 
 
 @asynccontextmanager

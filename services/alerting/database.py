@@ -163,6 +163,12 @@ def _of_asyncpg(raw: PoolProxiedConnection) -> Any:
     return raw.driver_connection
 
 
+def passes(error: Exception) -> bool:
+    """Whether trying again can help: the database is away or busy. Else it refused data, or it is a bug of ours."""
+    away = (DBAPIError, PoolTimeoutError, OSError, TimeoutError, *_OF_THE_DRIVER)
+    return isinstance(error, away) and sqlstate(error)[:2] not in _OURS
+
+
 def _never(_: BaseException) -> bool:
     return False
 
@@ -178,8 +184,8 @@ async def patiently(
     while True:
         try:
             result = await work()
-        except (DBAPIError, PoolTimeoutError, OSError, TimeoutError, *_OF_THE_DRIVER) as error:
-            if sqlstate(error)[:2] in _OURS or raising(error):
+        except Exception as error:
+            if not passes(error) or raising(error):
                 raise
             outage.noticed(error)
             await pause(attempt)

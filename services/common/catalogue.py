@@ -161,6 +161,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "mail.accepted": Entry("info", ("mail_id", "purpose", "role", "step", "cycle", "repetition", "attempt", "via", "stage", "code", "duration_ms"), "A mail server took the mail."),
     "mail.deferred": Entry("warning", ("mail_id", "purpose", "role", "step", "cycle", "repetition", "attempt", "via", "stage", "code", "duration_ms", "seconds"), "Not taken now; tried again after these seconds."),
     "mail.unreadable": Entry("error", ("mail_id", "error"), "This version cannot read the mail: left to a newer one; looked at again after a minute, when the emergency contacts are told."),
+    "mail.undecided": Entry("error", ("mail_id",), "A bug: a mail server's answer is recorded, but what follows from it could not be decided; the emergency contacts are told, others go on."),
     "mail.unwritable": Entry("error", ("mail_id", "attempt"), "A bug: the mail could not be composed or handed over; tried three times, then set aside; others go on."),
     "mail.refused": Entry("error", ("mail_id", "purpose", "role", "step", "cycle", "repetition", "attempt", "via", "stage", "code", "duration_ms"), "The mail server refuses this recipient or mail for good."),
     "mail.set_aside": Entry("error", ("mail_id", "purpose", "role", "step", "cycle", "repetition", "attempt", "via", "stage", "code", "duration_ms"), "The mail fails for its own sake (content refused, a bug, a process that ends over it); for an alarm the next step is taken and the emergency contacts get a plain mail."),

@@ -1,5 +1,6 @@
 """What mail servers answered is recorded in one round trip, or under locks: both make the same."""
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -15,13 +16,16 @@ from schemas.events import Outcome as Ending
 from services.alerting import store
 from services.alerting.changes import Mail
 from services.alerting.core.effects import Action, Click
-from services.alerting.core.incident import Incident
+from services.alerting.core.incident import Incident, Recipient
+from services.alerting.core.policy import Rules
 from services.alerting.mailing import outbox as mails
 from services.alerting.mailing import recording
 from services.alerting.mailing.holder import new_holder
 from services.alerting.mailing.outcomes import Outcome, State
-from services.alerting.tables import incidents, outbox
+from services.alerting.mailing.troubles import UNDECIDED
+from services.alerting.tables import incidents, outbox, troubles
 from tests.alerting.conftest import Shell, everything
+from tests.alerting.test_mailer import at_night
 from tests.alerting.test_plain_presses import follow
 from tests.core.office import MONDAY, report
 
@@ -183,3 +187,42 @@ async def test_on_the_way_of_an_alarm_the_driver_asks_for_no_types(
     await recording.record(shell.engine, accepted([first]))
     await recording.record(shell.engine, [Outcome(mail, State.DUE, "RCPT 450 later") for mail in others])
     assert asked == []
+
+
+class _RulesWithABug(Rules):
+    def people(self, *_: object) -> tuple[Recipient, ...]:
+        raise KeyError("a bug")
+
+
+async def _of_a_newer_version(shell: Shell) -> None:
+    """Incident `b` is one that this process cannot read any more."""
+    async with shell.database.begin() as tx:
+        state = sa.text("jsonb_set(state, '{status}', '\"something_new\"')")
+        await tx.execute(sa.update(incidents).where(incidents.c.id == "b").values(state=state, revision=9))
+
+
+async def _bug(shell: Shell) -> None:
+    """A next step cannot be decided."""
+    sound = shell.engine.rules()
+    shell.engine.rules = lambda: _RulesWithABug(sound.configuration, sound.calendar)
+
+
+@pytest.mark.parametrize("what", [_of_a_newer_version, _bug])
+async def test_one_that_cannot_be_decided_is_recorded_and_told_and_so_are_the_others(
+    shell: Shell, what: Callable[[Shell], Awaitable[None]]
+) -> None:
+    at_night(shell)
+    await shell.apply(*(report(id=name, location=name) for name in ("b", "a", "c")))
+    given = await claimed(shell)
+    await what(shell)
+    (broken,) = (mail for mail in given if mail.incident.id == "b")
+    answers = accepted([m for m in given if m is not broken])
+    answers.insert(1, Outcome(broken, State.REFUSED, "RCPT 550 unknown"))
+    for _ in range(2):  # the second time they are no longer ours
+        await recording.record(shell.engine, answers)
+    states = {row.incident_id: row.state for row in await shell.rows(outbox)}
+    assert states == {"a": "accepted", "b": "refused", "c": "accepted"}
+    assert (await incident(shell, "a")).notified
+    assert (await incident(shell, "c")).notified
+    told = [json.loads(str(row.about)) for row in await shell.rows(troubles)]
+    assert [(one["incident_id"], one["reason"]) for one in told] == [("b", UNDECIDED)]

@@ -10,16 +10,22 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.alerting import one_trip, store
 from services.alerting.changes import Changes
+from services.alerting.core.codes import code_of
 from services.alerting.core.effects import Purpose
 from services.alerting.core.incident import Incident
+from services.alerting.database import in_transaction, passes
 from services.alerting.engine import Engine
 from services.alerting.handover import Handover
-from services.alerting.mailing import outbox
-from services.alerting.mailing.outcomes import Outcome, State
+from services.alerting.mailing import outbox, troubles
+from services.alerting.mailing.outcomes import EXPIRES, Outcome, State
+from services.alerting.mailing.troubles import Trouble
+
+log = structlog.get_logger()
 
 _TOLD: Final = outbox.recording("$1::text[]", "$2::text[]", "$3::text[]", "$4::text[]", "$5::text[]", "$6::text[]")
 _HELD: Final = "hold_unchanged($7, $8::text[]::bigint[], $1::text[]::uuid[], $2::text[]::uuid[])"
@@ -32,8 +38,20 @@ async def record(engine: Engine, outcomes: Sequence[Outcome]) -> None:
     """Write them and decide on them; what another process has meanwhile is left to that one.
 
     Raises:
-        sqlalchemy.exc.DBAPIError, OSError: the database refuses or cannot be reached; then nothing was written.
+        sqlalchemy.exc.DBAPIError, OSError: the database is away; what is not written then is written when it is tried
+            again.
     """
+    try:
+        await _record_together(engine, outcomes)
+    except Exception as error:
+        if passes(error):
+            raise
+        # Not recorded they would be mailed again, and again end the process: which of them is it?
+        for outcome in outcomes:
+            await _record_alone(engine, outcome)
+
+
+async def _record_together(engine: Engine, outcomes: Sequence[Outcome]) -> None:
     plain = all(outcome.state is State.ACCEPTED and not outcome.failed for outcome in outcomes)
     if not plain or not await engine.in_one_trip(partial(record_unchanged, outcomes=outcomes)):
         await record_under_locks(engine, outcomes)
@@ -80,6 +98,26 @@ async def record_under_locks(engine: Engine, outcomes: Sequence[Outcome]) -> Non
     await engine.commit(work)
     if warnings:
         engine.signals.mail.set()
+
+
+async def _record_alone(engine: Engine, outcome: Outcome) -> None:
+    """What came of the mail counts, also where it cannot be decided what follows: then the emergency contacts hear."""
+    try:
+        await record_under_locks(engine, [outcome])
+    except Exception as error:
+        if passes(error):
+            raise
+        log.exception("mail.undecided", incident_id=outcome.mail.incident.id, mail_id=str(outcome.mail.id))
+        await in_transaction(engine.database, partial(_record_undecided, engine, outcome))
+
+
+async def _record_undecided(engine: Engine, outcome: Outcome, tx: AsyncConnection) -> None:
+    incident = outcome.mail.incident
+    ours = await outbox.record(tx, [outcome])
+    if ours and not incident.learning and outcome.mail.notify.purpose not in EXPIRES:
+        code = code_of(incident.id)
+        trouble = Trouble(incident.site, troubles.UNDECIDED, incident_id=incident.id, code=code)
+        await troubles.tell(tx, trouble, engine.rules(), engine.clock())
 
 
 def _decide(changes: Changes, outcome: Outcome) -> None:

@@ -141,7 +141,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "incident.closed": Entry("info", ("danger_level", "mode", "outcome", "mails"), "A person closed the incident."),
     "incident.changed": Entry("debug", ("danger_level", "mode", "reason"), "Another change, or none; the reason names it."),
     "nobody.present": Entry("error", ("danger_level", "mode", "step", "cycle", "repetition", "mails"), "Nobody of the rules can be told, or all were refused: the emergency contacts are told."),
-    "upkeep.failed": Entry("error", ("loop",), "A bug in work that no alarm needs (mails about devices, callbacks); alarms go on, it is tried again."),
+    "upkeep.failed": Entry("error", ("loop",), "A bug in work that no alarm needs (mails about devices, callbacks, the end of silences, retention, the self-audit); alarms go on, it is tried again."),
     # devices: `device_id` is the id without case and separators
     "device.silent": Entry("warning", ("device_id",), "A device that must report did not for longer than `expect_every`; a mail goes to maintenance, once."),
     "device.recovered": Entry("info", ("device_id",), "A silent device reports again."),

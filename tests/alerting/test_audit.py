@@ -6,6 +6,9 @@ from structlog.testing import capture_logs
 
 from services.alerting import store
 from services.alerting.core.incident import Incident
+from services.alerting.mailing.holder import new_holder
+from services.alerting.mailing.outbox import claim
+from services.alerting.mailing.outcomes import LONGEST_DELAY
 from services.alerting.tables import incidents, inputs, outbox
 from services.alerting.upkeep.audit import Audit
 from services.common.outage import Outage
@@ -85,6 +88,34 @@ async def test_a_mail_that_nobody_takes_and_one_that_is_held_for_ever(shell: She
     await damage(shell, "UPDATE outbox SET attempt_at = clock_timestamp() - interval '2 minutes'")
     assert list(await found(audit)) == ["mail_waiting"]
     assert shell.engine.signals.mail.is_set()
+
+
+async def test_a_mail_that_waits_for_a_time_that_a_wrong_clock_wrote(shell: Shell, audit: Audit) -> None:
+    longest = LONGEST_DELAY * 1.25
+    await damage(shell, f"UPDATE outbox SET attempt_at = clock_timestamp() + interval '{longest} seconds'")  # noqa: S608 - a constant
+    assert await found(audit) == {}
+    mails = {str(row.id) for row in await shell.rows(outbox)}
+    await damage(shell, "UPDATE outbox SET attempt_at = clock_timestamp() + interval '1 year'")
+    assert {name: set(ids) for name, ids in (await found(audit)).items()} == {"mail_postponed": mails}
+    assert (await claim(shell.database, new_holder(), 100)).count == len(mails)
+
+
+async def test_mails_whose_incident_is_gone_hold_up_no_others(shell: Shell, audit: Audit) -> None:
+    await damage(shell, "DELETE FROM incidents")
+    lost = {str(row.id) for row in await shell.rows(outbox)}
+    await shell.apply(report(shell.now, id="f", location="2"))
+    assert (await claim(shell.database, new_holder(), len(lost))).count == 0
+    assert {name: set(ids) for name, ids in (await found(audit)).items()} == {"mail_without_incident": lost}
+    claimed = await claim(shell.database, new_holder(), len(lost))
+    assert {mail.incident.id for mail in claimed.mails} == {"f"}
+
+
+async def test_an_incident_that_cannot_be_read_hides_no_other_finding(shell: Shell, audit: Audit) -> None:
+    await shell.apply(report(shell.now, id="f", location="2"))
+    await damage(shell, "UPDATE incidents SET due_at = NULL")
+    await damage(shell, "UPDATE incidents SET state = jsonb_set(state, '{kind}', '\"new\"') WHERE id = 'e'")
+    assert await found(audit) == {"no_due_time": ["f"], "unreadable": ["e"]}
+    assert await found(audit) == {"unreadable": ["e"]}
 
 
 async def test_one_process_looks_at_a_time(shell: Shell, audit: Audit) -> None:

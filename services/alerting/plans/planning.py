@@ -1,6 +1,5 @@
 """Announcing tests and planning silences: what the page and the command line do, on the database."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
@@ -14,6 +13,7 @@ from services.alerting.desk.planning import Planned
 from services.alerting.engine import Engine
 from services.alerting.plans import plan_store
 from services.alerting.plans.plan_store import InForce
+from services.alerting.upkeep.repeating import repeat
 from services.common.outage import Outage
 
 log = structlog.get_logger()
@@ -23,9 +23,12 @@ _EVERY = 1.0
 
 async def run(engine: Engine, outage: Outage) -> None:
     """End silences for ever: what they held back is told within about a second."""
-    while True:
-        if not await patiently(outage, engine.end_silences):
-            await asyncio.sleep(_EVERY)
+
+    async def end_all() -> None:
+        while await patiently(outage, engine.end_silences):
+            pass
+
+    await repeat("silences", end_all, _EVERY)
 
 
 class Planning:

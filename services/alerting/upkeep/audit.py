@@ -16,6 +16,7 @@ from services.alerting.database import in_transaction, patiently
 from services.alerting.engine import Engine
 from services.alerting.store import from_json
 from services.alerting.tables import incidents
+from services.alerting.upkeep.repeating import repeat
 from services.common.loops import beat
 from services.common.outage import Outage
 
@@ -52,28 +53,57 @@ _FREE = sa.text("""
     )
     RETURNING id
 """)
+# Longer than the longest delay before an attempt (`outcomes.LONGEST_DELAY`): a clock that was wrong, or damage.
+_HASTEN = sa.text("""
+    UPDATE outbox SET attempt_at = clock_timestamp()
+    WHERE id IN (
+        SELECT id FROM outbox WHERE state = 'due' AND attempt_at > clock_timestamp() + interval '5 minutes'
+        ORDER BY urgency, created_at LIMIT 200 FOR UPDATE SKIP LOCKED
+    )
+    RETURNING id
+""")
+# Enough of them at the head would hold up every claim.
+_WITHDRAW = sa.text("""
+    UPDATE outbox SET state = 'withdrawn', lease = NULL, lease_until = NULL, answered_at = clock_timestamp(),
+                      answer = 'BUG - its incident is gone'
+    WHERE id IN (
+        SELECT id FROM outbox
+        WHERE state = 'due' AND NOT EXISTS (SELECT 1 FROM incidents WHERE incidents.id = outbox.incident_id)
+        LIMIT 1000 FOR UPDATE SKIP LOCKED
+    )
+    RETURNING id
+""")
 
 
 class Audit:
     """Any number of processes may run it: one does it at a time."""
 
-    def __init__(self, engine: Engine, database: Outage, settle: float = _SETTLE) -> None:
+    def __init__(
+        self, engine: Engine, database: Outage, settle: float = _SETTLE, every: float = _LOOKS_BETWEEN * _EVERY
+    ) -> None:
         self._engine = engine
         self._database = database
         self._settle = settle
+        self._sleep = every / _LOOKS_BETWEEN
 
     async def run(self) -> None:
         """Look for ever."""
-        while True:
-            for _ in range(_LOOKS_BETWEEN):
-                beat()
-                await asyncio.sleep(_EVERY)
-            await patiently(self._database, self.look)
+        await repeat("audit", self._look_later, 0)
+
+    async def _look_later(self) -> None:
+        for _ in range(_LOOKS_BETWEEN):
+            beat()
+            await asyncio.sleep(self._sleep)
+        await patiently(self._database, self.look)
 
     async def look(self) -> None:
         """One audit; what it finds is repaired when it returns."""
-        _say("no_due_time", await self._without_due_time())
-        _say("mail_held", await in_transaction(self._engine.database, _free))
+        silent, unreadable = await self._without_due_time()
+        _say("no_due_time", silent)
+        _say("unreadable", unreadable)
+        _say("mail_held", await self._repair(_FREE))
+        _say("mail_postponed", await self._repair(_HASTEN))
+        _say("mail_without_incident", await self._repair(_WITHDRAW))
         overdue, waiting = await self._read(_OVERDUE), await self._read(_WAITING)
         if overdue or waiting:
             self._engine.signals.mail.set()
@@ -91,16 +121,32 @@ class Audit:
 
         return await in_transaction(self._engine.database, work)
 
-    async def _without_due_time(self) -> list[str]:
-        """Open incidents that nothing would ever escalate: they take their next step now, as a due time does."""
+    async def _repair(self, statement: sa.TextClause) -> list[str]:
+        async def work(tx: AsyncConnection) -> list[str]:
+            return [str(id_) for id_ in (await tx.execute(statement)).scalars()] if await tx.scalar(_ALONE) else []
+
+        return await in_transaction(self._engine.database, work)
+
+    async def _without_due_time(self) -> tuple[list[str], list[str]]:
+        """Open incidents that nothing would ever escalate: they take their next step now, as a due time does.
+
+        Returns:
+            Their ids, and those of such incidents that this version cannot read.
+        """
         found: list[str] = []
+        unreadable: list[str] = []
 
         async def work(tx: AsyncConnection, changes: Changes) -> None:
             found.clear()
+            unreadable.clear()
             if not await tx.scalar(_ALONE):
                 return
             for row in await tx.execute(_SILENT):
-                incident = from_json(row.state)
+                try:
+                    incident = from_json(row.state)
+                except ValueError:
+                    unreadable.append(row.id)
+                    continue
                 found.append(incident.id)
                 if incident.due_at is not None:  # only its column was lost
                     own = incidents.c.id == incident.id
@@ -109,11 +155,11 @@ class Audit:
                     changes.decide([incident], Deadline(changes.now))
 
         await self._engine.commit(work)
-        return found
+        return found, unreadable
 
 
 _SILENT = (
-    sa.select(incidents.c.state)
+    sa.select(incidents.c.id, incidents.c.state)
     .where(incidents.c.status == Status.OPEN.value, incidents.c.status != Status.CLOSED.value)
     .where(incidents.c.due_at.is_(None), incidents.c.imported.is_(False))
     .order_by(incidents.c.urgency, incidents.c.opened_at)
@@ -121,10 +167,6 @@ _SILENT = (
     .with_for_update(skip_locked=True)
 )
 """The second condition lets the index of what is open be used."""
-
-
-async def _free(tx: AsyncConnection) -> list[str]:
-    return [str(id_) for id_ in (await tx.execute(_FREE)).scalars()] if await tx.scalar(_ALONE) else []
 
 
 def _say(problem: str, ids: Sequence[object]) -> None:

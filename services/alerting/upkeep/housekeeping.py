@@ -1,6 +1,5 @@
 """What is done once in a while: forget personal data in time, drop what is no longer needed."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
@@ -16,6 +15,7 @@ from services.alerting.mailing.outbox import give_up_recalled
 from services.alerting.plans import plan_store
 from services.alerting.retention import expiry, hold_store
 from services.alerting.tables import events, held
+from services.alerting.upkeep.repeating import repeat
 from services.common.outage import Outage
 
 log = structlog.get_logger()
@@ -29,9 +29,7 @@ ROUND_WITHIN = 3_600.0
 
 async def run(engine: Engine, outage: Outage) -> None:
     """Clean for ever, every ten minutes."""
-    while True:
-        await patiently(outage, lambda: clean(engine))
-        await asyncio.sleep(_EVERY)
+    await repeat("housekeeping", lambda: patiently(outage, lambda: clean(engine)), _EVERY)
 
 
 async def clean(engine: Engine) -> None:

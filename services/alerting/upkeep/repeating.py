@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from services.common.loops import beat
+
 log = structlog.get_logger()
 
 
@@ -15,6 +17,7 @@ async def repeat(name: str, work: Callable[[], Awaitable[None]], every: float, *
             await work()
         except Exception:
             log.exception("upkeep.failed", loop=name)
+            beat()  # it goes round, and a new process would meet the same bug
             await asyncio.sleep(after_a_bug)
         else:
             await asyncio.sleep(every)

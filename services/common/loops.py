@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 import structlog
@@ -55,6 +55,19 @@ def beat() -> None:
     if (current := _current.get()) is not None:
         name, pulses = current
         pulses[name] = time.monotonic()
+
+
+def watched_apart(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """A task of the loop that we are in with a pulse of its own while it lasts: neither can hang behind the other."""
+    if (current := _current.get()) is None:
+        return asyncio.create_task(work)
+    pulses = current[1]
+    pulses[name] = time.monotonic()
+    context = copy_context()
+    context.run(_current.set, (name, pulses))
+    task = asyncio.create_task(work, context=context)
+    task.add_done_callback(lambda _: pulses.pop(name, None))
+    return task
 
 
 async def run_together(loops: Mapping[str, Loop], pulses: Pulses | None = None) -> None:

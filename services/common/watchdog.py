@@ -52,6 +52,7 @@ class Watchdog:
         self._last_resort = last_resort
         self._end = end
         self._tick = time.monotonic()
+        self._pardoned_at = self._tick
         self._verdict: str | None = None
         self._over = threading.Event()
 
@@ -83,10 +84,10 @@ class Watchdog:
             return self._verdict
         now = time.monotonic()
         if self._excused():
-            for name in self.pulses:
-                self.pulses[name] = now
+            self._pardoned_at = now
             return None
-        late = [name for name, at in self.pulses.items() if now - at > self._limits.get(name, LOOP_STUCK)]
+        since = self._pardoned_at
+        late = [name for name, at in self.pulses.items() if now - max(at, since) > self._limits.get(name, LOOP_STUCK)]
         return f"loop {late[0]}" if late else None
 
     def _watch(self, event_loop_thread: int) -> None:
@@ -101,9 +102,7 @@ class Watchdog:
 
     def _forgive(self, now: float) -> None:
         """The whole process stood still: that says nothing about what it will do now."""
-        self._tick = now
-        for name in self.pulses:
-            self.pulses[name] = now
+        self._tick = self._pardoned_at = now
 
     def _end_process(self, what: str, frame: FrameType | None) -> None:
         frames = traceback.extract_stack(frame)[-8:] if frame is not None else []

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -21,10 +22,11 @@ from services.alerting.reading.in_hand import InHand
 from services.alerting.reading.leases import Position
 from services.alerting.tables import senders
 from services.common import kafka as clients
-from services.common.outage import Outage
+from services.common.loops import Loop, Pulses, cancel, run_together
+from services.common.outage import Outage, pause
 from services.common.settings import AlertingSettings
 from tests.alerting.conftest import Shell
-from tests.alerting.reading import OWNER, reading, reported, send
+from tests.alerting.reading import OWNER, reported, send
 from tests.core.office import report, rules
 from tests.support.waiting import eventually
 
@@ -68,15 +70,29 @@ async def test_a_partition_that_waits_for_the_database_holds_up_no_other(
     """Somebody holds the incident at the place of a press: presses elsewhere are alarms meanwhile."""
     topic = topics.prefixed(topics.EVENTS, settings.topic_prefix)
     await shell.apply(report(shell.now, id="first"))
-    async with reading(shell, settings):
+    consumer = Consumer(shell.engine, settings, OWNER, Outage("database"))
+    pulses: Pulses = {}
+    loops: dict[str, Loop] = {"consumer": consumer.run, "leases": consumer.keep_leases}
+    task = asyncio.create_task(run_together(loops, pulses))
+
+    async def shown() -> dict[str, float]:
+        return dict(pulses)
+
+    try:
         async with _holding(database_url, "SELECT FROM incidents WHERE id = 'first' FOR UPDATE"):
             await send(settings, topic, 0, report(shell.now, id="waits"))
             await eventually(partial(_somebody_waits, database), bool)
+            # It waits, and tries again and again: that is no standstill.
+            since = time.monotonic()
+            await eventually(shown, lambda at: at["partition 0"] > since)
             for number in range(3):
                 await send(settings, topic, 1, report(shell.now, id=f"other {number}", location=f"Zimmer {number}"))
                 await eventually(partial(reported, shell), partial(_holds, f"other {number}"))
             assert "waits" not in await reported(shell)
         await eventually(partial(reported, shell), partial(_holds, "waits"))
+        await eventually(shown, lambda at: at.keys() == loops.keys())
+    finally:
+        await cancel({task})
 
 
 async def _somebody_waits(database: AsyncEngine) -> bool:
@@ -103,6 +119,36 @@ def _holds(id_: str, known: set[str]) -> bool:
 
 async def _raise(error: Exception) -> None:
     raise error
+
+
+async def test_a_partition_whose_records_hang_is_the_only_one_that_shows_no_life() -> None:
+    pulses: Pulses = {}
+    in_hand = InHand()
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    async def get_on() -> None:
+        while True:
+            await pause(0)
+
+    async def consume() -> None:
+        in_hand.take(0, 1, hang())
+        in_hand.take(1, 1, get_on())
+        await in_hand.one_applied()
+
+    async def shown() -> dict[str, float]:
+        return dict(pulses)
+
+    task = asyncio.create_task(run_together({"consumer": consume}, pulses))
+    try:
+        await eventually(shown, lambda at: len(at) == 3)
+        since = time.monotonic()
+        after = await eventually(shown, lambda at: at["consumer"] > since and at["partition 1"] > since)
+        assert after["partition 0"] <= since
+    finally:
+        await cancel({task})
+        await in_hand.abandon()
 
 
 async def test_what_applying_raises_is_raised_when_the_others_have_ended() -> None:

@@ -4,7 +4,16 @@ import asyncio
 
 import pytest
 
-from services.common.loops import Loop, LoopEndedError, library_cancellation_as_error, run_together
+from services.common.loops import (
+    Loop,
+    LoopEndedError,
+    Pulses,
+    beat,
+    cancel,
+    library_cancellation_as_error,
+    run_together,
+    watched_apart,
+)
 
 
 async def for_ever() -> None:
@@ -64,3 +73,38 @@ async def test_a_stop_stays_a_stop() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_what_is_watched_apart_has_a_pulse_while_it_lasts() -> None:
+    pulses: Pulses = {}
+    goes_round = asyncio.Event()
+
+    async def hang() -> None:
+        beat()
+        await asyncio.Event().wait()
+
+    async def work() -> None:
+        hanging, short = watched_apart("hangs", hang()), watched_apart("ends", returns())
+        await short
+        began = dict(pulses)
+        while pulses["loop"] <= began["loop"]:
+            await asyncio.sleep(0.01)
+            beat()
+        assert set(pulses) == {"loop", "hangs"}
+        assert pulses["hangs"] == began["hangs"]
+        hanging.cancel()
+        await asyncio.wait({hanging})
+        await asyncio.sleep(0)
+        assert pulses.keys() == {"loop"}
+        goes_round.set()
+        await for_ever()
+
+    task = asyncio.create_task(run_together({"loop": work}, pulses))
+    waiting = asyncio.create_task(goes_round.wait())
+    await asyncio.wait({task, waiting}, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+    assert goes_round.is_set()
+    await cancel({task})
+
+
+async def test_where_nobody_watches_nothing_is_noted() -> None:
+    await watched_apart("ends", returns())

@@ -24,6 +24,7 @@ from services.alerting.handover import Handover
 from services.alerting.mailing import outbox, troubles
 from services.alerting.mailing.outcomes import EXPIRES, Outcome, State
 from services.alerting.mailing.troubles import Trouble
+from services.common.loops import beat
 
 log = structlog.get_logger()
 
@@ -48,6 +49,7 @@ async def record(engine: Engine, outcomes: Sequence[Outcome]) -> None:
             raise
         # Not recorded they would be mailed again, and again end the process: which of them is it?
         for outcome in outcomes:
+            beat()
             await _record_alone(engine, outcome)
 
 

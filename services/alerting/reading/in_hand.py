@@ -4,8 +4,12 @@ What is decided about one partition need not wait for what the database writes o
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+from services.common.loops import beat, watched_apart
+
+_LOOK_EVERY: Final = 1.0
 
 Fetched = TypeVar("Fetched")
 
@@ -25,9 +29,9 @@ class InHand:
         """Of all partitions together."""
         return sum(self._counts.values())
 
-    def take(self, partition: int, count: int, applied: Awaitable[None]) -> None:
-        """Have `count` records of a partition that has none in hand applied."""
-        self._tasks[partition] = asyncio.ensure_future(applied)
+    def take(self, partition: int, count: int, applied: Coroutine[Any, Any, None]) -> None:
+        """Have `count` records of a partition that has none in hand applied; what hangs shows no life."""
+        self._tasks[partition] = watched_apart(f"partition {partition}", applied)
         self._counts[partition] = count
 
     async def meanwhile(self, fetch: Callable[[], Awaitable[Fetched]]) -> Fetched | None:
@@ -53,7 +57,7 @@ class InHand:
         Raises:
             Exception: what applying raised.
         """
-        await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+        await self._wait(asyncio.FIRST_COMPLETED)
         self._let_go()
 
     async def all_applied(self) -> None:
@@ -63,7 +67,7 @@ class InHand:
             Exception: what applying raised; the others have ended, too.
         """
         if self._tasks:
-            await asyncio.wait(self._tasks.values())
+            await self._wait(asyncio.ALL_COMPLETED)
             self._let_go()
 
     async def abandon(self) -> None:
@@ -73,6 +77,13 @@ class InHand:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         self._tasks.clear()
         self._counts.clear()
+
+    async def _wait(self, until: str) -> None:
+        while True:
+            ended, left = await asyncio.wait(self._tasks.values(), timeout=_LOOK_EVERY, return_when=until)
+            beat()
+            if not left or (ended and until == asyncio.FIRST_COMPLETED):
+                return
 
     def _let_go(self) -> None:
         ended = {number: task for number, task in self._tasks.items() if task.done()}

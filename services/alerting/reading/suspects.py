@@ -14,13 +14,37 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.alerting.database import LIGHTLY
 from services.alerting.reading.leases import Position
+from services.common.loops import beat
 
 CRASHES: Final = 3
 """Counted attempts that never ended, after which something is set aside."""
 FIRST_PAUSE_MINUTES: Final = 5
 """Until a due time that was set aside is tried again; doubled each time, an hour at most."""
 
-one_at_a_time = asyncio.Lock()
+_LOOK_EVERY: Final = 1.0
+
+
+class _OneAtATime:
+    """A lock; who waits for it shows life, also where the one that holds it waits for the database."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    async def __aenter__(self) -> None:
+        while True:
+            beat()
+            try:
+                async with asyncio.timeout(_LOOK_EVERY):
+                    await self._lock.acquire()
+            except TimeoutError:
+                continue
+            return
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+one_at_a_time = _OneAtATime()
 """Held by a process during a counted attempt: what else is tried meanwhile would share the blame."""
 
 _COUNT_RECORD = sa.text("""

@@ -23,7 +23,7 @@ from services.alerting.mailing.outbox import Claimed
 from services.alerting.mailing.outcomes import Outcome, State, after_a_bug, judge, without_trying
 from services.alerting.mailing.recording import record
 from services.alerting.mailing.unreadable import Unreadable
-from services.common.loops import run_together
+from services.common.loops import run_together, watched_apart
 from services.common.mail.route import PATIENCE, MailRoute
 from services.common.mail.session import NOT_LET_IN, WHOLE_CONVERSATION
 from services.common.outage import Outage, wait_for
@@ -35,7 +35,10 @@ _WHILE_BEHIND = 2
 _MOMENT = 0.02
 """Seconds in which connections wait for each other while mails do: each claim is a commit."""
 SUSPECT = 2
-"""So many processes ended with a mail in hand that it is tried with nothing else in hand from now on."""
+"""So many processes ended with a mail in hand that it is tried with nothing else in hand, and not for long.
+
+When it has an answer, or none in time, and we are still here, it is suspected no longer.
+"""
 _AT_ONCE = 16
 """Mails written one after the other: work that is repeated is faster, but everything else waits for it."""
 _COLLECT = 0.05
@@ -78,7 +81,7 @@ class Mailer:
     async def run(self) -> None:
         """Send for ever."""
         senders = {f"sender {number}": self._send_on for number in range(1, self._route.most_connections + 1)}
-        await run_together({"claim": self._claim, "record": self._record} | senders)
+        await run_together({"claim": self._claim, "record": self._record_apart} | senders)
 
     async def show_life(self) -> None:
         """Say for ever that this process lives: what a dead one had in hand is taken by the others within seconds."""
@@ -107,8 +110,7 @@ class Mailer:
                 self._route.recovered.clear()
                 await patiently(self._database, self._hasten)
             await self._gather_room()
-            if overdue := self._in_hand.overdue(time.monotonic()):
-                await patiently(self._database, partial(self._give_back, overdue))
+            await self._give_back_overdue()
             room = self._room()
             claimed = await patiently(self._database, partial(self._take, room)) if room > 0 else Claimed()
             self._in_hand.count += len(claimed.mails)
@@ -206,8 +208,8 @@ class Mailer:
                 await patiently(self._database, partial(self._give_back, others, pause=_SOON))
                 self._in_hand.count -= len(others)
             while self._in_hand.count > 1 or self._unrecorded:
-                self._settled.clear()
-                await self._settled.wait()
+                await self._give_back_overdue()
+                await wait_for(self._settled, _LOOK_EVERY)
             await self._deliver(first)
         finally:
             self._in_hand.count -= 1
@@ -215,6 +217,10 @@ class Mailer:
 
     async def _give_back(self, mails: Sequence[Mail], pause: float = 0.0) -> None:
         await in_transaction(self._engine.database, lambda tx: outbox.give_back(tx, mails, pause))
+
+    async def _give_back_overdue(self) -> None:
+        if overdue := self._in_hand.overdue(time.monotonic()):
+            await patiently(self._database, partial(self._give_back, overdue))
 
     async def _deliver(self, mail: Mail) -> None:
         started = time.perf_counter()
@@ -237,7 +243,7 @@ class Mailer:
                 self._letters.envelope_sender,
                 mail.notify.recipient.email,
                 mail.message or self._letters.write(mail)[0],
-                within=PATIENCE if mail.attempt == 1 else WHOLE_CONVERSATION,
+                within=PATIENCE if mail.attempt == 1 or mail.crashes >= SUSPECT else WHOLE_CONVERSATION,
                 between=partial(self._still_ours, mail),
             )
         except Exception as error:
@@ -254,16 +260,18 @@ class Mailer:
         except (SQLAlchemyError, OSError, TimeoutError):
             return True  # without the database nobody else can take it, and somebody waits for help
 
+    async def _record_apart(self) -> None:
+        await watched_apart("recording", self._record())
+
     async def _record(self) -> None:
         """Record outcomes, all that have come in since the last commit in one."""
         while True:
-            await self._answered.wait()
+            while not self._outcomes:
+                await wait_for(self._answered, _LOOK_EVERY)
             collect = self._time_to_collect()
             await asyncio.sleep(collect)
             async with self._engine.lull.waited_for(collect):
                 outcomes = [self._outcomes.popleft() for _ in range(min(len(self._outcomes), _MOST_ANSWERS))]
-                if not self._outcomes:
-                    self._answered.clear()
                 await patiently(self._database, partial(record, self._engine, outcomes))
             self._unrecorded -= len(outcomes)
             self._settled.set()

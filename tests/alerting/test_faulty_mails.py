@@ -1,5 +1,6 @@
 """Mails that fail for their own sake, and mails that are old news."""
 
+import asyncio
 import sys
 from datetime import timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from services.alerting.mailing.outbox import claim
 from services.alerting.mailing.outcomes import MOST_CRASHES
 from services.alerting.tables import outbox, relay
 from services.common.mail.route import MailRoute
+from services.common.mail.session import WHOLE_CONVERSATION
 from services.common.mail.smtp import parse_smtp_url
 from services.common.outage import Outage
 from tests.alerting.conftest import Shell
@@ -151,6 +153,22 @@ async def test_mails_under_suspicion_are_sent_one_at_a_time(night: Shell, smtp_s
         await answered(night, *["accepted"] * 5)
     assert all(row.crashes == 0 for row in await night.rows(outbox))
     assert len({mail.message["Message-ID"] for mail in smtp_sink.received}) == len(smtp_sink.received) == 5
+
+
+async def test_a_mail_under_suspicion_holds_up_no_other_for_longer_than_a_first_attempt(
+    night: Shell, smtp_sink: SmtpSink
+) -> None:
+    """Its server stands still; then it is under suspicion no longer, and has the time of any mail."""
+    await night.apply(report(night.now, id="e"))
+    ended = sa.text("clock_timestamp() - interval '1 second'")
+    await change(night, crashes=2, lease=sa.func.gen_random_uuid(), lease_until=ended, attempts=3)
+    smtp_sink.misbehave("stall")
+    async with mailing(night.engine, smtp_sink):
+        await eventually(lambda: _attempts(night), lambda attempts: attempts > 3)
+        await night.apply(report(night.now, id="f", location="2", danger_level=3))
+        async with asyncio.timeout(WHOLE_CONVERSATION / 2):
+            await smtp_sink.wait_for(1)
+    assert smtp_sink.accepted[0].message["X-Rufkette-Incident"] == "f"
 
 
 @pytest.mark.parametrize(("age", "state"), [(timedelta(hours=23), "accepted"), (timedelta(hours=25), "expired")])

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,16 +15,18 @@ import pytest
 
 from services.alerting.core.codes import code_of
 from services.alerting.core.effects import Action, Click
+from services.alerting.database import in_transaction
 from services.alerting.desk.board import Board
 from services.alerting.desk.incidents import Arrival, Arrived
 from services.alerting.mailing.deliveries import deliveries, find_incidents
+from services.alerting.mailing.troubles import Trouble, tell
 from services.alerting.tables import outbox
 from services.commands.deliveries_command import Answer, DeliveriesFailed, Wish, parse_since, run
 from services.commands.office import OfficeSettings
 from tests.alerting.conftest import Shell
 from tests.alerting.mailing import mailing
 from tests.alerting.test_mailer import answered, at_night
-from tests.core.office import report
+from tests.core.office import report, rules
 from tests.support.organisation import write_configuration
 from tests.support.smtp_sink import SmtpSink
 
@@ -138,6 +141,32 @@ async def test_a_mail_about_an_exercise_says_so(shell: Shell, settings: OfficeSe
     }
     rows = json.loads((await told(settings, format="json")).output)
     assert {row["incident_id"]: row["mode"] for row in rows} == {"e": "actual", "x": "exercise"}
+
+
+async def test_mails_about_what_could_not_be_processed(shell: Shell, settings: OfficeSettings) -> None:
+    await shell.apply(report(shell.now, id="e"))
+    for trouble in (
+        Trouble("bernburg", "why", "incidents.events", 3, 17),
+        Trouble("bernburg", "why", incident_id="e", code=code_of("e"), attempts=3, minutes=5),
+        Trouble(None, "why", incident_id="e", code=code_of("e")),
+    ):
+        await in_transaction(shell.database, partial(tell, trouble=trouble, rules=rules(), now=shell.now))
+
+    async def purposes(**options: Any) -> dict[str, tuple[Any, ...]]:
+        rows = json.loads((await told(settings, format="json", **options)).output)
+        assert {row["state"] for row in rows} == {"due"}
+        found = {row["purpose"]: (row["recipient"], row["role"], row["code"], row["site"]) for row in rows}
+        return {purpose: about for purpose, about in found.items() if purpose.startswith("trouble_")}
+
+    emergency = ("notfall@example.org", "emergency")
+    of_e = {
+        "trouble_deadline": (*emergency, code_of("e"), "bernburg"),
+        "trouble_mail": ("bereitschaft@example.org", "emergency", code_of("e"), None),
+    }
+    assert await purposes() == of_e | {"trouble_record": (*emergency, None, "bernburg")}
+    assert await purposes(incident=code_of("e")) == of_e
+    assert "trouble_record" in (await told(settings)).output
+    assert (await told(settings, since="2999-01-01")).output == "no mails"
 
 
 async def test_what_is_left_out_is_said(mailed: Shell, settings: OfficeSettings) -> None:

@@ -1,4 +1,4 @@
-"""Who was mailed what, when, with which answer: read from the outbox, the attempts, and the mails about devices."""
+"""Who was mailed what, when, with which answer: about incidents, devices, and what could not be processed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.alerting.core.codes import ALPHABET, code_of
-from services.alerting.tables import incidents, mail_attempts, notices, outbox
+from services.alerting.core.policy import EMERGENCY_ROLE
+from services.alerting.tables import incidents, mail_attempts, notices, outbox, troubles
 
 CODE_LENGTH: Final = 4
 _MOST_NAMESAKES: Final = 20
@@ -36,7 +37,8 @@ class Delivery:
     """One mail. `state` as in the outbox; `answer` is the last one, and `attempts` counts those that it stands for.
 
     `mode`: actual or exercise, of its incident. Mails about devices have no incident; their `purpose` begins with
-    `device_`.
+    `device_`. That of mails about what could not be processed begins with `trouble_`; of these is not kept when the
+    answer came, nor from which server.
     """
 
     mail_id: str
@@ -82,11 +84,11 @@ async def deliveries(
 
     Args:
         tx: a connection.
-        incident_ids: only mails about these; None: of all incidents, and about devices.
+        incident_ids: only mails about these; None: about all of them, devices, and records that were set aside.
         since: only mails that were wanted, or answered, since then.
         limit: how many at most.
     """
-    parts = [_of_incidents(incident_ids, since)]
+    parts = [_of_incidents(incident_ids, since), _about_troubles(incident_ids, since)]
     if incident_ids is None:
         parts.append(_about_devices(since))
     found = sa.union_all(*parts).subquery()
@@ -118,6 +120,21 @@ def _about_devices(since: datetime | None) -> sa.Select[Any]:
         text.label("mode"),
     )  # fmt: skip
     return query if since is None else query.where(sa.or_(n.created_at >= since, n.answered_at >= since))
+
+
+def _about_troubles(incident_ids: Sequence[str] | None, since: datetime | None) -> sa.Select[Any]:
+    t, none, text = troubles.c, sa.cast(sa.null(), sa.Integer), sa.cast(sa.null(), sa.Text)
+    incident_id = t.about["incident_id"].astext
+    deadline = t.about["minutes"].astext != "0"
+    kind = sa.case((incident_id.is_(None), "trouble_record"), (deadline, "trouble_deadline"), else_="trouble_mail")
+    query = sa.select(
+        t.id.label("mail_id"), incident_id, t.about["site"].astext, kind, none, none, none,
+        t.recipient, sa.literal(EMERGENCY_ROLE), t.created_at, t.state, t.attempts, sa.cast(sa.null(), t.created_at.type),
+        text, t.answer, text.label("mode"),
+    )  # fmt: skip
+    if incident_ids is not None:
+        query = query.where(incident_id.in_(list(incident_ids)))
+    return query if since is None else query.where(t.created_at >= since)
 
 
 async def _attempts(tx: AsyncConnection, mail_ids: Sequence[object]) -> dict[object, list[Attempt]]:

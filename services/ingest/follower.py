@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import structlog
@@ -15,6 +16,7 @@ from services.common import kafka
 from services.common.loops import library_cancellation_as_error
 from services.common.settings import IngestSettings
 from services.ingest.callbacks.answering import Callbacks
+from services.ingest.caught_up import CaughtUp
 from services.ingest.journal.entry import PRESS
 from services.ingest.journal.ledger import Ledger
 from services.ingest.loops import end_process_on_bug
@@ -47,8 +49,9 @@ class Follower:
         self._positions: dict[TopicPartition, int] = {}
         self._looked_at: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
-        self.caught_up = asyncio.Event()
-        """Set from when everything is read that stood on the topic when it was found, until Kafka is away."""
+        self.caught_up = CaughtUp()
+        # What confirms entries of an earlier process may have gone by: everything once more. Nothing counts twice.
+        ledger.on_adopted = partial(self.caught_up.ask, anew=True)
 
     async def start(self) -> None:
         """Begin to read; returns at once."""
@@ -83,13 +86,15 @@ class Follower:
         assigned: set[TopicPartition] = set()
         looked_at = -_PARTITIONS_EVERY
         while True:
-            if self._ledger.has_adopted:
-                # What confirms these may have gone by: everything once more. Nothing counts twice.
-                self._ledger.has_adopted = False
-                self.caught_up.clear()
+            if self.caught_up.anew:
+                self.caught_up.anew = False
                 self._positions.clear()
                 assigned = set()
-            if not assigned or time.monotonic() - looked_at >= _PARTITIONS_EVERY:
+            is_due = time.monotonic() - looked_at >= _PARTITIONS_EVERY
+            if is_due and assigned and self._hangs():
+                raise TimeoutError
+            if is_due or not assigned or self.caught_up.is_asked:
+                self.caught_up.is_asked = False  # who asks from here on asks for another look
                 assigned = await self._assign(consumer, assigned)
                 looked_at = time.monotonic()
                 if not assigned:
@@ -100,20 +105,14 @@ class Follower:
                     await self._take(record)
                     await asyncio.sleep(0)  # presses go on meanwhile
                 self._positions[partition] = records[-1].offset + 1
-            if self._is_at_end():
+            if not self.caught_up.is_asked and self._is_at_end():
                 self.caught_up.set()
             if time.monotonic() - self._pruned_at >= _PRUNE_EVERY:
                 self._pruned_at = time.monotonic()
                 self._statuses.prune(time.time())
 
     async def _assign(self, consumer: AIOKafkaConsumer, assigned: set[TopicPartition]) -> set[TopicPartition]:
-        """Take on every partition of the topic, each where we were, or from seven days ago on.
-
-        Raises:
-            TimeoutError: nothing was read since the last look, though there was something: this consumer hangs.
-        """
-        if assigned and self._positions == self._looked_at and not self._is_at_end():
-            raise TimeoutError
+        """Take on every partition of the topic, each where we were, or from seven days ago on."""
         # `partitions_for_topic` knows nothing before a subscription; this asks the broker, and creates nothing.
         metadata = await consumer._client.fetch_all_metadata()  # noqa: SLF001 – see above
         numbers = metadata.partitions_for_topic(self._topic) or set()
@@ -138,6 +137,10 @@ class Follower:
             partition: stamped.offset if (stamped := found.get(partition)) is not None else self._ends[partition]
             for partition in new
         }
+
+    def _hangs(self) -> bool:
+        """Whether nothing was read since the last look, though there was something."""
+        return self._positions == self._looked_at and not self._is_at_end()
 
     def _is_at_end(self) -> bool:
         return all(self._positions.get(partition, 0) >= end for partition, end in self._ends.items())

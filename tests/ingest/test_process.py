@@ -214,9 +214,13 @@ async def queued_in_time(service: Service, body: dict[str, Any]) -> str:
 
 
 async def status_of(service: Service, event_id: str, source: str = "buttons") -> str:
+    return str((await known(service, event_id, source))["status"])
+
+
+async def known(service: Service, event_id: str, source: str = "buttons") -> dict[str, Any]:
     async with httpx.AsyncClient(base_url=service.url, timeout=10) as client:
         answer = await client.get(f"/v1/events/{event_id}", headers={"Authorization": f"Bearer {KEYS[source]}"})
-    return str(answer.json()["status"])
+    return dict(answer.json())
 
 
 async def all_on(around: Surroundings, promised: set[str]) -> None:

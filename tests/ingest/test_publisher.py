@@ -47,17 +47,22 @@ class Intake:
         await until(lambda: "kafka" not in self.publisher.problems)
 
     async def relay(self, change: Change, event_id: str, revision: int, **more: object) -> None:
-        data = Lifecycle.model_validate(
-            {"incident_id": event_id, "event_ids": (event_id,), "source": "buttons", "revision": revision} | more
-        )
-        record = codec.encode_lifecycle(f"{event_id}-{revision}", change, NOW, data)
-        producer = clients.producer(client_settings(self.kafka))
-        await producer.start()
-        try:
-            topic = topics.prefixed(topics.LIFECYCLE, self.prefix)
-            await producer.send_and_wait(topic, value=record.value, key=record.key, headers=list(record.headers))
-        finally:
-            await producer.stop()
+        await relay(self.kafka, self.prefix, change, event_id, revision, **more)
+
+
+async def relay(kafka: str, prefix: str, change: Change, event_id: str, revision: int, **more: object) -> None:
+    """Say on the lifecycle what alerting would."""
+    data = Lifecycle.model_validate(
+        {"incident_id": event_id, "event_ids": (event_id,), "source": "buttons", "revision": revision} | more
+    )
+    record = codec.encode_lifecycle(f"{event_id}-{revision}", change, NOW, data)
+    producer = clients.producer(client_settings(kafka))
+    await producer.start()
+    try:
+        topic = topics.prefixed(topics.LIFECYCLE, prefix)
+        await producer.send_and_wait(topic, value=record.value, key=record.key, headers=list(record.headers))
+    finally:
+        await producer.stop()
 
 
 @asynccontextmanager

@@ -1,6 +1,5 @@
 """The watch with a real mail server, over a ledger whose entries are as old as a test says."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ from pydantic import SecretStr
 from schemas.configuration import Configuration
 from schemas.events import EmergencyMailed, Event, Kind, Mode, Reported
 from services.common.settings import IngestSettings
+from services.ingest.caught_up import CaughtUp
 from services.ingest.journal.entry import Entry
 from services.ingest.journal.ledger import Ledger
 from services.ingest.publisher import Unpublished
@@ -47,11 +47,11 @@ async def watching(
         smtp_url=SecretStr(sink.url), smtp_fallback_url=None, mail_from="rufkette@example.org", watch_after=15.0,
         config=Path("unused"),
     )  # fmt: skip
-    read = asyncio.Event()
-    if caught_up:
-        read.set()
+    read = CaughtUp()
     watch = Watch(settings, Configuration.model_validate(organisation()), ledger, publish=publish, caught_up=read)
     await watch.start()
+    if caught_up:
+        read.set()
     try:
         yield watch
     finally:

@@ -53,8 +53,8 @@ class Ledger:
         self._unreadable: set[str] = set()
         self._bytes = 0
         self._said_full_at = -_SAY_EVERY
-        self.has_adopted = False
-        """Entries of an earlier process came in: the lifecycle has to be read for them from before they were stored."""
+        self.on_adopted: Callable[[], None] = lambda: None
+        """Called when entries of an earlier process come in: what confirms them may have been read already."""
         self.on_held: Callable[[Event], None] = lambda _: None
         """Called with each event from when this process answers for it, also with those of an earlier one."""
 
@@ -256,9 +256,10 @@ class Ledger:
     def _take_in(self, rows: list[Row], first: bool) -> None:
         """The journal's file was opened: adopt what an earlier process left, and bring the file up to date."""
         assert self._journal is not None
-        for entry in self._adoptable(rows) if first else ():
+        if adopted := list(self._adoptable(rows)) if first else []:
+            self.on_adopted()
+        for entry in adopted:
             self._add(entry)
-            self.has_adopted = True
         stored = {row.event_id for row in rows}
         for event_id in stored - set(self._entries) - self._unreadable:
             self._journal.forget(event_id)

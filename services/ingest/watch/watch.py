@@ -1,7 +1,6 @@
 """The watch: mails the emergency contacts itself about real reports that nobody is known to have heard of."""
 
 import asyncio
-import contextlib
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,6 +19,7 @@ from services.common.mail.session import Blame, SmtpAnswer, SmtpSession, Verdict
 from services.common.mail.smtp import parse_smtp_url
 from services.common.mail.wire import as_data
 from services.common.settings import IngestSettings
+from services.ingest.caught_up import CaughtUp
 from services.ingest.journal.ledger import Entry, Ledger
 from services.ingest.loops import end_process_on_bug
 from services.ingest.metrics import UNHEARD, WATCH_MAILS
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 SOURCE: Final = "watch"
 """The source of the events that the watch publishes."""
 READ_WITHIN: Final = 10.0
-"""Seconds that the lifecycle is given at the start, before unheard means unheard."""
+"""Seconds that the lifecycle is given before unheard means unheard: at the start, and when more may have been said."""
 _STALLED: Final = 5.0
 """A process that slept so long has read nothing meanwhile either: what confirms may be waiting to be read."""
 _LOOK_EVERY: Final = 0.5
@@ -53,7 +53,7 @@ class _Site:
 class Watch:
     """One mail per site and minute at most, listing all that is unheard there; again until somebody has heard.
 
-    `publish` takes the event that says what was mailed. `caught_up` is whether the lifecycle is read to its end.
+    `publish` takes the event that says what was mailed.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Watch:
         ledger: Ledger,
         *,
         publish: Callable[[Event], Awaitable[object]],
-        caught_up: asyncio.Event,
+        caught_up: CaughtUp,
     ) -> None:
         urls = [url for url in (settings.smtp_fallback_url, settings.smtp_url) if url is not None]
         self._relays = [parse_smtp_url(url.get_secret_value()) for url in urls]
@@ -71,6 +71,7 @@ class Watch:
         self._configuration = configuration
         self._ledger = ledger
         self._publish, self._caught_up = publish, caught_up
+        self._looked_at = time.monotonic()
         self._sites: dict[str | None, _Site] = {}
         self._task: asyncio.Task[None] | None = None
         self._slots = [asyncio.Semaphore(relay.connections) for relay in self._relays]
@@ -80,7 +81,9 @@ class Watch:
         self._configuration = configuration
 
     async def start(self) -> None:
-        """Begin to watch; returns at once."""
+        """Begin to watch; returns at once. Nothing is mailed before the lifecycle is read, or `READ_WITHIN` is over."""
+        self._caught_up.ask()
+        self._looked_at = time.monotonic()
         self._task = asyncio.create_task(self._run(), name="watch")
         self._task.add_done_callback(end_process_on_bug)
 
@@ -93,14 +96,8 @@ class Watch:
             await asyncio.wait(tasks, timeout=3)
 
     async def _run(self) -> None:
-        await self._let_confirm()
-        looked_at = time.monotonic()
         while True:
-            await asyncio.sleep(_LOOK_EVERY)
-            if time.monotonic() - looked_at > _STALLED:
-                self._caught_up.clear()
-                await self._let_confirm()
-            looked_at = time.monotonic()
+            await self._next_look()
             due = self._due()
             UNHEARD.set(sum(map(len, due.values())))
             for site_id in due:
@@ -109,10 +106,21 @@ class Watch:
                     site.task = asyncio.create_task(self._tend(site_id, site), name="watch of a site")
                     site.task.add_done_callback(end_process_on_bug)
 
+    async def _next_look(self) -> None:
+        await asyncio.sleep(_LOOK_EVERY)
+        await self._let_confirm()
+
     async def _let_confirm(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(READ_WITHIN):
-                await self._caught_up.wait()
+        """Where more may stand on the lifecycle than was read, return when it is read, or `READ_WITHIN` is over."""
+        while self._has_to_read():  # noqa: ASYNC110 – it ends by the time, too
+            await asyncio.sleep(_LOOK_EVERY)
+
+    def _has_to_read(self) -> bool:
+        now = time.monotonic()
+        if now - self._looked_at > _STALLED:
+            self._caught_up.ask()
+        self._looked_at = now
+        return self._caught_up.is_awaited(READ_WITHIN)
 
     def _due(self) -> dict[str | None, list[Entry]]:
         """What is unheard for too long, by site."""
@@ -131,10 +139,11 @@ class Watch:
         if site.pace.mailed_at is None:
             _recall(site.pace, self._due().get(site_id, []))
         while due := self._due().get(site_id):
-            if not _may_begin(site.pace, due):
+            if _may_begin(site.pace, due):
+                await self._mail(site_id, site, self._listed(site_id))
+            else:
                 await asyncio.sleep(_LOOK_EVERY)
-                continue
-            await self._mail(site_id, site, self._listed(site_id))
+            await self._let_confirm()
         site.pace.rest()
 
     async def _mail(self, site_id: str | None, site: _Site, entries: Sequence[Entry]) -> None:
@@ -170,7 +179,7 @@ class Watch:
         """Wait before the next attempt; whether another mail takes this one's place meanwhile, or none is needed."""
         until = time.monotonic() + pause
         while time.monotonic() < until:
-            await asyncio.sleep(_LOOK_EVERY)
+            await self._next_look()
             entries = self._due().get(site_id, [])
             if site.pace.mailed_at == began:
                 if not entries or _may_begin(site.pace, entries):

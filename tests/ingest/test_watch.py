@@ -157,3 +157,25 @@ async def test_nobody_takes_it_so_it_is_tried_again_until_somebody_does(smtp_sin
         [mail] = await smtp_sink.wait_for(1)
         await until(lambda: len(published) == 1)
     assert mail.message["X-Rufkette-Attempt"] == "2"
+
+
+async def test_a_repeat_is_a_new_mail_over_restarts_and_one_that_is_not_known_to_have_gone_is_the_same(
+    smtp_sink: SmtpSink,
+) -> None:
+    """Else a server that drops what it has seen would swallow the repeat, and alerting the news of it."""
+    ledger, published = Ledger(), list[Event]()
+    entry = hold(ledger, "Raum 1", age=7200)
+    for process in range(3):
+        before = entry.mailed_at
+        async with watching(ledger, smtp_sink, published=published):
+            await until(lambda: len(published) == process + 1)  # noqa: B023 – awaited here
+        assert entry.mailed_at is not None
+        entry.mailed_at -= timedelta(minutes=6)  # so long ago
+    assert len({mail.message["Message-ID"] for mail in smtp_sink.received}) == 3
+    assert len({event.id for event in published}) == 3
+
+    entry.mailed_at = before  # it ended before it could record the last one
+    async with watching(ledger, smtp_sink, published=published):
+        await until(lambda: len(published) == 4)
+    *_, last, again = smtp_sink.received
+    assert last.message["Message-ID"] == again.message["Message-ID"]

@@ -151,7 +151,7 @@ class Watch:
         pace = site.pace
         pace.tried_at = began = time.monotonic()
         ids = sorted(entry.event.id for entry in entries)
-        mail_id = named_id(NAMESPACE_OID, f"{site_id}:{pace.times}:{','.join(ids)}")
+        mail_id = _mail_id(site_id, entries)
         written = write([entry.event for entry in entries], site_id, self._configuration)
         waiting = contacts(site_id, self._configuration)
         named = (*waiting, *contacts(None, self._configuration))  # as it began, whatever is reloaded meanwhile
@@ -232,6 +232,13 @@ def _final(answer: SmtpAnswer) -> Verdict:
     """Only what is said about the recipient ends the attempts."""
     is_final = answer.verdict is Verdict.REFUSED and answer.blames is Blame.RECIPIENT
     return Verdict.REFUSED if is_final else Verdict.DEFERRED
+
+
+def _mail_id(site_id: str | None, entries: Sequence[Entry]) -> str:
+    """The same as long as no mail about these is recorded, over restarts too; a repeat is a new mail."""
+    ids = sorted(entry.event.id for entry in entries)
+    last = max((entry.mailed_at for entry in entries if entry.mailed_at is not None), default=None)
+    return named_id(NAMESPACE_OID, f"{site_id}:{last and last.isoformat()}:{','.join(ids)}")
 
 
 def _may_begin(pace: Pace, entries: Sequence[Entry]) -> bool:

@@ -70,6 +70,12 @@ def watched_apart(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[No
     return task
 
 
+def show(name: str, pulses: Pulses) -> None:
+    """The current task is this loop: its beats count, and those of tasks that it begins."""
+    _current.set((name, pulses))
+    beat()
+
+
 async def run_together(loops: Mapping[str, Loop], pulses: Pulses | None = None) -> None:
     """Run all loops until one ends or we are cancelled; returns when every one has ended.
 
@@ -101,8 +107,7 @@ async def cancel(tasks: set[asyncio.Task[None]]) -> None:
 
 async def _named(name: str, loop: Loop, pulses: Pulses | None) -> None:
     if pulses is not None:
-        _current.set((name, pulses))
-        beat()
+        show(name, pulses)
     try:
         await _until_it_ends(name, loop)
     except Exception:

@@ -21,6 +21,7 @@ from services.common import collector, telemetry
 from services.common.configuration.file import ConfigurationError, load
 from services.common.reload import Reloading, counts, hold_sighup
 from services.common.settings import IngestSettings, unknown_variables
+from services.common.watchdog import Watchdog
 from services.ingest.activity import Activity
 from services.ingest.api import docs, openapi
 from services.ingest.api.http import Routes
@@ -28,7 +29,7 @@ from services.ingest.api.plain_route import PlainApp, PlainRoute
 from services.ingest.api.protocol import Protocol
 from services.ingest.callbacks.answering import Callbacks
 from services.ingest.callbacks.request import called
-from services.ingest.follower import Follower
+from services.ingest.follower import LOOP, ROUND_WITHIN, Follower
 from services.ingest.instance import Instance
 from services.ingest.intake import Intake
 from services.ingest.journal.journal import Journal
@@ -37,7 +38,7 @@ from services.ingest.kafka_writer import KafkaWriter
 from services.ingest.learning import Learning
 from services.ingest.lifesign import Lifesign
 from services.ingest.limits import Limits
-from services.ingest.loops import Crashes
+from services.ingest.loops import Crashes, guarded_by
 from services.ingest.publisher import Publisher
 from services.ingest.report_body import EXPECTED
 from services.ingest.sender import senders
@@ -52,8 +53,8 @@ _BACKLOG = 2048
 _STOP_WITHIN = 5
 
 
-def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
-    """The application; Kafka is first needed when it is started."""
+def app_for(settings: IngestSettings, configuration: Configuration, watchdog: Watchdog | None = None) -> FastAPI:
+    """The application; Kafka is first needed when it is started. With a watchdog it ends when only a restart helps."""
     ledger = Ledger(Journal(settings.journal_path))
     statuses = Statuses(ledger)
     callbacks = Callbacks(
@@ -72,7 +73,9 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
     activity = Activity()
     intake = Intake(publisher, statuses, activity, Limits())
     subscriptions = Subscriptions(known_at_start, intake.receive, Instance(settings.journal_path))
-    routes = Routes(publisher, statuses, intake, activity, lambda: subscriptions.problems)
+    stuck = watchdog.stuck if watchdog is not None else lambda: None
+    pulses = watchdog.pulses if watchdog is not None else None
+    routes = Routes(publisher, statuses, intake, activity, lambda: subscriptions.problems, stuck)
     routes.take(known_at_start, configuration.organisation.operator_key_sha256)
     learning = Learning(known_at_start)
 
@@ -90,18 +93,19 @@ def app_for(settings: IngestSettings, configuration: Configuration) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         reloading.listen()
         await ledger.start()
-        await publisher.start()
-        await follower.start()
-        await watch.start()
+        await publisher.start(pulses)
+        await follower.start(pulses)
+        await watch.start(pulses)
         callbacks.start(follower.caught_up)
         subscriptions.start()
         lifesign.start()
-        relays.start()
+        relays.start(pulses)
         learning.start()
-        log.info("service.started", host=settings.ingest_host, port=settings.ingest_port)
-        yield
-        for part in (learning, relays, lifesign, subscriptions, callbacks, watch, follower, publisher, ledger):
-            await part.stop()
+        async with guarded_by(watchdog):  # to the last: also a stop that hangs has an end
+            log.info("service.started", host=settings.ingest_host, port=settings.ingest_port)
+            yield
+            for part in (learning, relays, lifesign, subscriptions, callbacks, watch, follower, publisher, ledger):
+                await part.stop()
         log.info("service.stopped")
 
     app = PlainApp(
@@ -149,12 +153,12 @@ def _add_routes(app: FastAPI, routes: Routes) -> None:
         operation_id="sources", response_model=openapi.Sources, openapi_extra=openapi.keyed(), responses=problems(401),
     )  # fmt: skip
     for path, handler, summary, model in (
-        ("/healthz", routes.healthz, "Whether the process runs", openapi.Health),
+        ("/healthz", routes.healthz, "Whether the process works: 503 when only a restart helps", openapi.Health),
         ("/readyz", routes.readyz, "Whether events can be taken in, and what is away", openapi.Readiness),
     ):
         app.add_api_route(
             path, handler, methods=["GET"], summary=summary, operation_id=path[1:], response_model=model,
-            responses=openapi.unready() if path == "/readyz" else None,
+            responses=openapi.unready() if path == "/readyz" else openapi.stuck(),
         )  # fmt: skip
     app.add_api_route(
         "/metrics", routes.metrics, methods=["GET"], summary="Figures for Prometheus", operation_id="metrics",
@@ -184,7 +188,8 @@ def run(settings: IngestSettings) -> None:
     """Serve until SIGTERM or SIGINT; requests in hand are finished first.
 
     Raises:
-        SystemExit: 2 with one clear line when configuration or address cannot be used; 1 after a bug.
+        SystemExit: 2 with one clear line when configuration or address cannot be used; 1 after a bug. What only a
+            restart frees ends the process with 75, without an exception.
     """
     telemetry.configure(service="ingest", log_format=settings.log_format, log_level=settings.log_level)
     hold_sighup()
@@ -192,7 +197,7 @@ def run(settings: IngestSettings) -> None:
         log.warning("setting.unknown", setting=name)
     try:
         configuration = load(settings.config)
-        app = app_for(settings, configuration)
+        app = app_for(settings, configuration, Watchdog(limits={LOOP: ROUND_WITHIN}))
         listener = _listen(settings)
     except (ConfigurationError, OSError) as error:
         sys.stderr.write(f"{error}\n")

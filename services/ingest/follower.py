@@ -13,18 +13,21 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from schemas import codec, topics
 from schemas.lifecycle import Change
 from services.common import kafka
-from services.common.loops import library_cancellation_as_error
+from services.common.loops import Pulses, beat, library_cancellation_as_error
 from services.common.settings import IngestSettings
 from services.ingest.callbacks.answering import Callbacks
 from services.ingest.caught_up import CaughtUp
 from services.ingest.journal.entry import PRESS
 from services.ingest.journal.ledger import Ledger
-from services.ingest.loops import end_process_on_bug
+from services.ingest.loops import begin
 from services.ingest.status import KEPT_FOR, Statuses
 from services.ingest.watch.heard import heard
 
 log = structlog.get_logger()
 
+LOOP: Final = "lifecycle"
+ROUND_WITHIN: Final = 300.0
+"""Seconds that a round may take while Kafka is away: brokers that swallow everything are tried one after the other."""
 _PARTITIONS_EVERY: Final = 30.0
 _PRUNE_EVERY: Final = 600.0
 _POLL_MS: Final = 500
@@ -53,10 +56,9 @@ class Follower:
         # What confirms entries of an earlier process may have gone by: everything once more. Nothing counts twice.
         ledger.on_adopted = partial(self.caught_up.ask, anew=True)
 
-    async def start(self) -> None:
+    async def start(self, pulses: Pulses | None = None) -> None:
         """Begin to read; returns at once."""
-        self._task = asyncio.create_task(self._follow(), name="lifecycle")
-        self._task.add_done_callback(end_process_on_bug)
+        self._task = begin(LOOP, self._follow(), pulses)
 
     async def stop(self) -> None:
         """Stop reading."""
@@ -66,6 +68,7 @@ class Follower:
 
     async def _follow(self) -> None:
         while True:
+            beat()
             consumer = kafka.consumer(self._settings)
             try:
                 with library_cancellation_as_error():
@@ -86,6 +89,7 @@ class Follower:
         assigned: set[TopicPartition] = set()
         looked_at = -_PARTITIONS_EVERY
         while True:
+            beat()
             if self.caught_up.anew:
                 self.caught_up.anew = False
                 self._positions.clear()
@@ -102,6 +106,7 @@ class Follower:
                     continue
             for partition, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
                 for record in records:
+                    beat()
                     await self._take(record)
                     await asyncio.sleep(0)  # presses go on meanwhile
                 self._positions[partition] = records[-1].offset + 1

@@ -12,10 +12,10 @@ from aiokafka.errors import KafkaError
 
 from schemas import codec, topics
 from services.common import kafka
-from services.common.loops import library_cancellation_as_error
+from services.common.loops import Pulses, beat, library_cancellation_as_error
 from services.common.settings import IngestSettings
 from services.ingest.kafka_lanes import SEND_WITHIN, Lanes, TooLarge, Undelivered, describe, refused
-from services.ingest.loops import end_process_on_bug
+from services.ingest.loops import begin
 from services.ingest.metrics import IN_FLIGHT, KAFKA_REACHABLE
 
 log = structlog.get_logger()
@@ -55,10 +55,9 @@ class KafkaWriter:
         """Why nothing can be written at the moment; None while all is well."""
         return None if self._lanes is not None else self._reason
 
-    async def start(self) -> None:
+    async def start(self, pulses: Pulses | None = None) -> None:
         """Begin to connect; returns at once, also when Kafka is away."""
-        self._keeper = asyncio.create_task(self._keep_connected(), name="publisher")
-        self._keeper.add_done_callback(end_process_on_bug)
+        self._keeper = begin("publisher", self._keep_connected(), pulses)
 
     async def stop(self) -> None:
         """Close everything, within a few seconds whatever Kafka does."""
@@ -128,6 +127,7 @@ class KafkaWriter:
 
     async def _keep_connected(self) -> None:
         while True:
+            beat()
             if self._lanes is None:
                 await self._connect()
             with contextlib.suppress(TimeoutError):

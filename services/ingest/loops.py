@@ -2,10 +2,13 @@
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 
 import structlog
 
-from services.common.loops import LoopEndedError
+from services.common.loops import LoopEndedError, Pulses, show
+from services.common.watchdog import Watchdog
 
 log = structlog.get_logger()
 
@@ -14,6 +17,33 @@ class Crashes:
     """Whether a loop has crashed, so that the process can end with an error."""
 
     seen = False
+
+
+def begin(name: str, loop: Awaitable[None], pulses: Pulses | None) -> asyncio.Task[None]:
+    """Start what runs for ever: its end ends the process, and `pulses` takes the time of its last `beat`."""
+    task = asyncio.create_task(_shown(name, loop, pulses), name=name)
+    task.add_done_callback(end_process_on_bug)
+    return task
+
+
+async def _shown(name: str, loop: Awaitable[None], pulses: Pulses | None) -> None:
+    if pulses is not None:
+        show(name, pulses)
+    await loop
+
+
+@asynccontextmanager
+async def guarded_by(watchdog: Watchdog | None) -> AsyncIterator[None]:
+    """Have it look, if there is one, until the end of the block."""
+    if watchdog is None:
+        yield
+        return
+    looking = begin("watchdog", watchdog.run(), watchdog.pulses)
+    try:
+        yield
+    finally:
+        looking.cancel()
+        await asyncio.wait([looking])
 
 
 def end_process_on_bug(task: asyncio.Task[None]) -> None:

@@ -13,13 +13,13 @@ import structlog
 
 from schemas import codec
 from schemas.events import Event
-from services.common.loops import succeeded
+from services.common.loops import Pulses, succeeded
 from services.ingest.journal.forwarder import Forwarder, post, send
 from services.ingest.journal.journal import Unjournalled
 from services.ingest.journal.ledger import Entry, Ledger
 from services.ingest.kafka_lanes import SEND_WITHIN, Undelivered
 from services.ingest.kafka_writer import KafkaWriter
-from services.ingest.loops import end_process_on_bug
+from services.ingest.loops import begin
 
 log = structlog.get_logger()
 
@@ -56,11 +56,10 @@ class Publisher:
         found = {"kafka": self._writer.unready_because, "journal": self._ledger.problem}
         return {name: reason for name, reason in found.items() if reason is not None}
 
-    async def start(self) -> None:
+    async def start(self, pulses: Pulses | None = None) -> None:
         """Begin to connect and to forward; returns at once, also when Kafka is away."""
-        await self._writer.start()
-        self._forwarding = asyncio.create_task(self._forwarder.run(), name="forwarder")
-        self._forwarding.add_done_callback(end_process_on_bug)
+        await self._writer.start(pulses)
+        self._forwarding = begin("forwarder", self._forwarder.run(), pulses)
 
     async def stop(self) -> None:
         """Close everything, within a few seconds whatever Kafka does."""

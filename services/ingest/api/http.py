@@ -33,6 +33,7 @@ class Routes:
         intake: Intake,
         activity: Activity,
         brokers: Callable[[], Mapping[str, str]],
+        stuck: Callable[[], str | None],
     ) -> None:
         self._senders: Mapping[str, Sender] = {}
         self._keys = Keyring({})
@@ -41,6 +42,7 @@ class Routes:
         self._intake = intake
         self._activity = activity
         self._brokers = brokers
+        self._stuck = stuck
 
     def take(self, senders: Mapping[str, Sender], operator_key: str | None) -> None:
         """Know these sources from the next request on; requests in hand keep the sender that they have."""
@@ -111,8 +113,11 @@ class Routes:
         raise Refusal(404, "No event with this id came from the source of this key within the last 7 days.")
 
     async def healthz(self, request: Request) -> Response:
-        """The process runs."""
-        return JSONResponse({"status": "ok"})
+        """No restart is needed, whatever is away."""
+        what = self._stuck()
+        if what is None:
+            return JSONResponse({"status": "ok"})
+        return JSONResponse({"status": "stuck", "problem": what}, status_code=503)
 
     async def readyz(self, request: Request) -> Response:
         """Events can be taken in: by the journal, by Kafka, or best by both."""

@@ -44,9 +44,10 @@ class EventStatus(BaseModel):
 
 
 class Health(BaseModel):
-    """The process runs."""
+    """`stuck`: something hangs that only a restart frees, and the process ends by itself."""
 
-    status: Literal["ok"]
+    status: Literal["ok", "stuck"]
+    problem: str | None = Field(None, description="What hangs.")
 
 
 class Readiness(BaseModel):
@@ -138,6 +139,11 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The documented problem responses of a route."""
     content = {MEDIA_TYPE: {"schema": {"$ref": _SCHEMA_REF}}}
     return {status: {"description": _PROBLEMS[status], "content": content} for status in statuses}
+
+
+def stuck() -> dict[int | str, dict[str, Any]]:
+    """The other answer of `/healthz`."""
+    return {503: {"model": Health, "description": "Only a restart helps."}}
 
 
 def unready() -> dict[int | str, dict[str, Any]]:

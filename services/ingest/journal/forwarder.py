@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from services.common.loops import succeeded
+from services.common.loops import beat, succeeded
 from services.common.outage import wait_for
 from services.ingest.journal.ledger import Entry, Ledger
 from services.ingest.kafka_lanes import SEND_WITHIN, Undelivered
@@ -72,6 +72,7 @@ class Forwarder:
     async def run(self) -> None:
         """For ever."""
         while True:
+            beat()
             self._look_after()
             if self._writer.unready_because is not None:
                 with contextlib.suppress(TimeoutError):
@@ -108,6 +109,7 @@ class Forwarder:
     async def _in_order(self, entries: Iterable[Entry]) -> bool:
         sent = False
         for entry in entries:
+            beat()
             again = entry.acknowledged_by_kafka
             try:
                 await send(self._writer, self._ledger, entry)

@@ -5,10 +5,11 @@ from typing import Final
 
 from pydantic import SecretStr
 
+from services.common.loops import Pulses, beat
 from services.common.mail.lane import Lane, Via
 from services.common.mail.smtp import parse_smtp_url
 from services.common.settings import IngestSettings
-from services.ingest.loops import end_process_on_bug
+from services.ingest.loops import begin
 
 _LOOK_EVERY: Final = 0.5
 
@@ -23,11 +24,9 @@ class Relays:
         ]
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self) -> None:
+    def start(self, pulses: Pulses | None = None) -> None:
         """Begin to look; returns at once."""
-        self._tasks = [asyncio.create_task(_watch(lane), name="looking at a mail server") for lane in self._lanes]
-        for task in self._tasks:
-            task.add_done_callback(end_process_on_bug)
+        self._tasks = [begin(f"looking at a mail server: {lane.via}", _watch(lane), pulses) for lane in self._lanes]
 
     async def stop(self) -> None:
         """Look no longer."""
@@ -39,6 +38,7 @@ class Relays:
 
 async def _watch(lane: Lane) -> None:
     while True:
+        beat()
         if lane.due_for_probe(in_doubt=False):
             await lane.greet()
         await asyncio.sleep(_LOOK_EVERY)

@@ -15,13 +15,14 @@ import structlog
 from schemas.configuration import Configuration
 from schemas.events import EmergencyMailed, Event
 from schemas.ids import named_id
+from services.common.loops import Pulses, beat
 from services.common.mail.session import Blame, SmtpAnswer, SmtpSession, Verdict
 from services.common.mail.smtp import parse_smtp_url
 from services.common.mail.wire import as_data
 from services.common.settings import IngestSettings
 from services.ingest.caught_up import CaughtUp
 from services.ingest.journal.ledger import Entry, Ledger
-from services.ingest.loops import end_process_on_bug
+from services.ingest.loops import begin, end_process_on_bug
 from services.ingest.metrics import UNHEARD, WATCH_MAILS
 from services.ingest.publisher import Unpublished
 from services.ingest.watch.mail import Written, contacts, known_site, message, write
@@ -80,12 +81,11 @@ class Watch:
         """Mail by this configuration from now on."""
         self._configuration = configuration
 
-    async def start(self) -> None:
+    async def start(self, pulses: Pulses | None = None) -> None:
         """Begin to watch; returns at once. Nothing is mailed before the lifecycle is read, or `READ_WITHIN` is over."""
         self._caught_up.ask()
         self._looked_at = time.monotonic()
-        self._task = asyncio.create_task(self._run(), name="watch")
-        self._task.add_done_callback(end_process_on_bug)
+        self._task = begin("watch", self._run(), pulses)
 
     async def stop(self) -> None:
         """Stop; what is not confirmed stands in the journal."""
@@ -97,6 +97,7 @@ class Watch:
 
     async def _run(self) -> None:
         while True:
+            beat()
             await self._next_look()
             due = self._due()
             UNHEARD.set(sum(map(len, due.values())))

@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from schemas.events import (
     Acknowledged,
@@ -211,8 +212,13 @@ async def test_a_confirmation_may_come_before_kafkas_acknowledgement(path: Path)
 
 
 async def test_many_at_once_share_a_transaction(path: Path) -> None:
+    def transactions() -> float:
+        return REGISTRY.get_sample_value("rufkette_ingest_journal_write_seconds_count") or 0.0
+
     async with opened(path) as ledger:
+        before = transactions()
         await asyncio.gather(*(ledger.append(press(str(n))) for n in range(500)))
+        assert 1 <= transactions() - before <= 50
     assert len(stored(path)) == 500
 
 

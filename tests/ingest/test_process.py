@@ -272,15 +272,10 @@ async def test_kafka_restarts_while_running(
 
 async def test_a_kafka_that_hangs(apart: Surroundings, own_kafka: KafkaServer, services: list[Service]) -> None:
     service = await start(apart, services, ready=True)
-    assert own_kafka._part is not None
-    broker = own_kafka._part.process.pid
-    os.kill(broker, signal.SIGSTOP)
-    try:
+    with own_kafka.hanging():
         bodies = [{"site": "bernburg", "id": str(n)} for n in range(3)]
         promised = set(await asyncio.gather(*(queued_in_time(service, body) for body in bodies)))
         await service.wait_for_readiness("degraded")
-    finally:
-        os.kill(broker, signal.SIGCONT)
     await service.wait_ready()
     await all_on(apart, promised)
 

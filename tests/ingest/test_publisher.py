@@ -1,6 +1,7 @@
 """Journal and Kafka together: what is answered, what is published again, and in which order."""
 
 import math
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from schemas.events import Acknowledged, Event, Heartbeat, Kind, Mode, Reported
 from schemas.lifecycle import Change, Lifecycle
 from services.common import kafka as clients
 from services.common.settings import IngestSettings
+from services.ingest import publisher
 from services.ingest.follower import Follower
 from services.ingest.journal.journal import Journal
 from services.ingest.journal.ledger import Ledger
@@ -238,6 +240,25 @@ async def test_what_was_queued_goes_on_in_order_of_urgency(own_kafka: KafkaServe
         entry = made.ledger.find("three")
         assert entry is not None
         assert entry.acknowledged_by_kafka
+
+
+async def test_a_kafka_that_hangs_is_waited_for_less_than_a_second(
+    own_kafka: KafkaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert publisher._ONE_IS_ENOUGH_AFTER < 1
+    # So that nothing but that limit can be what ends the wait, however busy the machine is.
+    monkeypatch.setattr("services.ingest.kafka_lanes.SEND_WITHIN", 60.0)
+    monkeypatch.setattr(publisher, "SEND_WITHIN", 60.0)
+    prefix = await fresh_topics(own_kafka.bootstrap_servers)
+    async with intake(own_kafka.bootstrap_servers, prefix, tmp_path / "journal.sqlite3") as made:
+        await made.connected()
+        with own_kafka.hanging():
+            began = time.monotonic()
+            assert await made.publisher.publish(press("a", 3)) == "queued"
+            assert time.monotonic() - began >= publisher._ONE_IS_ENOUGH_AFTER
+            entry = made.ledger.find("a")
+            assert entry is not None
+            assert entry.is_being_sent
 
 
 async def test_with_neither_kafka_nor_journal_a_real_press_is_refused_and_not_forgotten(

@@ -1,11 +1,9 @@
 """The watch reads before it mails, also about presses of an earlier process whose journal opens late."""
 
 import asyncio
-import os
-import signal
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -37,17 +35,6 @@ async def until_time(at: float) -> None:
     await until(lambda: time.monotonic() > at, within=60)
 
 
-@contextmanager
-def hanging(kafka: KafkaServer) -> Iterator[None]:
-    """A Kafka that neither answers nor goes away."""
-    assert kafka._part is not None
-    os.kill(kafka._part.process.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(kafka._part.process.pid, signal.SIGCONT)
-
-
 @asynccontextmanager
 async def mailing_at_once(made: Intake, sink: SmtpSink) -> AsyncIterator[None]:
     """A watch for which everything is unheard for too long."""
@@ -74,7 +61,7 @@ async def test_what_a_late_journal_holds_is_looked_up_before_it_is_mailed(
             await made.relay(Change.NOTIFIED, "theirs", 1, notified=True)
             await until(lambda: made.statuses.is_taken("theirs"))
             await until(made.follower.caught_up.is_set)
-            with hanging(own_kafka):
+            with own_kafka.hanging():
                 other.kill()
                 await until(lambda: made.ledger.find("theirs") is not None)
                 # Nothing can be read yet: a watch that trusts what was read would mail at its next look.
@@ -93,7 +80,7 @@ async def test_whoever_asks_is_answered_only_by_another_look_at_where_the_topic_
     async with intake(own_kafka.bootstrap_servers, prefix, tmp_path / "journal.sqlite3") as made:
         caught_up = made.follower.caught_up
         await until(caught_up.is_set)
-        with hanging(own_kafka):
+        with own_kafka.hanging():
             caught_up.ask()
             polled = time.monotonic() + 3 * follower._POLL_MS / 1000
             while time.monotonic() < polled:

@@ -1,8 +1,12 @@
 """Real Kafka and PostgreSQL for tests, started as the embedded default starts them."""
 
 import asyncio
+import os
+import signal
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from schemas import topics
@@ -50,6 +54,16 @@ class KafkaServer:
         """SIGKILL to the process and all that it started."""
         if self._part is not None:
             self._part.kill()
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """It neither answers nor goes away, until the end of the block."""
+        assert self._part is not None
+        os.kill(self._part.process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._part.process.pid, signal.SIGCONT)
 
 
 class PostgresServer:

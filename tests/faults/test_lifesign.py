@@ -1,14 +1,18 @@
 """Somebody outside is called while the whole chain works, and only then."""
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from tests.support.chain import Chain
-from tests.support.office import office_on, one_mail_an_incident, start_both
+from tests.support.office import start_both
 from tests.support.receiver import Receiver
 from tests.support.servers import KafkaServer, PostgresServer
 from tests.support.waiting import eventually
+
+EVERY = 2
+"""Seconds from one probe to the next."""
 
 
 @pytest.fixture
@@ -18,20 +22,22 @@ async def outside() -> AsyncIterator[Receiver]:
     receiver.stop()
 
 
+@pytest.fixture(autouse=True)
+def servers_back(frail_kafka: KafkaServer, frail_postgres: PostgresServer) -> Iterator[None]:
+    """However a test ends, the next one finds both servers started."""
+    yield
+    for server in (frail_kafka, frail_postgres):
+        if server._part is None or not server._part.running:
+            server.start()
+
+
 @pytest.fixture
-async def watched(
-    kafka_server: KafkaServer,
-    postgres_server: PostgresServer,
-    tmp_path_factory: pytest.TempPathFactory,
-    outside: Receiver,
-) -> AsyncIterator[Chain]:
+async def watched(frail: Chain, outside: Receiver) -> Chain:
     """A chain whose ingest calls the receiver every other second."""
-    directory = tmp_path_factory.mktemp("lifesign")
-    async with office_on(kafka_server, postgres_server, directory, one_mail_an_incident) as chain:
-        settings = {"RUFKETTE_LIFESIGN_URL": f"{outside.url}/alive", "RUFKETTE_LIFESIGN_EVERY": "2"}
-        chain.ingest.environment = dict(chain.ingest.environment) | settings
-        await start_both(chain)
-        yield chain
+    settings = {"RUFKETTE_LIFESIGN_URL": f"{outside.url}/alive", "RUFKETTE_LIFESIGN_EVERY": str(EVERY)}
+    frail.ingest.environment = dict(frail.ingest.environment) | settings
+    await start_both(frail)
+    return frail
 
 
 async def called(outside: Receiver, more: int) -> None:
@@ -45,18 +51,24 @@ async def called(outside: Receiver, more: int) -> None:
 
 
 async def silent(chain: Chain, outside: Receiver) -> None:
-    """Wait until a probe was missed; nothing was called since."""
+    """Wait until a probe was missed; in the time of the next three nobody is called."""
     missed = len(chain.ingest.events("probe.missing"))
 
     async def more() -> int:
         return len(chain.ingest.events("probe.missing")) - missed
 
+    async def now() -> float:
+        return time.monotonic()
+
     await eventually(more, lambda count: count >= 1, within=30)
-    before = len(outside.requests)
-    assert chain.ingest.events("probe.returned") == [] or len(outside.requests) == before
+    before, until = len(outside.requests), time.monotonic() + 3 * EVERY
+    await eventually(now, lambda time: time >= until)
+    assert len(outside.requests) == before
 
 
-async def test_it_stops_with_each_part_and_comes_back(watched: Chain, outside: Receiver) -> None:
+async def test_it_stops_with_each_part_and_comes_back(
+    watched: Chain, outside: Receiver, frail_kafka: KafkaServer, frail_postgres: PostgresServer
+) -> None:
     await called(outside, 2)
     assert {request.path for request in outside.requests} == {"/alive"}
 
@@ -70,6 +82,12 @@ async def test_it_stops_with_each_part_and_comes_back(watched: Chain, outside: R
     await watched.sink.start()
     await called(outside, 1)
     assert watched.alerting.events("probe.unmailable")
+
+    for server in (frail_postgres, frail_kafka):
+        server.stop()
+        await silent(watched, outside)
+        server.start()
+        await called(outside, 1)
     assert watched.sink.received == []  # nobody got a mail for it
     assert "/alive" not in watched.ingest.output
 

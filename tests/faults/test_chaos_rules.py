@@ -10,7 +10,7 @@ from schemas.events import Mode
 from schemas.lifecycle import Change
 from services.alerting.core.incident import Status
 from services.common.watchdog import EXIT_CODE
-from tests.faults.chaos import rules_mails, rules_reports, rules_state, rules_watch
+from tests.faults.chaos import rules_copies, rules_mails, rules_reports, rules_state, rules_watch
 from tests.faults.chaos.checker import RULES, Rule, check
 from tests.faults.chaos.history import Attempt, History, Mail, Queued, Stored, watch_sender
 from tests.faults.chaos.made_up import FAULT, a_good_run
@@ -88,6 +88,36 @@ def a_second_incident(said: str) -> Spoil:
     return spoil
 
 
+def attempt_at(h: History, mail: Mail) -> Attempt:
+    return next(one for one in h.attempts if one.mail_id == mail.id)
+
+
+def again(
+    which: Callable[[Mail], bool], *, at: float = 130.0, attempt: int = 2, heard: str | None, **what: Any
+) -> Spoil:
+    """The first such mail, taken at 100.1, comes again in another attempt, which is recorded.
+
+    `heard`: what the log says of the attempt before; None: nothing.
+    """
+
+    def spoil(history: History) -> History:
+        mail = next(filter(which, history.mails))
+        first = attempt_at(history, mail)
+        attempts = [one for one in history.attempts if one is not first]
+        if heard is not None:
+            attempts.append(replace(first, outcome=heard))
+        attempts.append(replace(first, number=attempt, began_at=at - 0.1, ended_at=at))
+        outbox = [replace(row, answered_at=at + 0.1) if row.id == mail.id else row for row in history.outbox]
+        copy = replace(mail, at=at, attempt=attempt, **what)
+        return replace(history, attempts=attempts, outbox=outbox, mails=[*history.mails, copy])
+
+    return spoil
+
+
+def is_alarm(mail: Mail) -> bool:
+    return mail.purpose == "alarm"
+
+
 def late_alarm(at: float) -> Spoil:
     return lambda h: first_mail(lambda m: of_incident(h, "Raum 00000000000b")(m) and m.purpose == "alarm", at=at)(h)
 
@@ -96,14 +126,42 @@ def begun(at: float, cycle: int = 0) -> Spoil:
     """An attempt at an alarm mail about an incident that is closed at 210."""
 
     def spoil(history: History) -> History:
-        attempt = Attempt(holder(history, "Raum 00000000000b").state.id, cycle, at)
-        return replace(history, attempts=[attempt])
+        mail = next(filter(of_incident(history, "Raum 00000000000b"), history.mails))
+        attempt = replace(attempt_at(history, mail), number=9, cycle=cycle, began_at=at, ended_at=at + 1)
+        return replace(history, attempts=[*history.attempts, attempt])
 
     return spoil
 
 
-def hung(began_at: float, ended_at: float, what: Any = "hang alerting") -> Spoil:
-    return lambda h: replace(h, spans=[*h.spans, Span(Fault(0, what, 0, 0), began_at, ended_at)])
+def hung(began_at: float, ended_at: float, what: Any = "hang alerting", which: int | str = 0) -> Spoil:
+    return lambda h: replace(h, spans=[*h.spans, Span(Fault(0, what, 0, which), began_at, ended_at)])
+
+
+def woke_up(history: History) -> History:
+    """A process was stopped with the first mail in hand, which another one sent; then it made its attempt too."""
+    mail = next(filter(is_alarm, history.mails))
+    first = attempt_at(history, mail)
+    late = replace(first, began_at=130.1, ended_at=130.2)
+    attempts = [one for one in history.attempts if one is not first]
+    attempts += [late, replace(first, number=2, process="alerting 1", began_at=125.9, ended_at=126.0)]
+    outbox = [replace(row, answered_at=126.1) if row.id == mail.id else row for row in history.outbox]
+    mails = [one for one in history.mails if one is not mail]
+    mails += [replace(mail, at=130.2), replace(mail, at=126.0, attempt=2)]
+    return replace(history, attempts=attempts, outbox=outbox, mails=mails)
+
+
+def over_both_servers(history: History) -> History:
+    """In its first attempt a mail went over the other server too, as no answer came from the normal one."""
+    mail = next(filter(is_alarm, history.mails))
+    first = attempt_at(history, mail)
+    attempts = [replace(one, via="fallback", ended_at=105.2) if one is first else one for one in history.attempts]
+    copy = replace(mail, via="fallback", at=105.2)
+    return replace(history, attempts=attempts, mails=[*history.mails, copy])
+
+
+def acts(**what: Any) -> Spoil:
+    """Only the first act is left, as something else."""
+    return lambda h: replace(h, acts=[replace(h.acts[0], **what)])
 
 
 def both(*spoils: Spoil) -> Spoil:
@@ -174,13 +232,43 @@ REFUSED: list[tuple[Rule, Spoil]] = [
     (rules_reports.one_incident_a_room, a_second_incident("Raum 00000000000a")),
     (rules_reports.everybody_learns_what_became, lambda h: replace(h, statuses=dict.fromkeys(h.statuses, "accepted"))),
     (rules_reports.nothing_is_left_in_a_journal, lambda h: replace(h, journals={"ingest 1": 1})),
-    (rules_mails.one_name_one_mail, first_mail(at=130.0)),
-    (rules_mails.one_name_one_mail, first_mail(message_id="<another@example.org>")),
-    (rules_mails.one_name_one_mail, first_mail(step="alarm-0-2-0")),
+    (rules_copies.one_name_one_mail, first_mail(message_id="<another@example.org>")),
+    (rules_copies.one_name_one_mail, first_mail(step="alarm-0-2-0")),
+    (rules_copies.one_name_one_mail, lambda h: replace(h, unanswered=[replace(h.mails[0], message_id="<another>")])),
+    (rules_copies.each_attempt_is_made_once, first_mail(at=130.0)),
+    (rules_copies.each_attempt_is_made_once, lambda h: replace(h, unanswered=[h.mails[0]])),
+    (rules_copies.each_attempt_is_made_once, lambda h: replace(h, attempts=[*h.attempts, h.attempts[0]])),
+    # Nothing had failed; and faults that have nothing to do with it, or that came too early or too late.
+    *((rules_copies.copies_come_of_open_attempts, both(*spans, again(is_alarm, heard=heard)))
+      for heard in ("accepted", "deferred", None)
+      for spans in (
+          (), (hung(95, 110, "kill Kafka"),), (hung(95, 110, "hang ingest"),), (hung(95, 110, "kill ingest"),),
+          (hung(95, 110, "hang link", "both to the fallback"),), (hung(95, 110, "mail server stalls", "fallback"),),
+          (hung(80, 85, "kill alerting"),), (hung(60, 70, "kill PostgreSQL"),), (hung(120, 125, "hang alerting"),),
+      )),
+    # It was heard: no process has to end for want of an answer, and no mail server can have swallowed that.
+    *((rules_copies.copies_come_of_open_attempts, both(hung(95, 110, *what), again(is_alarm, heard="accepted")))
+      for what in (("mail server stalls", "normal"), ("cut", "both to the mail server"), ("kill alerting", 1))),
+    # It was not heard, by a process that lives on: the database has nothing to do with that.
+    *((rules_copies.copies_come_of_open_attempts, both(hung(95, 110, *what), again(is_alarm, heard="deferred")))
+      for what in (("kill PostgreSQL", ""), ("kill alerting", 1), ("hang alerting", 1))),
+    # Over the other server in the same attempt.
+    *((rules_copies.copies_come_of_open_attempts, both(hung(95, 110, *what), over_both_servers))
+      for what in (("kill alerting", 0), ("kill PostgreSQL", ""), ("mail server stalls", "fallback"))),
+    (rules_copies.what_has_its_answer_is_not_tried_again, both(
+        hung(99, 101, "kill alerting"), again(is_alarm, heard="accepted"),
+        lambda h: replace(h, outbox=GOOD.outbox))),
     (rules_mails.nobody_is_called_after_a_take_over, late_alarm(240.0)),
     (rules_mails.no_alarm_is_begun_after_a_take_over, begun(213.0)),
+    # A fault of something else, or of another process.
+    *((rules_mails.no_alarm_is_begun_after_a_take_over, both(hung(205, 240, *what), begun(217.0)))
+      for what in (("hang ingest", 0), ("hang link", "alerting to Kafka"), ("kill ingest", 0), ("hang alerting", 1))),
     (rules_mails.every_click_is_kept, inputs("Raum 00000000000b", 2)),
-    (rules_mails.every_click_is_kept, lambda h: replace(h, acts=[replace(h.acts[0], action="close")])),
+    (rules_mails.every_click_is_kept, acts(action="close", said="already_closed")),
+    (rules_mails.every_click_is_kept, acts(said="")),
+    (rules_mails.every_click_is_kept, acts(by="B. Muster")),
+    (rules_mails.every_click_is_kept, acts(by="B. Muster", said="already_acknowledged")),
+    (rules_mails.every_click_is_kept, state("Raum 00000000000a", calls=())),
     (rules_mails.every_decided_mail_is_in_the_outbox, lambda h: replace(h, outbox=h.outbox[-2:])),
     (rules_mails.what_is_recorded_as_accepted_was_accepted, drop("mails")),
     (rules_mails.what_is_recorded_as_accepted_was_accepted, lambda h: replace(h, outbox=[Queued("x", "", "due", 90)])),
@@ -198,6 +286,18 @@ REFUSED: list[tuple[Rule, Spoil]] = [
     (rules_watch.the_watch_needs_a_fault, lambda h: replace(h, spans=())),
     (rules_watch.the_watch_needs_a_fault, lambda h: replace(h, spans=[replace(FAULT, began_at=200, ended_at=250)])),
     (rules_watch.the_watch_is_silent_about_what_is_heard, mails(is_emergency, at=340.0)),
+    *((rules_watch.the_watch_is_silent_about_what_is_heard, both(hung(330, 335, what), mails(is_emergency, at=340.0)))
+      for what in ("kill ingest", "disk is away from ingest")),
+    (rules_watch.the_watch_is_silent_about_what_is_heard, both(
+        hung(330, 335, "hang ingest", 1), mails(is_emergency, at=340.0))),
+    (rules_watch.the_watch_repeats_only_what_it_could_not_know, first_mail(is_emergency, at=370.0)),
+    *((rules_watch.the_watch_repeats_only_what_it_could_not_know, both(
+        hung(300, 310, *what), first_mail(is_emergency, at=370.0)))
+      for what in (
+          ("mail server stalls", "fallback"), ("kill ingest", 1), ("hang ingest", 1), ("kill PostgreSQL", ""),
+          ("disk is away from ingest", 0))),
+    (rules_watch.the_watch_repeats_only_what_it_could_not_know, both(
+        hung(320, 325, "kill ingest"), first_mail(is_emergency, at=370.0))),
     (rules_watch.the_watch_says_that_it_mailed, alerting_was_not_told),
     (rules_state.the_past_explains_the_present, state("Raum 00000000000b", repetition=7)),
     (rules_state.the_past_explains_the_present, inputs("Raum 00000000000b", 2)),
@@ -214,8 +314,26 @@ ACCEPTED: list[tuple[Rule, Spoil]] = [
     (rules_reports.nobody_waits_too_long, reports("Raum 00000000000b", at=106.0)),
     # The watch's mail is one.
     (rules_reports.every_report_is_mailed, without_mails("Raum 00000000000d")),
-    # A copy after a fault, at any time after it.
-    (rules_mails.one_name_one_mail, both(hung(99, 101), first_mail(at=180.0))),
+    # Whoever made the first attempt ended over it, or before it could record the answer.
+    (rules_copies.copies_come_of_open_attempts, both(hung(100.2, 101, "kill alerting"), again(is_alarm, heard=None))),
+    (rules_copies.copies_come_of_open_attempts, both(
+        hung(98, 120, "hang link", "both to the mail server"), hung(110, 111, "kill alerting"), again(is_alarm, heard=None))),
+    (rules_copies.copies_come_of_open_attempts, both(
+        hung(101, 102, "kill alerting"), again(is_alarm, heard="accepted"))),
+    (rules_copies.copies_come_of_open_attempts, both(
+        hung(100.1, 105, "ended by itself", "alerting 0"), again(is_alarm, heard="accepted"))),
+    *((rules_copies.copies_come_of_open_attempts, both(hung(99, 101, *what), again(is_alarm, heard="accepted")))
+      for what in (("hang alerting", 0), ("kill PostgreSQL", ""), ("hang link", "alerting to PostgreSQL"))),
+    # The answer did not come.
+    *((rules_copies.copies_come_of_open_attempts, both(hung(99, 101, *what), again(is_alarm, heard="deferred")))
+      for what in (("hang alerting", 0), ("mail server is away", "normal"), ("slow link", "both to the mail server"))),
+    (rules_copies.copies_come_of_open_attempts, both(
+        hung(99, 101, "cut", "both to the mail server"), over_both_servers)),
+    (rules_copies.each_attempt_is_made_once, over_both_servers),
+    # Who was stopped makes its attempt when it wakes up; the one after it was recorded long ago.
+    (rules_copies.copies_come_of_open_attempts, both(hung(120, 130, "hang alerting"), woke_up)),
+    (rules_copies.what_has_its_answer_is_not_tried_again, both(hung(99, 130, "hang alerting"), woke_up)),
+    (rules_copies.each_attempt_is_made_once, again(is_alarm, heard="accepted")),
     # What was in hand may arrive; and what was held by a stopped process, when that wakes up.
     (rules_mails.nobody_is_called_after_a_take_over, late_alarm(225.0)),
     (rules_mails.nobody_is_called_after_a_take_over, both(hung(205, 240), late_alarm(241.0))),
@@ -223,15 +341,26 @@ ACCEPTED: list[tuple[Rule, Spoil]] = [
     (rules_mails.no_alarm_is_begun_after_a_take_over, both(hung(205, 240), begun(241.0))),
     (rules_mails.no_alarm_is_begun_after_a_take_over, both(hung(209, 211, "kill PostgreSQL"), begun(214.0))),
     (rules_mails.no_alarm_is_begun_after_a_take_over, begun(240.0, cycle=1)),
-    (rules_mails.every_click_is_kept, lambda h: replace(
-        h, acts=[replace(h.acts[0], action="close", answered_at=None)])),
+    (rules_mails.every_click_is_kept, acts(action="close", answered_at=None)),
+    # Somebody else had been faster.
+    (rules_mails.every_click_is_kept, acts(action="acknowledge", by="B. Muster", said="already_acknowledged")),
+    *((rules_watch.the_watch_repeats_only_what_it_could_not_know, both(
+        hung(300, 310, *what), first_mail(is_emergency, at=370.0)))
+      for what in (("mail server stalls", "normal"), ("hang link", "both to the mail server"), ("hang ingest", 0))),
+    (rules_watch.the_watch_repeats_only_what_it_could_not_know, both(
+        hung(308, 310, "kill ingest"), first_mail(is_emergency, at=370.0))),
+    (rules_watch.the_watch_repeats_only_what_it_could_not_know, both(
+        hung(305, 310, "disk is away from ingest"), hung(330, 331, "kill ingest"), first_mail(is_emergency, at=370.0))),
+    (rules_watch.the_watch_repeats_only_what_it_could_not_know, first_mail(is_emergency, sender=watch_sender(1))),
     (rules_watch.the_watch_mails_once_a_minute, emergency_after(61)),
     (rules_watch.the_watch_mails_once_a_minute, both(hung(330, 331, "kill ingest"), emergency_after(50))),
     (rules_watch.the_watch_mails_once_a_minute, emergency_after(50, ingest=1)),
     (rules_watch.the_watch_is_silent_about_what_is_heard, both(
         hung(324, 330, "kill Kafka"), mails(is_emergency, at=340.0))),
     (rules_watch.the_watch_is_silent_about_what_is_heard, both(
-        hung(324, 330, "hang link alerting to Kafka"), mails(is_emergency, at=340.0))),
+        hung(324, 330, "hang link", "alerting to Kafka"), mails(is_emergency, at=340.0))),
+    (rules_watch.the_watch_is_silent_about_what_is_heard, both(
+        hung(330, 335, "hang ingest"), mails(is_emergency, at=340.0))),
     (rules_state.services_end_only_for_the_watchdog, lambda h: replace(h, ended=[("ingest 0", EXIT_CODE)])),
     # A record that came twice, and one that says again where a report is.
     (rules_state.told_in_order, said_again(1)),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tests.faults.chaos import rules_mails, rules_reports, rules_state, rules_watch
+from tests.faults.chaos import rules_copies, rules_mails, rules_reports, rules_state, rules_watch
 from tests.faults.chaos.history import History
 
 Rule = Callable[[History], Iterator[str]]
@@ -17,7 +17,10 @@ RULES: Final[tuple[Rule, ...]] = (
     rules_reports.one_incident_a_room,
     rules_reports.everybody_learns_what_became,
     rules_reports.nothing_is_left_in_a_journal,
-    rules_mails.one_name_one_mail,
+    rules_copies.one_name_one_mail,
+    rules_copies.each_attempt_is_made_once,
+    rules_copies.copies_come_of_open_attempts,
+    rules_copies.what_has_its_answer_is_not_tried_again,
     rules_mails.nobody_is_called_after_a_take_over,
     rules_mails.no_alarm_is_begun_after_a_take_over,
     rules_mails.every_click_is_kept,
@@ -27,6 +30,7 @@ RULES: Final[tuple[Rule, ...]] = (
     rules_mails.every_alarm_names_its_place,
     rules_watch.the_watch_lists_real_reports,
     rules_watch.the_watch_mails_once_a_minute,
+    rules_watch.the_watch_repeats_only_what_it_could_not_know,
     rules_watch.the_watch_gives_the_chain_its_time,
     rules_watch.the_watch_needs_a_fault,
     rules_watch.the_watch_is_silent_about_what_is_heard,

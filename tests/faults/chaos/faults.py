@@ -5,8 +5,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from schemas import topics
+from tests.faults.chaos.load import SITES
 from tests.faults.chaos.schedule import Fault, Span
 from tests.faults.chaos.world import World
 from tests.support.records import recreate
@@ -14,6 +16,10 @@ from tests.support.servers import KafkaServer, PostgresServer
 from tests.support.service import Service
 from tests.support.smtp_sink import SmtpSink
 
+_REFUSED: Final = ("vertretung", "wache")
+"""Mailboxes of every site that a server refuses when it "refuses some": somebody else is told in the same step, or was
+told in the one before, so that nobody but the watch could have been the first to hear.
+"""
 _LATENCY = 0.25
 """Seconds that each piece takes over a slow link, in each direction."""
 
@@ -115,10 +121,20 @@ async def _misbehaving(server: SmtpSink, fault: Fault) -> None:
             server.answer_data("451 4.3.0 later", None)
         case "mail server drops after DATA":
             server.misbehave("drop", None)
+        case "mail server lies":
+            server.lie(None)
         case "mail server stalls":
             server.misbehave("stall", None)
         case "mail server refuses everything":
             server.answer_data("554 5.7.1 not today", None)
+        case "mail server refuses some":
+            for mailbox in _REFUSED:
+                for site in SITES:
+                    server.refuse_recipient(f"{mailbox}.{site}@example.org")
+        case "mail server refuses us":
+            server.answer("MAIL", "550 5.7.1 not you")
+        case "mail server greets with an error":
+            server.answer("CONNECT", "421 4.3.2 not now")
         case _:
             await server.stop()
     await asyncio.sleep(fault.seconds)

@@ -3,7 +3,7 @@
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from tests.support.records import records_on
 from tests.support.smtp_sink import Received
 
 _ATTEMPTED = ("mail.accepted", "mail.deferred", "mail.refused", "mail.set_aside")
+_UNANSWERED = ("drop", "lie", "stall")
+"""What a mail server does when it has a mail and does not say so."""
 _TIMELINES = """
     select incidents.id, incidents.state::text as state, inputs.revision, inputs.at,
            inputs.body::text as body, inputs.plans::text as plans
@@ -34,7 +36,9 @@ _TIMELINES = """
 """
 """One statement, because escalation goes on: what two would find might be of two moments."""
 _OUTBOX = """
-    select id::text, recipient, state, extract(epoch from now() - created_at)::float as age from outbox
+    select id::text, recipient, state, extract(epoch from now() - created_at)::float as age,
+           extract(epoch from answered_at)::float as answered_at
+    from outbox
 """
 
 
@@ -49,10 +53,14 @@ async def gather(world: World, load: Load, people: People, spans: Sequence[Span]
         rules=Rules(configuration, OfficeCalendar(configuration)),
         reports=tuple(load.reports),
         acts=tuple(people.acts),
-        mails=tuple(map(read, world.accepted)),
+        mails=taken(world, lambda answered: answered.startswith("250")),
+        unanswered=taken(world, lambda answered: answered in _UNANSWERED),
         spans=(*spans, *(Span(Fault(0, "ended by itself", 0, name), at, at) for name, _, at in world.ended)),
         incidents=await _incidents(world, wall_clock),
-        outbox=tuple(Queued(row["id"], row["recipient"], row["state"], row["age"]) for row in outbox),
+        outbox=tuple(
+            Queued(row["id"], row["recipient"], row["state"], row["age"], _earlier(row["answered_at"], wall_clock))
+            for row in outbox
+        ),
         attempts=tuple(attempts_in(world, wall_clock)),
         lifecycle=(*await _lifecycle(world, wall_clock), *await _untold(world)),
         statuses=statuses,
@@ -62,7 +70,22 @@ async def gather(world: World, load: Load, people: People, spans: Sequence[Span]
     )
 
 
-def read(received: Received) -> Mail:
+def _earlier(at: float | None, wall_clock: float) -> float | None:
+    return None if at is None else at - wall_clock
+
+
+def taken(world: World, answered: Callable[[str], bool]) -> tuple[Mail, ...]:
+    """The mails that either server answered so, oldest first."""
+    found = [
+        read(mail, via)
+        for via, server in (("normal", world.relay), ("fallback", world.fallback))
+        for mail in server.received
+        if answered(mail.answered)
+    ]
+    return tuple(sorted(found, key=lambda mail: mail.at))
+
+
+def read(received: Received, via: str) -> Mail:
     """A mail as rules see it."""
     message = received.message
 
@@ -78,6 +101,7 @@ def read(received: Received) -> Mail:
         message_id=header("Message-ID") or "",
         level=header("X-Rufkette-Level") or "",
         attempt=int(header("X-Rufkette-Attempt") or 1),
+        via=via,
         incident_id=header("X-Rufkette-Incident"),
         step=header("X-Rufkette-Step"),
         emergency_id=header("X-Rufkette-Emergency"),
@@ -85,12 +109,16 @@ def read(received: Received) -> Mail:
 
 
 def attempts_in(world: World, wall_clock: float) -> Iterator[Attempt]:
-    """The attempts at alarm mails that the logs of alerting tell of."""
+    """The attempts at mails that the logs of alerting tell of."""
     for service in world.alertings:
         for line in service.logs:
-            if line["event"] in _ATTEMPTED and line.get("purpose") == "alarm":
+            if line["event"] in _ATTEMPTED:
                 ended_at = datetime.fromisoformat(line["timestamp"]).timestamp() - wall_clock
-                yield Attempt(line["incident_id"], line["cycle"], ended_at - line["duration_ms"] / 1000)
+                yield Attempt(
+                    line["mail_id"], line["attempt"], world.name(service), line["event"].partition(".")[2],
+                    line.get("via"), line["incident_id"], line["purpose"], line["cycle"],
+                    ended_at - line["duration_ms"] / 1000, ended_at,
+                )  # fmt: skip
 
 
 async def statuses_of(world: World, reports: Sequence[Report]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 Instants are `time.monotonic()` of the run, unless they say otherwise.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -56,12 +57,13 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What a person did at a page; `answered_at` is None when no answer came."""
+    """What a person did at a page; `answered_at` is None when no answer came, `said` what the page says was done."""
 
     incident_id: str
     action: str
     by: str
     answered_at: float | None
+    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,15 @@ class Mail:
     message_id: str
     level: str = ""
     attempt: int = 1
+    via: str = "normal"
     incident_id: str | None = None
     step: str | None = None
     emergency_id: str | None = None
+
+    @property
+    def id(self) -> str:
+        """Of its row in the outbox."""
+        return self.message_id.strip("<>").partition("@")[0]
 
     @property
     def name(self) -> tuple[str | None, ...]:
@@ -111,6 +119,12 @@ class Input:
     body: str
     plans: str | None = None
 
+    @property
+    def by(self) -> str | None:
+        """Who did it, where a person did."""
+        found = json.loads(self.body).get("by")
+        return None if found is None else str(found)
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -122,21 +136,32 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """One row of the outbox; `age` in seconds since it was decided."""
+    """One row of the outbox; `age` in seconds since it was decided, `answered_at` when its end was recorded."""
 
     id: str
     recipient: str
     state: str
     age: float
+    answered_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt at an alarm mail, as alerting's log tells it; those that a process did not survive are not there."""
+    """An attempt at a mail, as the log of that alerting process tells it; those that it did not survive are not there.
 
+    `outcome`: accepted, deferred, refused or set_aside; `via`: the mail server that said so.
+    """
+
+    mail_id: str
+    number: int
+    process: str
+    outcome: str
+    via: str | None
     incident_id: str
+    purpose: str
     cycle: int
     began_at: float
+    ended_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +180,15 @@ class Told:
 
 @dataclass(frozen=True)
 class History:
-    """See the module. `journals`: how many events each ingest still answers for; `ended`: services that ended by
-    themselves, with their exit codes.
+    """See the module. `unanswered`: mails that a mail server has, and whose sender did not hear so; `journals`: how
+    many events each ingest still answers for; `ended`: services that ended by themselves, with their exit codes.
     """
 
     rules: Rules
     reports: Sequence[Report] = ()
     acts: Sequence[Act] = ()
     mails: Sequence[Mail] = ()
+    unanswered: Sequence[Mail] = ()
     spans: Sequence[Span] = ()
     incidents: Mapping[str, Stored] = field(default_factory=dict)
     outbox: Sequence[Queued] = ()
@@ -219,6 +245,14 @@ class History:
             span.began_at <= ended_at and span.ended_at >= began_at
             for span in self.spans
             if not what or any(word in span.fault.name for word in what)
+        )
+
+    def held(self, began_at: float, ended_at: float, *what: str) -> float:
+        """Seconds that such faults lasted of which anything was in between: what they held up may be as late."""
+        return sum(
+            span.ended_at - span.began_at
+            for span in self.spans
+            if span.began_at <= ended_at and span.ended_at >= began_at and any(word in span.fault.name for word in what)
         )
 
 

@@ -18,6 +18,7 @@ from services.alerting.core.effects import (
     DeliveryResult,
     Notify,
     Purpose,
+    Reason,
     Relay,
 )
 from services.alerting.core.effects import Input as Cause
@@ -25,7 +26,7 @@ from services.alerting.core.incident import Incident
 from services.alerting.core.policy import Rules
 from services.alerting.core.reporting import merge_keys
 from tests.core.office import MONDAY, report, rules
-from tests.faults.chaos.history import Act, History, Input, Mail, Queued, Report, Stored, Told, watch_sender
+from tests.faults.chaos.history import Act, Attempt, History, Input, Mail, Queued, Report, Stored, Told, watch_sender
 from tests.faults.chaos.schedule import Fault, Span
 
 FAULT = Span(Fault(300, "kill alerting", 20, 0), 300.0, 320.0)
@@ -43,7 +44,9 @@ class MadeUp:
     acts: list[Act] = field(default_factory=list)
     mails: list[Mail] = field(default_factory=list)
     outbox: list[Queued] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
+    decided: list[Reason] = field(default_factory=list)
 
     def report(self, at: float, said: str, *, decided_at: float | None = None, **what: Any) -> str:
         """A report that is answered at once; returns the incident's id."""
@@ -55,10 +58,12 @@ class MadeUp:
         )
         return self._give(at if decided_at is None else decided_at, event)
 
-    def act(self, at: float, incident_id: str, action: Action, **what: Any) -> None:
-        """A person answers."""
-        self._give(at, Click("A. Muster", (action,), **what), incident_id)
-        self.acts.append(Act(incident_id, action.value, "A. Muster", at + 0.1))
+    def act(self, at: float, incident_id: str, *actions: Action, **what: Any) -> None:
+        """A person answers, and calls the police besides where that is one of the actions."""
+        decided = len(self.decided)
+        self._give(at, Click("A. Muster", actions, **what), incident_id)
+        action = "acknowledge_and_called" if Action.CALLED_POLICE in actions else actions[0].value
+        self.acts.append(Act(incident_id, action, "A. Muster", at + 0.1, self.decided[decided].value))
 
     def emergency(self, at: float, number: int, *event_ids: str) -> None:
         """The watch of an ingest mails about these reports, and says so."""
@@ -78,6 +83,7 @@ class MadeUp:
             keys = merge_keys(cause.data, self.rules)
             candidates = [one for one in self.known.values() if not set(keys).isdisjoint(one.keys)]
         decision = decide(candidates, cause, now=now, rules=self.rules)
+        self.decided.append(decision.reason)
         incident = decision.incident
         assert incident is not None
         if any(incident is candidate for candidate in candidates):
@@ -100,7 +106,13 @@ class MadeUp:
                 level=str(incident.danger_level), incident_id=incident.id, step=step,
             )
         )  # fmt: skip
-        self.outbox.append(Queued(id_, recipient, "accepted", 1.0))
+        self.outbox.append(Queued(id_, recipient, "accepted", 1.0, at + 0.1))
+        self.attempts.append(
+            Attempt(
+                id_, 1, "alerting 0", "accepted", "normal", incident.id, notify.purpose.value, notify.cycle,
+                at - 0.05, at,
+            )
+        )  # fmt: skip
         if notify.purpose is Purpose.ALARM:
             n = notify
             self._give(
@@ -118,6 +130,7 @@ class MadeUp:
             spans=spans,
             incidents={id_: Stored(self.known[id_], tuple(inputs)) for id_, inputs in self.inputs.items()},
             outbox=tuple(self.outbox),
+            attempts=tuple(self.attempts),
             lifecycle=tuple(self.told),
             statuses={id_: said[one.status.value] for one in self.known.values() for id_ in one.event_ids},
             journals={"ingest 0": 0, "ingest 1": 0},
@@ -129,7 +142,7 @@ def a_good_run() -> History:
     made = MadeUp()
     first = made.report(100, "Raum 00000000000a", danger_level=2)
     made.report(105, "Zimmer 00000000000a", danger_level=3)
-    made.act(110, first, Action.ACKNOWLEDGE)
+    made.act(110, first, Action.ACKNOWLEDGE, Action.CALLED_POLICE)
     second = made.report(200, "Raum 00000000000b", danger_level=3)
     made.act(210, second, Action.CLOSE, outcome=Outcome.RESOLVED)
     made.report(250, "Raum 00000000000c", kind=Kind.FORM, source="forms", danger_level=1)

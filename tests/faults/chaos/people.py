@@ -1,10 +1,12 @@
 """People who read their mails and answer: take over, say that they called the police, close; some lose the answer."""
 
 import asyncio
+import itertools
 import random
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
@@ -27,6 +29,8 @@ class People:
     world: World
     chance: random.Random
     acts: list[Act] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+    """Each act is somebody's of its own, so that it can be found in the timeline."""
 
     async def read(self, enough: asyncio.Event) -> None:
         """Read the mails until it is enough; returns when everybody has done what they wanted."""
@@ -57,7 +61,7 @@ class People:
 
     async def _act(self, browser: httpx.AsyncClient, mail: Received, action: str) -> None:
         path = urlsplit(link_in(mail)).path
-        by = f"A. Muster {len(self.acts)}"
+        by = f"A. Muster {next(self._numbers)}"
         fields = {"name": by, "action": action} | ({"outcome": "resolved"} if action == "close" else {})
         impatient = self.chance.random() < _GO_AWAY
         desks = list(self.world.alertings)
@@ -68,8 +72,9 @@ class People:
                 page = await browser.post(url, data=fields, timeout=patience)
             except httpx.TransportError:
                 page = None
-            if page is not None and page.status_code in (200, 303):
-                self.acts.append(Act(named(mail).incident_id, action, by, time.monotonic()))
+            if page is not None and page.status_code in (200, 303):  # 200 is the form again: something is missing
+                said = parse_qs(urlsplit(page.headers.get("Location", "")).query).get("done", [""])[0]
+                self.acts.append(Act(named(mail).incident_id, action, by, time.monotonic(), said))
                 return
             await asyncio.sleep(0.5)
         self.acts.append(Act(named(mail).incident_id, action, by, None))

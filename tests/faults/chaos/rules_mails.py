@@ -2,36 +2,20 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Final
 
 from services.alerting.changes import outbox_id
 from services.alerting.core.effects import Notify, Purpose, Withdraw
-from tests.faults.chaos.history import Attempt, History, Mail
-from tests.faults.chaos.timing import COMMIT, CONVERSATION, QUICK_COMMIT, RECORDED, WATCH_ATTEMPT
+from tests.faults.chaos.history import Act, Attempt, History, Stored
+from tests.faults.chaos.schedule import ON_THE_WAY
+from tests.faults.chaos.timing import COMMIT, CONVERSATION, QUICK_COMMIT
 
-_STOPPED: Final = ("hang", "stalls", "slow")
-"""Faults that stretch a conversation for as long as they last."""
+_HOLDS_MAILS_UP: Final = ("hang alerting", "PostgreSQL", *ON_THE_WAY["normal"], *ON_THE_WAY["fallback"])
+"""Faults for whose time a mail may be in hand longer: nobody sends it, gives it back or answers."""
+_DECIDES_LATE: Final = ("hang alerting", "PostgreSQL")
 _WAITS_AT_MOST: Final = 30.0
-
-
-def one_name_one_mail(history: History) -> Iterator[str]:
-    """Recipient, incident and step name one mail; its copies share a Message-ID, and need a fault."""
-    by_name: dict[tuple[str | None, ...], list[Mail]] = defaultdict(list)
-    by_id: dict[str, set[tuple[str | None, ...]]] = defaultdict(set)
-    for mail in sorted(history.mails, key=lambda mail: mail.at):
-        by_name[mail.name].append(mail)
-        by_id[mail.message_id].add(mail.name)
-    for message_id, names in by_id.items():
-        if len(names) > 1:
-            yield f"{message_id} is the Message-ID of {len(names)} mails"
-    for name, copies in by_name.items():
-        if len({copy.message_id for copy in copies}) > 1:
-            yield f"{name} was sent under several Message-IDs"
-        for earlier, later in pairwise(copies):
-            longest = WATCH_ATTEMPT if earlier.purpose == "emergency" else CONVERSATION
-            if not history.failing(earlier.at - longest, earlier.at + RECORDED):
-                yield f"{name} was sent again after {later.at - earlier.at:.1f} s though nothing had failed"
+_DONE: Final = ("acknowledged", "closed", "police_requested", "police_called_again")
+"""What a page says when a click changed something; the others say that it was so already."""
 
 
 def _answers(history: History) -> Iterator[tuple[str, int, float]]:
@@ -45,21 +29,12 @@ def _answers(history: History) -> Iterator[tuple[str, int, float]]:
                 yield incident_id, decision.incident.cycle, one.at
 
 
-def _held(history: History, began_at: float, ended_at: float) -> float:
-    """Seconds for which a process may have been stopped, or its words on their way, in between."""
-    return sum(
-        span.ended_at - span.began_at
-        for span in history.spans
-        if any(word in span.fault.what for word in _STOPPED) and span.began_at <= ended_at and span.ended_at >= began_at
-    )
-
-
 def nobody_is_called_after_a_take_over(history: History) -> Iterator[str]:
     """No alarm mail arrives later after an answer than one may take that was in hand then."""
     for incident_id, cycle, answered_at in _answers(history):
         for mail in history.alarms(incident_id):
             late = mail.at - answered_at
-            longest = COMMIT + CONVERSATION + _held(history, answered_at, mail.at)
+            longest = COMMIT + CONVERSATION + history.held(answered_at, mail.at, *_HOLDS_MAILS_UP)
             if mail.cycle <= cycle and late > longest:
                 yield f"{mail.step} of {incident_id} came {late:.1f} s after it was answered"
 
@@ -68,30 +43,43 @@ def no_alarm_is_begun_after_a_take_over(history: History) -> Iterator[str]:
     """No process begins an attempt at an alarm mail once an answer is committed."""
     attempts: dict[str, list[Attempt]] = defaultdict(list)
     for attempt in history.attempts:
-        attempts[attempt.incident_id].append(attempt)
+        if attempt.purpose == Purpose.ALARM:
+            attempts[attempt.incident_id].append(attempt)
     for incident_id, cycle, answered_at in _answers(history):
         for attempt in attempts[incident_id]:
             late = attempt.began_at - answered_at
-            busy = history.failing(answered_at, answered_at + COMMIT, "PostgreSQL", "hang")
-            longest = (COMMIT if busy else QUICK_COMMIT) + _held(history, answered_at, attempt.began_at)
+            busy = history.failing(answered_at, answered_at + COMMIT, *_DECIDES_LATE)
+            waits = (f"hang {attempt.process}", *_HOLDS_MAILS_UP[1:])
+            longest = (COMMIT if busy else QUICK_COMMIT) + history.held(answered_at, attempt.began_at, *waits)
             if attempt.cycle <= cycle and late > longest:
                 yield f"an alarm mail of {incident_id} was begun {late:.1f} s after it was answered"
 
 
 def every_click_is_kept(history: History) -> Iterator[str]:
-    """What a page said was done stands in the timeline."""
+    """What a page said was done stands in the timeline, under the name of who did it; a call of the police among it."""
     for act in history.acts:
-        stored = history.incidents.get(act.incident_id)
         if act.answered_at is None:
             continue
-        ended = stored is not None and any(
-            Withdraw() in decision.effects
-            and decision.incident is not None
-            and (act.action != "close" or decision.incident.closing is not None)
-            for decision in history.decisions[act.incident_id]
-        )
-        if not ended:
-            yield f"{act.action} of {act.incident_id} was answered and is not known"
+        stored = history.incidents.get(act.incident_id)
+        if stored is None or not _is_known(history, act, stored):
+            yield f"{act.action} of {act.incident_id} by {act.by} was answered ({act.said}) and is not known"
+
+
+def _is_known(history: History, act: Act, stored: Stored) -> bool:
+    by_them = any(one.by == act.by for one in stored.inputs)
+    if act.action == "acknowledge_and_called" and act.by not in {call.by for call in stored.state.calls}:
+        return False
+    if act.said.partition(".")[0] in _DONE:
+        return by_them
+    # Somebody had been faster, or their own click had been stored and its answer was lost.
+    wanted = {"close": ("already_closed",)}.get(act.action, ("already_acknowledged", "already_closed"))
+    over = any(
+        Withdraw() in decision.effects
+        and decision.incident is not None
+        and (act.said == "already_acknowledged" or decision.incident.closing is not None)
+        for decision in history.decisions[act.incident_id]
+    )
+    return act.said in wanted and over
 
 
 def every_decided_mail_is_in_the_outbox(history: History) -> Iterator[str]:
@@ -110,7 +98,7 @@ def every_decided_mail_is_in_the_outbox(history: History) -> Iterator[str]:
 
 def what_is_recorded_as_accepted_was_accepted(history: History) -> Iterator[str]:
     """No row of the outbox says so without a mail server having taken that mail; nor does one wait for ever."""
-    taken = {(mail.message_id.strip("<>").partition("@")[0], mail.recipient) for mail in history.mails}
+    taken = {(mail.id, mail.recipient) for mail in history.mails}
     for row in history.outbox:
         if row.state == "accepted" and (row.id, row.recipient) not in taken:
             yield f"mail {row.id} is recorded as accepted, and no mail server has it"
@@ -122,7 +110,7 @@ def every_mail_was_decided(history: History) -> Iterator[str]:
     """No mail of alerting comes from nowhere."""
     rows = {row.id for row in history.outbox}
     for mail in history.mails:
-        known = mail.purpose == "emergency" or mail.message_id.strip("<>").partition("@")[0] in rows
+        known = mail.purpose == "emergency" or mail.id in rows
         if not known:
             yield f"{mail.subject!r} ({mail.message_id}) is in no outbox"
 

@@ -7,10 +7,13 @@ from itertools import pairwise
 from schemas.events import Mode
 from services.ingest.watch.heard import heard
 from tests.faults.chaos.history import History, Mail, Report, watch_number
+from tests.faults.chaos.schedule import ON_THE_WAY
 from tests.faults.chaos.timing import (
     APART,
     BACK,
     CONFIRMED,
+    MOMENT,
+    NOTED,
     WATCH_AFTER,
     WATCH_ATTEMPT,
     WATCH_TRIES,
@@ -18,6 +21,8 @@ from tests.faults.chaos.timing import (
 
 _UNREAD = ("kill Kafka", "restart Kafka", "of Kafka", "ingest to Kafka", "alerting to Kafka")
 """Faults in which an ingest cannot read the lifecycle, or alerting not write it; a record has the time of the try."""
+_SLOWED = (*ON_THE_WAY["normal"], *ON_THE_WAY["fallback"])
+"""Faults in which the watch has to wait for a mail server, or ask the other one."""
 
 
 def _listed(history: History, mail: Mail) -> list[Report]:
@@ -34,7 +39,7 @@ def _first_copies(mails: Iterable[Mail]) -> Sequence[Mail]:
 def _took_at_most(history: History, mail: Mail) -> float:
     """Seconds from when the watch wrote the mail until a server took it."""
     pauses = sum(WATCH_TRIES[min(n, len(WATCH_TRIES) - 1)] for n in range(mail.attempt - 1))
-    if mail.attempt == 1 and not history.failing(mail.at - WATCH_ATTEMPT, mail.at, "mail server", _ingest(mail)):
+    if mail.attempt == 1 and not history.failing(mail.at - WATCH_ATTEMPT, mail.at, *_SLOWED, f"hang {_ingest(mail)}"):
         return 1.0
     return pauses + mail.attempt * WATCH_ATTEMPT
 
@@ -67,6 +72,24 @@ def the_watch_mails_once_a_minute(history: History) -> Iterator[str]:
             gap = later.at - earlier.at
             if not restarted and gap < APART - _took_at_most(history, earlier):
                 yield f"{ingest} mailed about {site} again after {gap:.1f} s"
+
+
+def the_watch_repeats_only_what_it_could_not_know(history: History) -> Iterator[str]:
+    """A mail of one ingest comes again only if that did not hear the answer, or ended before it was on its disk."""
+    by_name: dict[tuple[str | None, ...], list[Mail]] = defaultdict(list)
+    for mail in history.by_the_watch:
+        by_name[*mail.name, mail.sender].append(mail)
+    for (*name, _), copies in by_name.items():
+        for earlier, later in pairwise(copies):
+            began, ingest = earlier.at - WATCH_ATTEMPT, _ingest(earlier)
+            ended = (f"kill {ingest}", f"itself {ingest}")
+            unheard = history.failing(began, earlier.at + MOMENT, *ON_THE_WAY[earlier.via], f"hang {ingest}")
+            # Other recipients of the mail may have been waited for, and only then is it noted that somebody has it.
+            noted = earlier.at + NOTED + history.held(began, earlier.at, *_SLOWED)
+            forgot = history.failing(earlier.at, noted, *ended)
+            diskless = history.failing(began, noted, f"disk is away from {ingest}")
+            if not (unheard or forgot or (diskless and history.failing(earlier.at, later.at, *ended))):
+                yield f"{name} was sent again after {later.at - earlier.at:.1f} s though the first was taken"
 
 
 def the_watch_gives_the_chain_its_time(history: History) -> Iterator[str]:
@@ -103,7 +126,9 @@ def the_watch_is_silent_about_what_is_heard(history: History) -> Iterator[str]:
             known_at = heard_at.get(report.event_id)
             if known_at is None or known_at + CONFIRMED > wrote_at:
                 continue
-            if not history.failing(known_at - BACK, wrote_at, *_UNREAD, _ingest(mail)):
+            # It had no time to read it after a stop that it did not notice; one that was started again reads first.
+            stopped = history.failing(known_at - CONFIRMED, wrote_at, f"hang {_ingest(mail)}")
+            if not stopped and not history.failing(known_at - BACK, wrote_at, *_UNREAD):
                 yield f"{mail.subject!r} lists {report.event_id}, heard of {wrote_at - known_at:.1f} s before"
 
 

@@ -12,8 +12,12 @@ QUICK_COMMIT: Final = 2.0
 """The same, if nothing is wrong with the database; a hundred times what it takes on a quiet machine."""
 ORPHANED: Final = 7.0
 """After so long a mail whose sender is gone is sent by another one: 5 s without life, or a first lease of 6 s."""
-RECORDED: Final = 5.0
-"""From a mail server's answer to its record, if nothing is away."""
+RECORDED: Final = 2.0
+"""From a mail server's answer to its record, if nothing is away: it is a tenth of a second, and the machine is busy."""
+MOMENT: Final = 1.0
+"""From the end of a mail to the answer and its line in the log, if nothing is in the way."""
+NOTED: Final = 4.0
+"""From a mail server's answer to the watch until that is on the disk, if nothing is away; a disk is given 2 s."""
 APART: Final = 60.0
 """Between two mails of one watch about a site."""
 WATCH_TRIES: Final = (5.0, 10.0, 20.0, 40.0, 60.0)

@@ -127,7 +127,8 @@ async def world(directory: Path) -> AsyncIterator[World]:
             "ingest to Kafka": doors[0][1],
             "alerting to Kafka": doors[1][1],
             "alerting to PostgreSQL": Link(postgres.postgres.port),
-            "alerting to its mail server": Link(relay.port),
+            "both to the mail server": Link(relay.port),
+            "both to the fallback": Link(fallback.port),
         }
         servers: list[SmtpSink | Link] = [relay, fallback, *links.values()]
         for server in servers:
@@ -170,8 +171,8 @@ def _world(
 
     through = database_url.replace(f":{postgres.postgres.port}/", f":{links['alerting to PostgreSQL'].port}/")
     mail = {
-        "RUFKETTE_SMTP_URL": f"smtp://127.0.0.1:{links['alerting to its mail server'].port}?starttls=off",
-        "RUFKETTE_SMTP_FALLBACK_URL": fallback.url,
+        "RUFKETTE_SMTP_URL": f"smtp://127.0.0.1:{links['both to the mail server'].port}?starttls=off",
+        "RUFKETTE_SMTP_FALLBACK_URL": f"smtp://127.0.0.1:{links['both to the fallback'].port}?starttls=off",
         "RUFKETTE_MAIL_FROM": MAIL_FROM,
     }
     ingests = [

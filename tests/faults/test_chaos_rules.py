@@ -317,7 +317,8 @@ ACCEPTED: list[tuple[Rule, Spoil]] = [
     # Whoever made the first attempt ended over it, or before it could record the answer.
     (rules_copies.copies_come_of_open_attempts, both(hung(100.2, 101, "kill alerting"), again(is_alarm, heard=None))),
     (rules_copies.copies_come_of_open_attempts, both(
-        hung(98, 120, "hang link", "both to the mail server"), hung(110, 111, "kill alerting"), again(is_alarm, heard=None))),
+        hung(98, 120, "hang link", "both to the mail server"), hung(110, 111, "kill alerting"),
+        again(is_alarm, heard=None))),
     (rules_copies.copies_come_of_open_attempts, both(
         hung(101, 102, "kill alerting"), again(is_alarm, heard="accepted"))),
     (rules_copies.copies_come_of_open_attempts, both(

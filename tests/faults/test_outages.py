@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.chain import Chain
 from tests.support.gateway import Gateway
+from tests.support.mails import look
 from tests.support.office import all_mailed, assert_nothing_lost_and_nothing_doubled, start_both
 from tests.support.servers import KafkaServer, PostgresServer
 from tests.support.service import Service
@@ -128,3 +129,18 @@ async def test_the_mail_server_restarts_while_presses_stream_in(frail: Chain) ->
     await frail.alerting.wait_ready()
     await all_mailed(frail, pressed)
     await assert_nothing_lost_and_nothing_doubled(frail, pressed)
+
+
+async def test_the_mail_server_hangs_and_comes_back(frail: Chain) -> None:
+    """It lets us in and says nothing more; there is no other one."""
+    await start_both(frail)
+    frail.sink.misbehave("stall", None)
+    pressed = await Gateway(frail).stream(6, CHANCE, apart=0.01)
+    await frail.alerting.wait_for_event("mails.not_taken", stage="DATA")
+    assert set(await frail.alerting.wait_for_readiness("degraded")) == {"mail_server"}
+    assert frail.alerting.events("mail.deferred", stage="DATA")
+    assert "kein Mailserver Mails an" in await look(f"{frail.alerting.url}/")
+    frail.sink.behave()
+    await all_mailed(frail, pressed, within=60)
+    await assert_nothing_lost_and_nothing_doubled(frail, pressed)
+    await frail.alerting.wait_ready()

@@ -4,7 +4,9 @@ import asyncio
 import random
 import time
 
+from services.alerting.reading import leases
 from tests.support.chain import Chain
+from tests.support.database import rows
 from tests.support.gateway import Gateway
 from tests.support.leases import shared
 from tests.support.mails import mails_about
@@ -39,6 +41,13 @@ async def test_the_other_one_takes_over_after_a_kill(office: Chain, second: Serv
     assert time.monotonic() - killed_at <= TAKEN_OVER_WITHIN
     await all_mailed(office, pressed)
     await assert_nothing_lost_and_nothing_doubled(office, before + pressed)
+
+
+async def test_what_a_dead_process_reads_is_free_within_the_five_seconds_that_are_promised(office: Chain) -> None:
+    """Its lease has to end, another one to look, and to look again where it had taken only its share."""
+    query = f"select extract(epoch from {leases._LEASE.text})::float as seconds"  # noqa: S608 – ours
+    (lease,) = await rows(office.database_url, query)
+    assert lease["seconds"] + 2 * leases.RENEW_EVERY <= 5.0
 
 
 async def test_a_kill_while_presses_stream_in(office: Chain, second: Service) -> None:

@@ -37,6 +37,31 @@ async def test_a_rolling_restart_loses_and_doubles_nothing(office: Chain, second
     assert [event_id for event_id in pressed if len(mails_about(office.sink, event_id)) != 1] == []
 
 
+async def test_a_migration_while_another_process_works(office: Chain, second: Service) -> None:
+    """The newest one, from the version before it, as presses stream in."""
+    gateway, chance = Gateway(office), random.Random(52)  # noqa: S311 – no secret
+    stream = asyncio.create_task(gateway.stream(200, chance, apart=0.06))
+
+    async def answered() -> int:
+        return len(gateway.answered)
+
+    await eventually(answered, lambda count: count >= 20)
+    await asyncio.to_thread(second.stop)
+    await rows(office.database_url, "drop table retention_holds")
+    await rows(office.database_url, "update alembic_version set version_num = '0009'")
+    second.spawn()
+    await second.wait_for_event("migration.applied", revision="0010")
+    assert not stream.done()
+    await second.wait_ready()
+    assert await rows(office.database_url, "select 1 from retention_holds") == []
+    await shared(office, office.alerting, second)
+    pressed = await stream
+    assert gateway.failed == 0
+    await all_mailed(office, pressed)
+    await assert_nothing_lost_and_nothing_doubled(office, pressed)
+    assert [event_id for event_id in pressed if len(mails_about(office.sink, event_id)) != 1] == []
+
+
 async def test_a_process_of_this_version_starts_beside_a_newer_one(chain: Chain) -> None:
     """It was killed in the middle of the upgrade, or the upgrade is taken back."""
     chain.alerting.kill()

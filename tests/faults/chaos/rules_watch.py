@@ -14,6 +14,7 @@ from tests.faults.chaos.timing import (
     CONFIRMED,
     MOMENT,
     NOTED,
+    PATIENCE,
     WATCH_AFTER,
     WATCH_ATTEMPT,
     WATCH_TRIES,
@@ -81,14 +82,13 @@ def the_watch_repeats_only_what_it_could_not_know(history: History) -> Iterator[
         by_name[*mail.name, mail.sender].append(mail)
     for (*name, _), copies in by_name.items():
         for earlier, later in pairwise(copies):
-            began, ingest = earlier.at - WATCH_ATTEMPT, _ingest(earlier)
+            ingest, taken_at, noted = _ingest(earlier), earlier.at, earlier.at + NOTED
             ended = (f"kill {ingest}", f"itself {ingest}")
-            unheard = history.failing(began, earlier.at + MOMENT, *ON_THE_WAY[earlier.via], f"hang {ingest}")
-            # Other recipients of the mail may have been waited for, and only then is it noted that somebody has it.
-            noted = earlier.at + NOTED + history.held(began, earlier.at, *_SLOWED)
-            forgot = history.failing(earlier.at, noted, *ended)
-            diskless = history.failing(began, noted, f"disk is away from {ingest}")
-            if not (unheard or forgot or (diskless and history.failing(earlier.at, later.at, *ended))):
+            in_the_way = (*ON_THE_WAY[earlier.via], f"hang {ingest}")
+            unheard = history.failing(taken_at - PATIENCE, taken_at + MOMENT, *in_the_way)
+            forgot = history.failing(taken_at, noted, *ended)
+            diskless = history.failing(taken_at, noted, f"disk is away from {ingest}")
+            if not (unheard or forgot or (diskless and history.failing(taken_at, later.at, *ended))):
                 yield f"{name} was sent again after {later.at - earlier.at:.1f} s though the first was taken"
 
 

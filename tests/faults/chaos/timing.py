@@ -23,6 +23,8 @@ APART: Final = 60.0
 WATCH_TRIES: Final = (5.0, 10.0, 20.0, 40.0, 60.0)
 """Pauses of the watch between attempts at a mail, the last for ever; each attempt asks two servers."""
 WATCH_ATTEMPT: Final = 25.0
+PATIENCE: Final = 5.0
+"""For a mail server while another one can be asked; what it takes to answer longer than that, nobody hears."""
 CONFIRMED: Final = 2.0
 """From a record on the lifecycle to every ingest that reads it, if nothing is away."""
 BACK: Final = 20.0

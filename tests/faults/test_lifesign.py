@@ -51,7 +51,7 @@ async def called(outside: Receiver, more: int) -> None:
 
 
 async def silent(chain: Chain, outside: Receiver) -> None:
-    """Wait until a probe was missed; in the time of the next three nobody is called."""
+    """Wait until a probe was missed; in the time of the next two nobody is called."""
     missed = len(chain.ingest.events("probe.missing"))
 
     async def more() -> int:
@@ -61,7 +61,7 @@ async def silent(chain: Chain, outside: Receiver) -> None:
         return time.monotonic()
 
     await eventually(more, lambda count: count >= 1, within=30)
-    before, until = len(outside.requests), time.monotonic() + 3 * EVERY
+    before, until = len(outside.requests), time.monotonic() + 2 * EVERY
     await eventually(now, lambda time: time >= until)
     assert len(outside.requests) == before
 

@@ -75,6 +75,21 @@ async def test_one_mail_lists_the_younger_ones_too(smtp_sink: SmtpSink) -> None:
     assert len(smtp_sink.received) == 1
 
 
+async def test_news_of_a_mail_about_very_many_come_in_parts(smtp_sink: SmtpSink) -> None:
+    ledger, published = Ledger(), list[Event]()
+    rooms = {f"Raum {number}" for number in range(1_200)}
+    for room in rooms:
+        hold(ledger, room)
+    async with watching(ledger, smtp_sink, published=published):
+        [mail] = await smtp_sink.wait_for(1)
+        await until(lambda: len(published) == 3)
+    assert "+1199" in mail.subject
+    told = [id_ for event in published if isinstance(event.data, EmergencyMailed) for id_ in event.data.event_ids]
+    assert sorted(told) == sorted(rooms)
+    assert len({event.id for event in published}) == 3
+    assert all(ledger.find(event.id) is not None for event in published)
+
+
 @pytest.mark.parametrize("years", [-30, 30])
 async def test_a_clock_that_jumps_neither_fires_nor_blocks(smtp_sink: SmtpSink, years: int) -> None:
     ledger, published = Ledger(), list[Event]()

@@ -183,8 +183,8 @@ class Ledger:
             entry.heard = entry.heard or heard
             self._changed(entry)
 
-    async def mailed(self, event_ids: Collection[str], at: datetime, news: Event) -> None:
-        """The watch mailed these itself, and `news` says so; returns when both are on disk, or the disk hangs.
+    async def mailed(self, event_ids: Collection[str], at: datetime, *news: Event) -> None:
+        """The watch mailed these itself, and `news` say so; returns when both are on disk, or the disk hangs.
 
         In one transaction: a process that ends in between would else mail once more, or let nobody know that it did.
         """
@@ -192,7 +192,7 @@ class Ledger:
         for entry in entries:
             entry.mailed_at = at
         with contextlib.suppress(Unjournalled):  # without space for the news, whoever publishes it does so at once
-            entries.append(self.hold(news))
+            entries += [self.hold(one) for one in news]
         if self._journal is not None:
             with contextlib.suppress(Unjournalled, TimeoutError):  # this process still knows
                 async with asyncio.timeout(_MAILED_WITHIN):  # whoever mails must not wait for a disk that hangs

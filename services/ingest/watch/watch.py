@@ -37,6 +37,8 @@ READ_WITHIN: Final = 10.0
 _STALLED: Final = 5.0
 """A process that slept so long has read nothing meanwhile either: what confirms may be waiting to be read."""
 _LOOK_EVERY: Final = 0.5
+_MOST_IDS: Final = 500
+"""Reports in one event."""
 _BESIDES: Final = 1.0
 """Seconds for which a report has to be unheard to be listed beside one that is unheard for too long."""
 _RETRIES: Final = (5.0, 10.0, 20.0, 40.0, 60.0)
@@ -192,13 +194,13 @@ class Watch:
 
     async def _note(self, mail_id: str, site_id: str | None, ids: Sequence[str]) -> None:
         now = datetime.now(UTC)
-        data = EmergencyMailed(event_ids=tuple(ids), site=site_id)
-        news = Event(id=mail_id, source=SOURCE, time=now, data=data)
-        await self._ledger.mailed(ids, now, news)
+        news = _news(mail_id, site_id, ids, now)
+        await self._ledger.mailed(ids, now, *news)
         log.warning("watch.mailed", site=site_id, mail_id=mail_id, reports=len(ids))
         # It follows the reports through ledger and journal; where that is full, the mail itself matters more.
         try:
-            await self._publish(news)
+            for one in news:
+                await self._publish(one)
         except Unpublished:
             log.warning("watch.unpublished", site=site_id, mail_id=mail_id)
 
@@ -227,6 +229,16 @@ class Watch:
             )  # fmt: skip
             verdicts.append(_final(answer))
         return Verdict.REFUSED if all(v is Verdict.REFUSED for v in verdicts) else Verdict.DEFERRED
+
+
+def _news(mail_id: str, site_id: str | None, ids: Sequence[str], now: datetime) -> list[Event]:
+    """What alerting hears of a mail; of one about very many reports in parts, as Kafka and its readers have limits."""
+    parts = [tuple(ids[start : start + _MOST_IDS]) for start in range(0, len(ids), _MOST_IDS)]
+    names = [mail_id, *(named_id(NAMESPACE_OID, f"{mail_id}:{number}") for number in range(1, len(parts)))]
+    return [
+        Event(id=name, source=SOURCE, time=now, data=EmergencyMailed(event_ids=part, site=site_id))
+        for name, part in zip(names, parts, strict=True)
+    ]
 
 
 def _final(answer: SmtpAnswer) -> Verdict:

@@ -129,8 +129,8 @@ def _about_troubles(incident_ids: Sequence[str] | None, since: datetime | None) 
     kind = sa.case((incident_id.is_(None), "trouble_record"), (deadline, "trouble_deadline"), else_="trouble_mail")
     query = sa.select(
         t.id.label("mail_id"), incident_id, t.about["site"].astext, kind, none, none, none,
-        t.recipient, sa.literal(EMERGENCY_ROLE), t.created_at, t.state, t.attempts, sa.cast(sa.null(), t.created_at.type),
-        text, t.answer, text.label("mode"),
+        t.recipient, sa.literal(EMERGENCY_ROLE), t.created_at, t.state, t.attempts,
+        sa.cast(sa.null(), t.created_at.type), text, t.answer, text.label("mode"),
     )  # fmt: skip
     if incident_ids is not None:
         query = query.where(incident_id.in_(list(incident_ids)))

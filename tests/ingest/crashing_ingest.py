@@ -140,7 +140,7 @@ class _Kept(Ledger):
 
     @staticmethod
     def is_written() -> bool:
-        return not _Kept.its._later and not _Kept.its._awaited and _Kept.its.problem is None
+        return _Kept.its.pending.is_empty and _Kept.its.problem is None
 
     @staticmethod
     def is_left_to_alerting() -> bool:

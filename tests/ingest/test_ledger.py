@@ -166,7 +166,7 @@ async def test_after_a_kill_what_is_done_is_gone_and_what_is_not_is_there(
 async def test_what_became_of_an_entry_stands_on_the_disk_in_a_while(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.ingest.journal.journal._NOTED_WITHIN", 0.3)
+    monkeypatch.setattr("services.ingest.journal.pending._NOTED_WITHIN", 0.3)
     async with opened(path) as ledger:
         entry = await ledger.append(press("a"))
         await ledger.confirm(taken=["a"])

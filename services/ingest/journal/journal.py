@@ -16,20 +16,18 @@ from typing import Final
 import structlog
 
 from services.ingest.journal.file import Damaged, JournalFile, Lock, Unusable, open_journal
+from services.ingest.journal.pending import TICK, Changes, Pending
 from services.ingest.journal.rows import Row
 from services.ingest.loops import end_process
 from services.ingest.metrics import FSYNC, JOURNAL_WRITABLE
 
 log = structlog.get_logger()
 
-_TICK: Final = 0.5
-"""Seconds until what nobody waits for is written."""
-_NOTED_WITHIN: Final = 10.0
-"""Seconds until it is written what became of an entry: most are deleted before. Others a restart publishes again."""
 _RETRY_AFTER: Final = 1.0
 _LOOK_EVERY: Final = 2.0
 _SLOW: Final = 2.0
 """Seconds after which a disk that does not answer counts as none."""
+_HANGS: Final = "the disk does not answer"
 _TIDY_AFTER: Final = 2.0
 _TIDY_AT_LAST: Final = 60.0
 _SAY_EVERY: Final = 30.0
@@ -51,15 +49,11 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = Lock(path.with_name(f"{path.name}.lock"))
-        self._guard = threading.Lock()
+        self.pending = Pending()
         self._wake = threading.Event()
-        self._awaited: dict[str, Row] = {}
-        self._later: dict[str, Row | None] = {}
-        self._notes: dict[str, Row] = {}
-        self._later_at = self._notes_at = 0.0
-        self._waiters: list[asyncio.Future[None]] = []
         self._thread: threading.Thread | None = None
         self._file: JournalFile | None = None
+        self._stored: set[str] = set()
         self._problem: str | None = "it is being opened"
         self._since = self._said_at = 0.0
         self._busy_since: float | None = None
@@ -74,10 +68,12 @@ class Journal:
     @property
     def problem(self) -> str | None:
         """Why nothing can be written at the moment; None while all is well."""
+        return _HANGS if self._problem is None and self._hangs else self._problem
+
+    @property
+    def _hangs(self) -> bool:
         busy = self._busy_since
-        if self._problem is None and busy is not None and time.monotonic() - busy > _SLOW:
-            return "the disk does not answer"
-        return self._problem
+        return busy is not None and time.monotonic() - busy > _SLOW
 
     async def start(self, opened: Opened) -> None:
         """Open the file; returns after the first attempt, or when the disk takes too long for it."""
@@ -98,34 +94,32 @@ class Journal:
             await asyncio.to_thread(self._thread.join, _CLOSE_WITHIN)
 
     def write(self, *rows: Row) -> asyncio.Future[None]:
-        """A future that is done when the rows are on disk, all at once, and fails with `Unjournalled`."""
+        """A future that is done when the rows are on disk, all at once, and fails with `Unjournalled`.
+
+        They go there all the same, together, as soon as that is possible.
+        """
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        with self._guard:
-            for row in rows:
-                self._awaited[row.event_id] = row
-                self._later.pop(row.event_id, None)
-                self._notes.pop(row.event_id, None)
-            self._waiters.append(written)
+        if self._hangs:
+            # Nobody waits for its end: who knows when that is, and all that they hold would be kept until then.
+            self.pending.put(*rows)
+            _resolve([written], self.problem or _HANGS)  # it may answer again just now
+        else:
+            self.pending.add(rows, written)
         if not self._wake.is_set():  # the thread takes what waits after it has cleared this
             self._wake.set()
         return written
 
     def put(self, row: Row) -> None:
         """Write it soon; nobody waits."""
-        with self._guard:
-            self._later[row.event_id] = row
-            self._notes.pop(row.event_id, None)
+        self.pending.put(row)
 
     def note(self, row: Row) -> None:
         """Write what became of an entry that was written before, in a while; nobody waits."""
-        with self._guard:
-            self._notes[row.event_id] = row
+        self.pending.note(row)
 
     def forget(self, event_id: str) -> None:
         """Delete it soon; nobody waits."""
-        with self._guard:
-            self._later[event_id] = None
-            self._notes.pop(event_id, None)
+        self.pending.forget(event_id)
 
     def look(self) -> None:
         """Say that the disk hangs, and that it answers again: the thread that waits for it can say nothing."""
@@ -145,7 +139,7 @@ class Journal:
             self._round()
             self._post(tried.set)
             while not self._stopping:
-                self._wake.wait(_TICK)
+                self._wake.wait(TICK)
                 self._wake.clear()
                 self._round()
             self._round()
@@ -158,15 +152,13 @@ class Journal:
 
     def _round(self) -> None:
         """Write what waits; without anything that waits, look after the file."""
-        changes, waiters = self._take()
+        changes, waiters = self.pending.take(everything=self._stopping)
         problem = None
         self._busy_since = time.monotonic()
         try:
             self._write(changes)
         except Unusable as unusable:
-            with self._guard:
-                # What came meanwhile is newer.
-                self._later = changes | self._awaited | self._later
+            self.pending.give_back(changes, self._stored)
             self._failed(str(unusable))
             problem = str(unusable)
         finally:
@@ -174,22 +166,7 @@ class Journal:
         if waiters:
             self._post(_resolve, waiters, problem)
 
-    def _take(self) -> tuple[dict[str, Row | None], list[asyncio.Future[None]]]:
-        """What is to be written now. The rest may wait for its tick: most of it is soon followed by a deletion."""
-        now = time.monotonic()
-        with self._guard:
-            awaited, self._awaited = self._awaited, {}
-            waiters, self._waiters = self._waiters, []
-            changes: dict[str, Row | None] = {**awaited}
-            if self._stopping or now - self._later_at >= _TICK:
-                changes |= self._later
-                self._later, self._later_at = {}, now
-            if self._stopping or now - self._notes_at >= _NOTED_WITHIN:
-                changes |= self._notes
-                self._notes, self._notes_at = {}, now
-        return changes, waiters
-
-    def _write(self, changes: dict[str, Row | None]) -> None:
+    def _write(self, changes: Changes) -> None:
         """As `_round`, once more on a file opened anew when the one at hand broke.
 
         Raises:
@@ -208,18 +185,20 @@ class Journal:
             except Damaged as damaged:
                 if self._file is not None:
                     self._file.close()
-                self._file = None
+                self._file, self._stored = None, set()
                 if attempt == 2:
                     raise Unusable(f"the disk or the file cannot be used ({damaged})") from damaged
             else:
                 self._works()
                 return
 
-    def _commit(self, file: JournalFile, changes: dict[str, Row | None]) -> None:
+    def _commit(self, file: JournalFile, changes: Changes) -> None:
         if time.monotonic() - self._looked_at > _LOOK_EVERY:
             self._look(file)
         started = time.perf_counter()
         file.write(changes)
+        for event_id, row in changes.items():
+            (self._stored.discard if row is None else self._stored.add)(event_id)
         FSYNC.observe(time.perf_counter() - started)
         self._quiet_since = time.monotonic()
         if self._soiled_at is None and None in changes.values():
@@ -246,7 +225,7 @@ class Journal:
         except OSError as error:
             raise Unusable(f"its directory cannot be made: {error.strerror}") from error
         file = open_journal(self._path, self._lock)
-        self._file = file
+        self._file, self._stored = file, {row.event_id for row in file.rows}
         for finding in file.findings:
             log.error("journal.replaced", finding=finding, recovered=file.recovered)
         self._soiled_at = time.monotonic()

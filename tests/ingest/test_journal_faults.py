@@ -1,18 +1,34 @@
 """Ingest as a process with a journal that cannot be used: a press is accepted, published and held all the same."""
 
 import asyncio
+import contextlib
+import os
 import resource
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from services.embedded.process import Part
 from services.ingest.journal.file import Lock, open_journal
 from tests.conftest import StartService
 from tests.ingest.reading import events_on, until
 from tests.ingest.test_journal_file import row
+from tests.ingest.test_ledger import stored
 from tests.ingest.test_process import post
-from tests.support.chain import Surroundings
+from tests.support.chain import Surroundings, ingest_service
 from tests.support.service import Service
+
+_ON_A_SMALL_DISK = [
+    "unshare",
+    "--map-root-user",
+    "--mount",
+    "sh",
+    "-c",
+    'mount -t tmpfs -o size=8m tmpfs "$0" && exec "$@"',
+]
 
 
 def spoil(path: Path, how: str) -> None:
@@ -86,6 +102,16 @@ async def test_two_processes_with_one_path(start_ingest: StartService, tmp_path:
     assert second.events("journal.loaded", entries=2)
 
 
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """Where a process may have a small file system."""
+    directory = tmp_path / "disk"
+    directory.mkdir()
+    if subprocess.run([*_ON_A_SMALL_DISK, str(directory), "true"], check=False).returncode:
+        pytest.skip("this machine lets no process mount anything for itself")
+    return directory
+
+
 async def test_a_disk_that_is_full_and_has_space_again(start_ingest: StartService, tmp_path: Path) -> None:
     service = await start_ingest(RUFKETTE_JOURNAL_PATH=str(tmp_path / "journal.sqlite3"))
     _, hard = resource.prlimit(service.pid, resource.RLIMIT_FSIZE)
@@ -106,6 +132,38 @@ async def test_a_disk_that_is_full_and_has_space_again(start_ingest: StartServic
     service.kill()
     await service.start()
     assert service.events("journal.loaded")[-1]["entries"] == sent + 1
+    assert service.stray_lines == []
+
+
+async def test_a_file_system_without_any_space(surroundings: Surroundings, services: list[Service], disk: Path) -> None:
+    """A small one in memory, which only this process sees mounted."""
+    service = ingest_service(surroundings, RUFKETTE_JOURNAL_PATH=str(disk / "journal.sqlite3"))
+    services.append(service)
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("RUFKETTE_")}
+    command = [*_ON_A_SMALL_DISK, str(disk), sys.executable, "-m", "services.cli", "ingest"]
+    service._part = Part.start("ingest", command, log=service.log_file, env=clean | dict(service.environment))
+    await service.wait_ready()
+    within = Path(f"/proc/{service.pid}/root{disk}")
+    pressed = {(await post(service, {"site": "bernburg"})).json()["event_id"]}
+    rest = within / "rest"
+    with rest.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    while not service.events("journal.unavailable"):
+        answer = await post(service, {"site": "bernburg", "description": "x" * 15_000})
+        assert (answer.status_code, answer.json()["status"]) == (202, "accepted")
+        pressed.add(answer.json()["event_id"])
+        assert len(pressed) < 100
+    assert await service.wait_for_readiness("degraded") == {"journal": "the disk is full"}
+    pressed.add((await post(service, {"site": "bernburg"})).json()["event_id"])
+    rest.unlink()
+    await service.wait_ready()
+    pressed.add((await post(service, {"site": "bernburg"})).json()["event_id"])
+    service.pause()
+    for name in ("journal.sqlite3", "journal.sqlite3-wal"):
+        shutil.copy(within / name, surroundings.directory / f"copy-{name}")
+    service.resume()
+    assert {row.event_id for row in stored(surroundings.directory / "copy-journal.sqlite3")} == pressed
     assert service.stray_lines == []
 
 

@@ -12,8 +12,9 @@ QUICK_COMMIT: Final = 2.0
 """The same, if nothing is wrong with the database; a hundred times what it takes on a quiet machine."""
 ORPHANED: Final = 7.0
 """After so long a mail whose sender is gone is sent by another one: 5 s without life, or a first lease of 6 s."""
-RECORDED: Final = 2.0
-"""From a mail server's answer to its record, if nothing is away: it is a tenth of a second, and the machine is busy."""
+RECORDED: Final = COMMIT
+"""From a mail server's answer to its record, if nothing is away: a tenth of a second, and on a busy machine what one
+commit may take, as the next answers wait for it."""
 MOMENT: Final = 1.0
 """From the end of a mail to the answer and its line in the log, if nothing is in the way."""
 NOTED: Final = 4.0

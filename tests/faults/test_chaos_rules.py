@@ -23,6 +23,7 @@ from tests.faults.chaos.spoils import (
     drop,
     emergency_after,
     first_mail,
+    holder,
     hung,
     inputs,
     is_alarm,
@@ -205,6 +206,26 @@ def test_what_is_wrong_is_found(rule: Rule, spoil: Spoil) -> None:
 @pytest.mark.parametrize(("rule", "spoil"), ACCEPTED, ids=lambda value: getattr(value, "__name__", ""))
 def test_what_is_allowed_is_accepted(rule: Rule, spoil: Spoil) -> None:
     assert list(rule(spoil(GOOD))) == []
+
+
+@pytest.mark.parametrize("missing", [None, 0, 1, 2])
+def test_only_a_disk_a_process_and_a_topic_together_take_a_report_along(missing: int | None) -> None:
+    report = next(one for one in GOOD.reports if one.said == "Raum 00000000000c")
+    faults = [
+        hung(report.at - 1, report.at + 2, "disk is away from ingest", 1),
+        hung(report.at + 3, report.at + 4, "kill ingest", 1),
+        hung(report.at + 1, report.at + 5, "empty topic of Kafka", ""),
+    ]
+    incident = holder(GOOD, report.said).state.id
+    history = without_mails(report.said)(GOOD)
+    history = replace(history, incidents={id_: one for id_, one in history.incidents.items() if id_ != incident})
+    for number, fault in enumerate(faults):
+        history = history if number == missing else fault(history)
+    assert rules_reports.was_nowhere(history, report) is (missing is None)
+    mailed, held = (list(rule(history)) for rule in (
+        rules_reports.every_report_is_mailed, rules_reports.every_report_is_in_one_incident))  # fmt: skip
+    assert any(report.event_id in found for found in mailed) is (missing is not None)
+    assert any(f"{report.event_id} is in 0" in found for found in held) is (missing is not None)
 
 
 def test_every_rule_is_shown_to_find_something() -> None:

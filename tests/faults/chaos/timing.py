@@ -19,6 +19,8 @@ MOMENT: Final = 1.0
 """From the end of a mail to the answer and its line in the log, if nothing is in the way."""
 NOTED: Final = 4.0
 """From a mail server's answer to the watch until that is on the disk, if nothing is away; a disk is given 2 s."""
+REWRITTEN: Final = 2.0
+"""From when a disk is back until the journal has everything again: it is tried each second."""
 APART: Final = 60.0
 """Between two mails of one watch about a site."""
 WATCH_TRIES: Final = (5.0, 10.0, 20.0, 40.0, 60.0)

@@ -32,7 +32,7 @@ async def second() -> AsyncIterator[SmtpSink]:
 async def route(shell: Shell, smtp_sink: SmtpSink, second: SmtpSink) -> AsyncIterator[MailRoute]:
     at_night(shell)
     async with mailing(shell.engine, smtp_sink, second) as route:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while route.state.problems:
                 await asyncio.sleep(0.02)
         yield route
@@ -288,7 +288,7 @@ async def test_as_many_mails_at_once_as_the_server_in_use_takes(
     async def at_once(expected: int) -> None:
         senders = shell.engine.senders
         assert senders is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (reserved := senders.reserve(20)) != expected:
                 senders.send([], reserved)
                 await asyncio.sleep(0.02)
@@ -342,7 +342,7 @@ async def test_a_mail_that_was_withdrawn_meanwhile_is_not_sent_over_the_fallback
 ) -> None:
     smtp_sink.misbehave("stall", times=None)
     await shell.apply(report(shell.now, id="e"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not smtp_sink.received:
             await asyncio.sleep(0.02)
     async with shell.database.begin() as tx:  # as if its first lease had run out
@@ -358,7 +358,7 @@ async def test_the_watch_over_the_servers_shows_that_it_goes_round(smtp_sink: Sm
     route = MailRoute(parse_smtp_url(smtp_sink.url))
     pulses: dict[str, float] = {}
     task = asyncio.create_task(run_together({"mail servers": route.run}, pulses))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not pulses:
             await asyncio.sleep(0.01)
         began = dict(pulses)

@@ -16,7 +16,7 @@ async def waiting(lull: Lull, at_most: float, done: list[str], name: str = "it")
 
 async def test_without_an_alarm_nothing_waits() -> None:
     done: list[str] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await waiting(Lull(), NEVER, done)
     assert done == ["it"]
 
@@ -29,14 +29,14 @@ async def test_it_waits_for_all_alarms() -> None:
             await asyncio.sleep(SOON)
         await asyncio.sleep(SOON)
         assert done == []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await task
 
 
 async def test_in_a_storm_it_is_done_anyhow() -> None:
     lull, done = Lull(), list[str]()
     with lull.alarm():
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await waiting(lull, SOON, done)
     assert done == ["it"]
 
@@ -49,7 +49,7 @@ async def test_an_alarm_waits_for_nothing_and_ends_the_lull() -> None:
             await asyncio.sleep(SOON)
         await asyncio.sleep(SOON)
         assert done == [], "one thing at a time"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await task
 
 
@@ -65,7 +65,7 @@ async def test_two_that_wait_do_not_begin_together() -> None:
     with lull.alarm():
         tasks = [asyncio.create_task(long(name)) for name in "ab"]
         await asyncio.sleep(SOON)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await asyncio.gather(*tasks)
     assert order == ["a begins", "a ends", "b begins", "b ends"]
 
@@ -77,6 +77,6 @@ async def test_what_fails_does_not_hold_up_the_next() -> None:
             raise ValueError
     except ValueError:
         pass
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await waiting(lull, NEVER, done)
     assert done == ["it"]

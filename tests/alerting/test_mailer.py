@@ -37,7 +37,7 @@ async def state(shell: Shell) -> Incident:
 
 async def answered(shell: Shell, *states: str) -> None:
     """Wait until the outbox holds exactly these states."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while sorted(row.state for row in await shell.rows(outbox)) != sorted(states):
             shell.engine.signals.mail.set()
             await asyncio.sleep(0.02)
@@ -72,7 +72,7 @@ async def test_a_mail_is_delivered_with_its_headers(shell: Shell, mailer: MailRo
 async def test_while_many_events_wait_to_be_read_few_mails_are_sent_at_once(shell: Shell, mailer: MailRoute) -> None:
     senders = shell.engine.senders
     assert senders is not None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not mailer.usable:
             await asyncio.sleep(0.02)
     shell.engine.signals.behind = True
@@ -126,7 +126,7 @@ async def test_a_mail_in_hand_is_not_tried_again_once_somebody_took_over(
     at_night(shell)
     smtp_sink.misbehave("stall", None)
     await shell.apply(report(shell.now, id="e"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not smtp_sink.received:
             await asyncio.sleep(0.02)
     smtp_sink.behave()
@@ -151,7 +151,7 @@ async def test_a_mail_server_that_is_away_is_waited_for(shell: Shell, mailer: Ma
     at_night(shell)
     await smtp_sink.stop()
     await shell.apply(report(shell.now))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while mailer.usable:
             await asyncio.sleep(0.02)
     await smtp_sink.start()

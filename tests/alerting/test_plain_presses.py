@@ -175,7 +175,7 @@ async def test_without_the_lease_nothing_is_written(shell: Shell) -> None:
 
 async def _waits_for_a_lock(connection: AsyncConnection) -> None:
     """Until somebody does."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await connection.scalar(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
             await asyncio.sleep(0.01)
 
@@ -230,7 +230,7 @@ async def test_an_incident_that_opens_after_nothing_was_seen(shell: Shell, datab
             asyncio.create_task(shell.apply(first)),
             asyncio.create_task(opened.apply(Batch(Position(TOPIC, 1, 0), 1, "b", [second]), "me")),
         ]
-        async with database.connect() as looking, asyncio.timeout(10):
+        async with database.connect() as looking, asyncio.timeout(30):
             while await looking.scalar(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")) < 2:
                 await asyncio.sleep(0.01)
     await asyncio.gather(*tasks)

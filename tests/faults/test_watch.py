@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -20,17 +20,10 @@ from tests.support.service import Service
 from tests.support.smtp_sink import SmtpSink
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("servers_back")
+
 AFTER = 3
 """Seconds; longer than a healthy chain needs here."""
-
-
-@pytest.fixture(autouse=True)
-def servers_back(frail_kafka: KafkaServer, frail_postgres: PostgresServer) -> Iterator[None]:
-    """However a test ends, the next one finds both servers started."""
-    yield
-    for server in (frail_kafka, frail_postgres):
-        if server._part is None or not server._part.running:
-            server.start()
 
 
 @pytest.fixture

@@ -145,7 +145,7 @@ class Applier:
             rejected=[rejected(item.record, item.reason) for item in unread],
         )
         apply = partial(self._engine.apply, batch, self._owner)
-        await (patiently(self._database, apply, raising=is_too_long) if divisible else patiently(self._database, apply))
+        await patiently(self._database, apply, raising=lambda error: divisible and is_too_long(error))
         after = replace(position, next_offset=batch.end_offset, last_event_id=batch.last_event_id, inherited=False)
         self._moved(after)
         for item in unread:

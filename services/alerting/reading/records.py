@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import structlog
 
 from schemas import codec
-from schemas.events import EARLIEST, LATEST, Event
+from schemas.events import Event, is_in_range
 
 log = structlog.get_logger()
 
@@ -53,8 +53,8 @@ def _arrived_at(record: ConsumerRecord) -> datetime:
     try:
         found = datetime.fromtimestamp(record.timestamp / 1000, UTC)
     except (ValueError, OverflowError, OSError):
-        found = LATEST
-    return found if EARLIEST <= found < LATEST else datetime.now(UTC)
+        return datetime.now(UTC)
+    return found if is_in_range(found) else datetime.now(UTC)
 
 
 def mark(record: ConsumerRecord) -> str:

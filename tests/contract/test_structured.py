@@ -1,7 +1,7 @@
 """Lines of EVENTS.jsonl: what is written is read back, and what is wrong is said with its place."""
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from schemas.codec import Unreadable
 from schemas.events import (
+    EARLIEST,
+    LATEST,
     TYPE_OF,
     Acknowledged,
     Category,
@@ -25,6 +27,7 @@ from schemas.events import (
 )
 from schemas.structured import UnreadableLine, parse_line, parse_lines, to_line
 
+RANGE = EARLIEST.replace(tzinfo=None), (LATEST - timedelta(microseconds=1)).replace(tzinfo=None)
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=20)
 REPORTS = st.builds(
     Reported,
@@ -33,7 +36,7 @@ REPORTS = st.builds(
     danger_level=st.none() | st.integers(0, 3),
     category=st.none() | st.sampled_from(Category),
     description=st.none() | TEXT,
-    occurred_at=st.none() | st.datetimes(datetime(1970, 1, 1), datetime(2899, 12, 31), timezones=st.just(UTC)),
+    occurred_at=st.none() | st.datetimes(*RANGE, timezones=st.just(UTC)),
 )
 DATA: st.SearchStrategy[Data] = st.one_of(
     REPORTS,

@@ -1,13 +1,14 @@
-"""What is read is applied, however much it is and however slow the database."""
+"""What is read is applied, however much it is, however slow the database, and whatever ended the process before."""
 
 import asyncio
 
+import pytest
 import sqlalchemy as sa
 
 from services.alerting.reading.applying import Applier
 from services.alerting.reading.breaker import Breaker
 from services.alerting.reading.leases import Position
-from services.alerting.tables import incidents
+from services.alerting.tables import incidents, suspects
 from services.common.outage import Outage
 from tests.alerting.conftest import TOPIC, Shell, limited_engine
 from tests.alerting.records import record_of
@@ -37,3 +38,33 @@ async def test_what_is_too_much_for_one_transaction_is_applied_in_parts(shell: S
     assert {row.id for row in await shell.rows(incidents)} == {event.id for event in events}
     assert len(moved) > 1
     assert moved[-1].next_offset == PRESSES
+
+
+@pytest.mark.parametrize(
+    ("ended_before", "ends"),
+    [
+        (0, [3, 4]),  # nearly always it was no record that ended the process
+        (1, [1, 2, 3, 4]),
+        (2, [1, 2, 3, 4]),
+        (3, [1, 2, 3, 4]),
+    ],
+)
+async def test_what_a_dead_process_had_in_hand_is_tried_together_once(
+    shell: Shell, ended_before: int, ends: list[int]
+) -> None:
+    """`ended_before`: counted attempts that ended a process at the first record."""
+    moved: list[Position] = []
+    applier = Applier(shell.engine, shell.owner, Outage("database"), Breaker(accept=False), moved.append)
+    applier.inherit(0)
+    if ended_before:
+        row = {"kind": "record", "key": f"{TOPIC}/0", "place": 0, "attempts": ended_before}
+        async with shell.database.begin() as tx:
+            await tx.execute(sa.insert(suspects).values(row))
+    records = [record_of(report(shell.now, id=f"press-{n}", location=f"Zimmer {n}"), n) for n in range(4)]
+    await applier.apply(Position(TOPIC, 0, 0), records[:3])
+    assert [one.attempts for one in await shell.rows(suspects)] == [1 if not ended_before else 2]
+    applier.absolve(0)
+    await applier.apply(moved[-1], records[3:])
+    assert [position.next_offset for position in moved] == ends
+    kept = {f"press-{n}" for n in range(1 if ended_before == 3 else 0, 4)}
+    assert {row.id for row in await shell.rows(incidents)} == kept

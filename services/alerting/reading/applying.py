@@ -41,7 +41,7 @@ class Applier:
         self._suspected: dict[int, int] = {}
 
     def inherit(self, partition: int) -> None:
-        """The last owner of the partition died with it: what it had in hand is tried record by record."""
+        """The last owner of the partition died with it: what it may have had in hand is suspected."""
         self._suspected[partition] = MAX_RECORDS
 
     def absolve(self, partition: int) -> None:
@@ -58,22 +58,39 @@ class Applier:
         items = [read(record) for record in records]
         self._breaker.judge([isinstance(item, Unread) for item in items])
         left = self._suspected.get(position.partition, 0)
-        for record, item in zip(records[:left], items[:left], strict=True):
-            position = await self._suspiciously(position, record, item)
         if left:
+            position = await self._suspiciously(position, records[:left], items[:left])
             await self._clear(position, left - len(records))
         if records[left:]:
             await self._together(position, records[left:], items[left:])
 
-    async def _suspiciously(self, position: Position, record: ConsumerRecord, item: Event | Unread) -> Position:
+    async def _suspiciously(
+        self, position: Position, records: Sequence[ConsumerRecord], items: Sequence[Event | Unread]
+    ) -> Position:
+        """Once together: who is killed hardly ever dies of a record. When that ends the process too, one by one."""
         async with suspects.one_at_a_time:
-            attempt = await patiently(self._database, lambda: self._count(position, record.offset))
-            if attempt > suspects.CRASHES:
-                return await self._set_aside(position, record, item, "processing it ended the process three times")
-            return await self._alone(position, record, item)
+            attempt = await self._count(position, records[0].offset, first=suspects.TOGETHER)
+            if attempt == suspects.TOGETHER:
+                return await self._together(position, records, items)
+            position = await self._tried(position, records[0], items[0], attempt)
+        for record, item in zip(records[1:], items[1:], strict=True):
+            async with suspects.one_at_a_time:
+                attempt = await self._count(position, record.offset, first=suspects.TOGETHER + 1)
+                position = await self._tried(position, record, item, attempt)
+        return position
 
-    async def _count(self, position: Position, offset: int) -> int:
-        return await in_transaction(self._engine.database, lambda tx: suspects.count_record(tx, position, offset))
+    async def _tried(self, position: Position, record: ConsumerRecord, item: Event | Unread, attempt: int) -> Position:
+        if attempt > suspects.CRASHES:
+            return await self._set_aside(position, record, item, "processing it ended the process three times")
+        return await self._alone(position, record, item)
+
+    async def _count(self, position: Position, offset: int, first: int) -> int:
+        return await patiently(
+            self._database,
+            lambda: in_transaction(
+                self._engine.database, lambda tx: suspects.count_record(tx, position, offset, first)
+            ),
+        )
 
     async def _clear(self, position: Position, left: int) -> None:
         if left > 0:

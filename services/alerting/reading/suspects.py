@@ -1,8 +1,8 @@
-"""Records and due times that may have crashed the process: tried alone, each attempt counted before it is made.
+"""Records and due times that may have crashed the process: each attempt is counted before it is made.
 
-Nothing is written while all goes well. Only after a process died without a goodbye is what it may have died of taken
-one by one, so that a crash can be told from bad luck; what was tried three times and ended the process each time is
-set aside.
+Nothing is written while all goes well. Only after a process died without a goodbye is what it may have died of
+suspected: due times are taken one by one, records once more together and then one by one, so that a crash can be told
+from bad luck. What was tried three times and ended the process each time is set aside.
 """
 
 import asyncio
@@ -18,6 +18,8 @@ from services.common.loops import beat
 
 CRASHES: Final = 3
 """Counted attempts that never ended, after which something is set aside."""
+TOGETHER: Final = 1
+"""The attempt at which a record is tried with all that are suspected like it."""
 FIRST_PAUSE_MINUTES: Final = 5
 """Until a due time that was set aside is tried again; doubled each time, an hour at most."""
 
@@ -48,9 +50,9 @@ one_at_a_time = _OneAtATime()
 """Held by a process during a counted attempt: what else is tried meanwhile would share the blame."""
 
 _COUNT_RECORD = sa.text("""
-    INSERT INTO suspects (kind, key, place, attempts) VALUES ('record', :key, :place, 1)
+    INSERT INTO suspects (kind, key, place, attempts) VALUES ('record', :key, :place, :first)
     ON CONFLICT (kind, key) DO UPDATE SET place = excluded.place,
-        attempts = CASE WHEN suspects.place = excluded.place THEN suspects.attempts + 1 ELSE 1 END
+        attempts = CASE WHEN suspects.place = excluded.place THEN suspects.attempts + 1 ELSE excluded.attempts END
     RETURNING attempts
 """)
 _CLEAR = sa.text("DELETE FROM suspects WHERE kind = :kind AND key = :key")
@@ -91,11 +93,15 @@ class DueAlone:
     minutes: int | None = None
 
 
-async def count_record(tx: AsyncConnection, position: Position, offset: int) -> int:
-    """Count an attempt at one record before it is made; returns which attempt in a row it is."""
+async def count_record(tx: AsyncConnection, position: Position, offset: int, first: int) -> int:
+    """Count an attempt at this record, and what is tried with it, before it is made.
+
+    Returns:
+        Which attempt in a row it is, where the one at a record that was not counted yet is the `first`.
+    """
     await tx.execute(LIGHTLY)  # a process may end without loss of it, and only that is counted
     key = f"{position.topic}/{position.partition}"
-    return int(await tx.scalar(_COUNT_RECORD, {"key": key, "place": offset}) or 0)
+    return int(await tx.scalar(_COUNT_RECORD, {"key": key, "place": offset, "first": first}) or 0)
 
 
 async def clear_record(tx: AsyncConnection, topic: str, partition: int) -> None:

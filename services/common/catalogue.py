@@ -53,6 +53,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "migration.newer": Entry("warning", ("revision",), "The database is of a newer version than this process, which goes on: migrations only add."),
     "migration.delayed": Entry("warning", ("attempt",), "A table that is to change is in use; tried again in a moment, so that nobody waits for us."),
     "audit.found": Entry("error", ("problem", "count", "ids"), "The self-audit found what must not be, and repaired it."),
+    "log.lines_lost": Entry("error", ("lines",), "Nobody read the log for a while (a paused terminal, a log driver that hangs): so many lines after those before this one found no room. Nothing waited for them."),
     "library.logged": Entry("info", ("logger", "message", "repeated"), "A library's record, at the library's level."),
     # HTTP
     "request.handled": Entry("info", ("method", "route", "status", "duration_ms"), "A request was answered; ingest logs successful health checks, and what it accepted (`report.accepted` says more), at debug."),

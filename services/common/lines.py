@@ -1,11 +1,24 @@
-"""Where log lines go. What cannot be written, on a full disk say, is lost, and nothing else: an alarm goes on."""
+"""Where log lines go. What cannot be written, on a full disk say, is lost, and nothing else: an alarm goes on.
+
+Nor is anybody waited for who does not read: a terminal that is paused, a container's log driver that hangs.
+"""
 
 import asyncio
 import atexit
 import contextlib
+import os
+import select
 import threading
 from collections import deque
-from typing import TextIO
+from collections.abc import Callable
+from typing import Final, TextIO
+
+MOST_WAITING: Final = 5_000
+"""Lines that wait for somebody to read; those after them are lost, and counted. Warnings have as much room again."""
+_PIECE: Final = select.PIPE_BUF
+"""Bytes of which `poll` says that they can be written without waiting."""
+_AGAIN_AFTER: Final = 0.5
+_LAST_WORDS_MS: Final = 1_000
 
 
 class Lines:
@@ -14,19 +27,29 @@ class Lines:
     What is said below warning in one turn of the event loop is written together, at its end: each call of the system
     lets another thread have the interpreter. All else, and what is said outside of an event loop, is written at once:
     the last lines before a process ended are those that somebody wants to read.
+
+    `on_lost` hears how many lines were lost, once all that waited is written.
     """
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, on_lost: Callable[[int], object] = lambda _: None) -> None:
         self._file = file
-        self._waiting: deque[str] = deque()
+        self._number = _own(file.fileno())
+        self._encoding = file.encoding
+        self._poll = select.poll()
+        self._poll.register(self._number, select.POLLOUT)
+        self._on_lost = on_lost
+        self._waiting: deque[bytes] = deque()
+        self._begun = b""
+        self._lost = 0
         self._guard = threading.Lock()
         self._at_work: asyncio.AbstractEventLoop | None = None
         """The loop whose turn ends with what waits being written."""
-        atexit.register(self.flush)
+        self._trying_again: asyncio.AbstractEventLoop | None = None
+        atexit.register(self.flush, _LAST_WORDS_MS)
 
     def msg(self, message: str) -> None:
         """Write a line, soon."""
-        self._waiting.append(f"{message}\n")
+        self._put(f"{message}\n", MOST_WAITING)
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -50,16 +73,67 @@ class Lines:
 
     def write(self, text: str) -> None:
         """Write text, at once, and what waits before it."""
-        self._waiting.append(text)
+        self._put(text, 2 * MOST_WAITING)
         self.flush()
 
-    def flush(self) -> None:
-        """Write what waits."""
+    def flush(self, patience_ms: int = 0) -> None:
+        """Write what waits, as far as somebody reads within so many milliseconds."""
         with self._guard:
-            text = ""
-            while self._waiting:
-                text += self._waiting.popleft()
-            if text:
-                with contextlib.suppress(OSError):
-                    self._file.write(text)
-                    self._file.flush()
+            self._write(patience_ms)
+            unread = bool(self._begun or self._waiting)
+            lost = 0 if unread else self._lost
+            self._lost -= lost
+        if unread:
+            self._try_again()
+        elif lost:
+            self._on_lost(lost)
+
+    def _put(self, text: str, most: int) -> None:
+        if len(self._waiting) >= most:
+            self._lost += 1
+        else:
+            self._waiting.append(text.encode(self._encoding, "backslashreplace"))
+
+    def _write(self, patience_ms: int) -> None:
+        if not self._waiting and not self._begun:
+            return
+        if self._file.closed:  # its number may be another file's by now
+            self._begun = b""
+            self._waiting.clear()
+            return
+        with contextlib.suppress(OSError):
+            self._file.flush()  # what was printed comes before
+        while self._begun or self._waiting:
+            while self._waiting and len(self._begun) < _PIECE:
+                self._begun += self._waiting.popleft()
+            try:
+                if not self._poll.poll(patience_ms):
+                    return
+                whole = self._begun.rfind(b"\n", 0, _PIECE) + 1  # others may write there, too
+                self._begun = self._begun[os.write(self._number, self._begun[: whole or _PIECE]) :]
+            except BlockingIOError:
+                return
+            except OSError:
+                self._begun = b""
+
+    def _try_again(self) -> None:
+        """In a while, if nothing is said until then."""
+        with contextlib.suppress(RuntimeError):  # outside of an event loop the next line has to do
+            loop = asyncio.get_running_loop()
+            if self._trying_again is not loop:
+                loop.call_later(_AGAIN_AFTER, self._retry)
+                self._trying_again = loop
+
+    def _retry(self) -> None:
+        self._trying_again = None
+        self.flush()
+
+
+def _own(number: int) -> int:
+    """A terminal opened anew, so that it never blocks us: what `poll` says of it holds for a single byte.
+
+    That is the property of an opened file, which is shared with whoever started us.
+    """
+    with contextlib.suppress(OSError):
+        return os.open(os.ttyname(number), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    return number

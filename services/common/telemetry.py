@@ -241,7 +241,7 @@ def configure(*, service: str, log_format: LogFormat | None, log_level: str, str
     render: list[Processor] = (
         [_readable_exception, structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())] if console else [_json]
     )
-    lines = Lines(sys.stdout)
+    lines = Lines(sys.stdout, lambda count: structlog.get_logger().error("log.lines_lost", lines=count))
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, *common, *render],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -1,10 +1,14 @@
-"""The services' log lines on their way to our stdout: held back until the banner is out, in one piece each."""
+"""The services' log lines on their way to our stdout: held back until the banner is out, in one piece each.
+
+Whoever looks after the services must not wait for a terminal that is paused.
+"""
 
 import sys
 import threading
 from collections import deque
 from typing import IO
 
+from services.common.lines import Lines
 from services.embedded.process import Part
 
 _TAIL = 15  # lines kept for the message about a crash
@@ -15,6 +19,7 @@ class Output:
 
     def __init__(self, *, json_only: bool) -> None:
         self._json_only = json_only
+        self._out, self._err = Lines(sys.stdout, self._lost), Lines(sys.stderr, self._lost)
         self._lock = threading.Lock()
         self._held: list[bytes] | None = []
         self._tails: dict[str, deque[bytes]] = {}
@@ -34,6 +39,15 @@ class Output:
             held, self._held = self._held or [], None
             for line in held:
                 self._print(line)
+
+    def say(self, text: str) -> None:
+        """Tell the person at the terminal."""
+        self._err.warning(text)
+
+    def flush(self) -> None:
+        """Write what found no room until now; to be called now and then."""
+        self._out.flush()
+        self._err.flush()
 
     def finish(self) -> None:
         """Wait until the ended parts' last lines are printed."""
@@ -56,9 +70,8 @@ class Output:
                         self._held.append(line)
 
     def _print(self, line: bytes) -> None:
-        target = sys.stderr if self._json_only and not line.startswith(b"{") else sys.stdout
-        try:
-            target.buffer.write(line)
-            target.buffer.flush()
-        except BrokenPipeError:
-            return  # nobody reads any more; the services must go on
+        target = self._err if self._json_only and not line.startswith(b"{") else self._out
+        target.info(line.decode(errors="replace").removesuffix("\n"))
+
+    def _lost(self, count: int) -> None:
+        self.say(f"rufkette: {count} lines of the logs are lost: nobody read them")

@@ -76,7 +76,7 @@ class Stack:
             self._up = True
             self._wait(lambda: False, timeout=None)
         except _Stopped:
-            print("stopping …", file=sys.stderr)
+            self._output.say("stopping …")
         finally:
             self._stop()
 
@@ -114,6 +114,7 @@ class Stack:
             if self._reload and self._up:
                 self._pass_on_reload()
             self._look_at_parts()
+            self._output.flush()
             if timeout is not None and deadline is not None:
                 if self.preparing:
                     deadline = time.monotonic() + timeout
@@ -137,7 +138,7 @@ class Stack:
                 part.process.wait()
                 if not self._restarts.plan(part, now):
                     raise self._crashed(part, f", and was started again {AT_MOST} times within a minute")
-                print(f"rufkette: {part.ended()}; starting it again", file=sys.stderr, flush=True)
+                self._output.say(f"rufkette: {part.ended()}; starting it again")
             if self._restarts.due(part, now):
                 self._parts[index] = self._start_service(part.name)
                 self._show_processes()

@@ -1,14 +1,18 @@
 """Log lines: written at once, and never in an alarm's way."""
 
 import asyncio
+import contextlib
 import os
+import pty
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
-from services.common.lines import Lines
+from services.common.lines import MOST_WAITING, Lines
 
 _FULL = """
 import logging, os, sys, structlog
@@ -119,3 +123,85 @@ def test_what_follows_a_full_disk_is_written_again(tmp_path: Path) -> None:
         os.close(full)
         lines.info("after it")
         assert (tmp_path / "log").read_text().splitlines()[-1] == "after it"
+
+
+def drained(reader: int, lines: Lines) -> list[str]:
+    """Everything that can be read, and is written as soon as there is room."""
+    os.set_blocking(reader, False)
+    read = b""
+    while True:
+        lines.flush()
+        try:
+            read += os.read(reader, 1 << 20)
+        except BlockingIOError:
+            return read.decode().splitlines()
+
+
+@pytest.fixture
+def unread() -> Iterator[tuple[int, TextIO]]:
+    """A pipe: where to read, and where to write."""
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as file:
+        yield reader, file
+    os.close(reader)
+
+
+def test_nobody_waits_for_who_does_not_read(unread: tuple[int, TextIO]) -> None:
+    reader, file = unread
+    lost: list[int] = []
+    lines = Lines(file, lost.append)
+    for number in range(4 * MOST_WAITING):
+        lines.info(f"{number:>50}")
+    lines.error("for this there is room")
+    *said, last = drained(reader, lines)
+    assert last == "for this there is room"
+    assert [int(line) for line in said] == list(range(len(said))), "the first ones, each whole"
+    assert MOST_WAITING < len(said) < 2 * MOST_WAITING
+    assert lost == [4 * MOST_WAITING - len(said)]
+    lines.warning("read again")
+    assert drained(reader, lines) == ["read again"]
+    assert len(lost) == 1
+
+
+async def test_what_found_no_room_is_written_when_there_is_some_though_nothing_is_said(
+    unread: tuple[int, TextIO],
+) -> None:
+    reader, file = unread
+    lines = Lines(file)
+    for number in range(1000):
+        lines.warning(f"{number:>100}")
+    said = b""
+    os.set_blocking(reader, False)
+    async with asyncio.timeout(10):
+        while said.count(b"\n") < 1000:
+            with contextlib.suppress(BlockingIOError):
+                said += os.read(reader, 1 << 20)
+            await asyncio.sleep(0.02)
+
+
+def test_a_terminal_that_is_paused_stops_nobody() -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as file:
+        lines = Lines(file)
+        for number in range(1000):
+            lines.warning(f"{number:>100}")
+        said = drained(ours, lines)
+        assert [int(line) for line in said] == list(range(1000))
+    assert not os.get_blocking(lines._number), "ours does not block"
+    os.close(lines._number)
+    os.close(ours)
+
+
+def test_half_a_character_is_written_somehow(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as file:
+        Lines(file).warning("Zimmer \ud83d")
+        assert (tmp_path / "log").read_text() == "Zimmer \\ud83d\n"
+
+
+def test_a_closed_stream_is_no_place_to_write_to(tmp_path: Path) -> None:
+    file = (tmp_path / "log").open("w")
+    lines = Lines(file)
+    file.close()
+    with (tmp_path / "another").open("w"):
+        lines.warning("lost")
+    assert (tmp_path / "another").read_text() == ""

@@ -21,24 +21,24 @@ Lines = Callable[[], list[dict[str, Any]]]
 class Written:
     """All that was written to stdout since the test began."""
 
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
+    def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
+        self._capfd = capfd
         self._text = ""
 
     def getvalue(self) -> str:
-        self._text += self._capsys.readouterr().out
+        self._text += self._capfd.readouterr().out
         return self._text
 
 
 @pytest.fixture
-def out(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Written]:
+def out(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Written]:
     before = structlog.get_config()
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     levels = {name: logging.getLogger(name).level for name in telemetry._QUIET}
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     structlog.contextvars.clear_contextvars()
-    yield Written(capsys)
+    yield Written(capfd)
     structlog.contextvars.clear_contextvars()
     structlog.configure(**before)
     root.handlers[:] = handlers

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,90 +19,17 @@ import httpx
 import pytest
 
 from services.embedded.ports import free_port
+from tests.support.run import READY, Run, until
 
-READY = "Raise a first alarm"
 IN_A_TERMINAL = """
 import fcntl, os, sys, termios
 os.setsid()
 fcntl.ioctl(int(sys.argv[1]), termios.TIOCSCTTY, 0)
 os.execv(sys.executable, [sys.executable, "-m", "services.cli", "run", "--data-dir", sys.argv[2]])
 """
+PRESSES = 400
+"""What is logged about them is more than a pipe holds (64 KiB)."""
 pytestmark = pytest.mark.timeout(180)
-
-
-def until(condition: Callable[[], Any], what: str, timeout: float = 30.0) -> Any:
-    deadline = time.monotonic() + timeout
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
-        time.sleep(0.05)
-    return found
-
-
-class Run:
-    """One `rufkette run` on a data directory."""
-
-    def __init__(self, data: Path, **environment: str) -> None:
-        self.data = data
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("RUFKETTE_")}
-        self.out, self.err = data.with_suffix(".out"), data.with_suffix(".err")
-        with self.out.open("wb") as out, self.err.open("wb") as err:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "services.cli", "run", "--data-dir", str(data)],
-                stdout=out,
-                stderr=err,
-                env=clean | {"RUFKETTE_LOG_FORMAT": "json"} | environment,
-                start_new_session=True,
-            )
-
-    def ready(self) -> str:
-        """Wait for the banner and return what stdout has so far."""
-
-        def look() -> str | None:
-            text = self.out.read_text()
-            assert self.process.poll() is None, f"ended with {self.process.returncode}: {text}{self.err.read_text()}"
-            return text if READY in text and "curl" in text.partition(READY)[2] else None
-
-        text = until(look, "the banner", 90)
-        assert isinstance(text, str)
-        return text
-
-    def row(self, name: str) -> str:
-        found = re.search(rf"^  {re.escape(name)} +(\S+)", self.out.read_text(), re.MULTILINE)
-        assert found is not None, f"no {name} in the banner"
-        return found[1]
-
-    def wait(self, timeout: float = 40.0) -> int:
-        return self.process.wait(timeout)
-
-    def left(self) -> list[str]:
-        """Command lines of all living processes that have to do with this data directory or its configuration."""
-        found = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                command = (entry / "cmdline").read_bytes()
-                environment = (entry / "environ").read_bytes()
-            except OSError:
-                continue
-            mine = os.fsencode(self.data)
-            if command and int(entry.name) != self.process.pid and (mine in command or mine in environment):
-                found.append(command.replace(b"\0", b" ").decode(errors="replace"))
-        return found
-
-    def child(self, needle: str) -> int:
-        """Process id of the direct child whose command line has `needle`."""
-        found = self.find(needle)
-        assert found is not None, f"no child {needle}"
-        return found
-
-    def find(self, needle: str) -> int | None:
-        """As `child`, or None."""
-        listing = subprocess.run(
-            ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid), "-ww"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return next((int(line.split(None, 1)[0]) for line in listing.stdout.splitlines() if needle in line), None)
 
 
 @pytest.fixture
@@ -134,6 +60,13 @@ def mails(run: Run) -> list[dict[str, Any]]:
 
 def incidents(run: Run) -> list[str]:
     return [mail["subject"] for mail in mails(run) if "112" in mail["subject"]]
+
+
+def ready_at(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}readyz").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_the_printed_curl_leads_to_a_mail_and_a_second_start_keeps_it(start: Callable[..., Run]) -> None:
@@ -195,13 +128,7 @@ def test_a_service_that_crashed_is_started_again(start: Callable[..., Run], name
     until(lambda: f"rufkette: {name} was killed by SIGKILL; starting it again" in run.err.read_text(), "a line")
     until(lambda: run.find(f"services.cli {name}") not in (None, before), "another process")
 
-    def ready() -> bool:
-        try:
-            return httpx.get(f"{address}readyz").status_code == 200
-        except httpx.TransportError:
-            return False
-
-    until(ready, f"{name} is ready again")
+    until(lambda: ready_at(address), f"{name} is ready again")
     run.process.send_signal(signal.SIGTERM)
     assert run.wait() == 0
     assert run.left() == []
@@ -267,6 +194,27 @@ def test_an_outage_can_be_tried_on_a_running_stack(start: Callable[..., Run]) ->
     assert run.wait() == 0
     until(lambda: not run.left(), f"no process left, but {run.left()}")
     assert not (run.data / "processes.json").exists()
+
+
+def test_alarms_go_on_though_nobody_reads_the_logs(start: Callable[..., Run]) -> None:
+    """As while a terminal is paused, or what takes a container's output hangs: pipes hold 64 KiB."""
+    run = start(RUFKETTE_WATCH_AFTER="60")
+    run.ready()
+    key = next(iter(json.loads((run.data / "api-keys.json").read_text()).values()))
+    run.process.send_signal(signal.SIGSTOP)
+    try:
+        with httpx.Client(base_url=run.row("API of ingest").removesuffix("docs"), timeout=10) as client:
+            for number in range(PRESSES):
+                report = {"site": "bernburg", "location": f"Raum {number}", "danger_level": 1}
+                answer = client.post("v1/incidents", json=report, headers={"Authorization": f"Bearer {key}"})
+                assert (answer.status_code, answer.json()["status"]) == (202, "accepted")
+        assert run.out.stat().st_size < 60_000, "nobody read them"
+        until(lambda: sum(f"Raum {PRESSES - 1}" in mail["subject"] for mail in mails(run)), "the last alarm")
+    finally:
+        run.process.send_signal(signal.SIGCONT)
+    until(lambda: run.out.read_text().count('"report.accepted"') == PRESSES, "what waited")
+    lines = run.out.read_text().partition("curl ")[2].splitlines()[1:]
+    assert [line for line in lines if line and not (line.startswith("{") and line.endswith("}"))] == []
 
 
 def test_ports_are_kept_and_a_misspelt_setting_is_named_at_once(start: Callable[..., Run]) -> None:

@@ -110,6 +110,8 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "fallback.engaged": Entry("error", ("stage", "code", "failures"), "The normal mail server is in trouble: all mails go over the fallback; said once."),
     "fallback.released": Entry("info", (), "The normal mail server takes mails again, and gets them."),
     "mail_server.recovered": Entry("info", ("after_s",), "The mail server can be reached again."),
+    "name_service.unreachable": Entry("error", ("error", "since"), "A mail server's name cannot be looked up; where its address was known once, mails go there."),
+    "name_service.recovered": Entry("info", ("after_s",), "Host names can be looked up again."),
     # what alerting reads
     "partition.claimed": Entry("info", ("offset",), "This process now reads the partition, from this offset."),
     "partition.released": Entry("info", (), "The partition went to another process: the share is fair, or the lease ran out."),

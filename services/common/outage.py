@@ -12,13 +12,14 @@ from services.common.loops import beat
 
 log = structlog.get_logger()
 
-Dependency = Literal["kafka", "database", "mail_server", "mail_fallback"]
+Dependency = Literal["kafka", "database", "mail_server", "mail_fallback", "name_service"]
 SAY_EVERY = 30.0
 _AWAY: Final[dict[Dependency, str]] = {
     "kafka": "Kafka does not answer",
     "database": "PostgreSQL does not answer",
     "mail_server": "the mail server takes no mail from us",
     "mail_fallback": "the second mail server takes no mail from us",
+    "name_service": "host names cannot be looked up",
 }
 
 
@@ -70,6 +71,8 @@ class Outage:
                 log.error("mail_server.unreachable", error=error, since=since)
             case "mail_fallback":
                 log.error("mail_fallback.unreachable", error=error, since=since)
+            case "name_service":
+                log.error("name_service.unreachable", error=error, since=since)
 
     def _say_recovered(self, after_s: float) -> None:
         match self.what:
@@ -81,6 +84,8 @@ class Outage:
                 log.info("mail_server.recovered", after_s=after_s)
             case "mail_fallback":
                 log.info("mail_fallback.recovered", after_s=after_s)
+            case "name_service":
+                log.info("name_service.recovered", after_s=after_s)
 
 
 async def pause(attempt: int, *, first: float = 0.1, longest: float = 2.0) -> None:

@@ -26,6 +26,8 @@ class Received:
     at: float
     answered: str
     """What the sender heard: `250 …`, an error, or `drop` and `stall` when it heard nothing."""
+    greeting: str = ""
+    """Who the sender said it is."""
 
     @property
     def message(self) -> EmailMessage:
@@ -59,6 +61,8 @@ class SmtpSink:
     connections: int = 0
     pipelining: bool = True
     """Whether it offers that, as nearly all mail servers do."""
+    host: str = "127.0.0.1"
+    """As others write it in its address."""
     options: str = ""
     """More for its address, such as `&connections=2`."""
     _rcpt: dict[str, _Programme] = field(default_factory=dict)
@@ -69,7 +73,7 @@ class SmtpSink:
 
     @property
     def url(self) -> str:
-        return f"smtp://127.0.0.1:{self.port}?starttls=off{self.options}"
+        return f"smtp://{self.host}:{self.port}?starttls=off{self.options}"
 
     @property
     def accepted(self) -> list[Received]:
@@ -182,7 +186,14 @@ class SmtpSink:
         content = envelope.content
         assert isinstance(content, bytes)
         self.received.append(
-            Received(envelope.mail_from or "", tuple(envelope.rcpt_tos), content, time.monotonic(), answer)
+            Received(
+                envelope.mail_from or "",
+                tuple(envelope.rcpt_tos),
+                content,
+                time.monotonic(),
+                answer,
+                str(session.host_name),
+            )
         )
         self._changed.set()
         return await _misbehaving(server, answer)

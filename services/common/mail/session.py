@@ -5,6 +5,7 @@ import contextlib
 import errno
 import os
 import re
+import socket
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -13,6 +14,7 @@ import aiosmtplib
 from aiosmtplib.errors import SMTPAuthenticationError, SMTPException, SMTPHeloError, SMTPResponseException
 
 from services.common.mail.conversation import QUIT, Conversation, ConversationError, commands, path_of
+from services.common.mail.names import KNOWN, Names
 from services.common.mail.smtp import SmtpServer
 from services.common.mail.wire import OnTheWire
 
@@ -84,8 +86,9 @@ class SmtpAnswer:
 class SmtpSession:
     """Used by one worker at a time."""
 
-    def __init__(self, server: SmtpServer) -> None:
+    def __init__(self, server: SmtpServer, names: Names = KNOWN) -> None:
         self._server = server
+        self._names = names
         self._conversation: Conversation | None = None
 
     async def send(
@@ -167,21 +170,27 @@ class SmtpSession:
         if self._conversation is not None and self._conversation.is_open:
             return self._conversation
         starttls = {"required": True, "opportunistic": None, "off": False}[self._server.starttls]
-        client = aiosmtplib.SMTP(
-            hostname=self._server.host,
-            port=self._server.port,
-            username=self._server.username,
-            password=self._server.password,
-            use_tls=self._server.tls,
-            start_tls=False if self._server.tls else starttls,
-            timeout=WHOLE_CONVERSATION,
-        )
+        connection = await self._names.connect(self._server.host, self._server.port)
         try:
-            await client.connect()
-            if client.is_ehlo_or_helo_needed:
-                await _introduce(client)
+            client = aiosmtplib.SMTP(
+                hostname=self._server.host,  # by which its certificate is checked
+                sock=connection,
+                local_hostname=await self._names.me(connection),
+                username=self._server.username,
+                password=self._server.password,
+                use_tls=self._server.tls,
+                start_tls=False if self._server.tls else starttls,
+                timeout=WHOLE_CONVERSATION,
+            )
+            try:
+                await client.connect()
+                if client.is_ehlo_or_helo_needed:
+                    await _introduce(client)
+            except BaseException:
+                client.close()
+                raise
         except BaseException:
-            client.close()
+            connection.close()
             raise
         self._conversation = Conversation.take_over(client)
         return self._conversation
@@ -214,6 +223,8 @@ def _kind_of(error: BaseException) -> str:
     while cause is not None and not (isinstance(cause, OSError) and cause.errno):
         cause = cause.__cause__ or cause.__context__
     name = type(error).__name__
+    if isinstance(cause, socket.gaierror):
+        return f"{name}: its name cannot be looked up"
     known = isinstance(cause, OSError) and cause.errno in errno.errorcode
     return f"{name}: {os.strerror(cause.errno)}" if known else name  # type: ignore[union-attr, arg-type]  # it is one
 

@@ -1,0 +1,172 @@
+"""A name service that is away, or hangs, is in no mail's way."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from aiosmtplib.errors import SMTPConnectError
+
+from services.common.mail.names import PATIENCE, Address, Names
+from services.common.mail.session import SmtpSession, Verdict
+from services.common.mail.smtp import parse_smtp_url
+from services.common.mail.wire import as_data
+from services.embedded.ports import free_port
+from tests.support.smtp_sink import SmtpSink
+
+HOST = "mail.example.org"
+SOON = 0.3
+MAIL = as_data(b"Subject: x\r\n\r\nx\r\n")
+
+
+class NameService:
+    """Answers, fails or hangs."""
+
+    def __init__(self, *ports: int) -> None:
+        self.ports = ports
+        self.own_name = "office.example.org"
+        self.fails = False
+        self.asked = 0
+        self.answers = asyncio.Event()
+        self.answers.set()
+
+    @property
+    def names(self) -> Names:
+        return Names(self.look_up, self.me)
+
+    async def look_up(self, host: str, port: int) -> Sequence[Address]:
+        self.asked += 1
+        await self.answers.wait()
+        if self.fails:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        assert host == HOST
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", one)) for one in self.ports]
+
+    async def me(self) -> str:
+        await self.answers.wait()
+        return self.own_name
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[int]:
+    """The port of something that takes connections."""
+    taken = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with taken:
+        yield taken.sockets[0].getsockname()[1]
+
+
+async def reached(names: Names, host: str = HOST, port: int = 25) -> tuple[int, float]:
+    """The port of the server that was reached, and after how many seconds."""
+    began = time.monotonic()
+    with await names.connect(host, port) as connection:
+        return connection.getpeername()[1], time.monotonic() - began
+
+
+async def test_an_address_needs_no_name_service(server: int) -> None:
+    service = NameService()
+    service.answers.clear()
+    assert (await reached(service.names, "127.0.0.1", server))[0] == server
+    assert service.asked == 0
+
+
+async def test_each_connection_asks_anew_while_there_is_an_answer(server: int) -> None:
+    service = NameService(server)
+    names = service.names
+    assert (await reached(names))[0] == server
+    moved = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with moved:
+        service.ports = (moved.sockets[0].getsockname()[1],)
+        assert (await reached(names))[0] == service.ports[0]
+
+
+async def test_where_there_is_none_the_address_that_was_known_last_is_used(server: int) -> None:
+    service = NameService(server)
+    names = service.names
+    await reached(names)
+    service.fails = True
+    port, took = await reached(names)
+    assert (port, took < SOON) == (server, True)
+    assert names.outage.down == "gaierror"
+    service.fails = False
+    await reached(names)
+    assert names.outage.down is None
+
+
+async def test_one_that_hangs_is_waited_for_once_and_asked_once(server: int) -> None:
+    service = NameService(server)
+    names = service.names
+    await reached(names)
+    service.answers.clear()
+    first, second = await asyncio.gather(reached(names), reached(names))
+    assert {first[0], second[0]} == {server}
+    assert PATIENCE - SOON < max(first[1], second[1]) < PATIENCE + 1
+    assert (await reached(names))[1] < SOON, "it is known to hang"
+    assert service.asked == 2
+    service.answers.set()
+    await asyncio.sleep(0)
+    await reached(names)
+    assert names.outage.down is None
+
+
+async def test_a_name_that_was_never_known_is_a_server_that_cannot_be_reached() -> None:
+    service = NameService()
+    service.fails = True
+    with pytest.raises(SMTPConnectError):
+        await service.names.connect(HOST, 25)
+    answer = await SmtpSession(parse_smtp_url(f"smtp://{HOST}"), service.names).send("a@b.org", "c@d.org", MAIL, 5)
+    assert str(answer) == "CONNECT - SMTPConnectError: its name cannot be looked up"
+
+
+async def test_an_answer_that_comes_late_is_remembered(server: int) -> None:
+    service = NameService(free_port())
+    service.answers.clear()
+    names = service.names
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await names.connect(HOST, 25)
+    service.ports = (server,)
+    service.answers.set()
+    await asyncio.sleep(0.05)
+    service.fails = True
+    assert (await reached(names))[0] == server
+
+
+async def test_a_second_address_is_tried_where_the_first_does_not_answer(server: int) -> None:
+    assert (await reached(NameService(free_port(), server).names))[0] == server
+
+
+async def test_nobody_at_any_address() -> None:
+    with pytest.raises(SMTPConnectError) as found:
+        await NameService(free_port(), free_port()).names.connect(HOST, 25)
+    assert isinstance(found.value.__cause__, ConnectionRefusedError)
+
+
+@pytest.mark.parametrize(
+    ("own_name", "hangs", "greeting"),
+    [
+        ("office.example.org", False, "office.example.org"),
+        ("office", False, "[127.0.0.1]"),
+        ("office.example.org", True, "[127.0.0.1]"),
+    ],
+)
+async def test_who_we_say_we_are(smtp_sink: SmtpSink, own_name: str, hangs: bool, greeting: str) -> None:
+    service = NameService(smtp_sink.port)
+    service.own_name = own_name
+    names = service.names
+    if hangs:
+        service.answers.clear()
+    session = SmtpSession(parse_smtp_url(smtp_sink.url), names)
+    answer = await session.send("a@b.org", "c@d.org", MAIL, 5)
+    await session.close()
+    assert answer.verdict is Verdict.ACCEPTED
+    (mail,) = smtp_sink.received
+    assert mail.greeting == greeting
+
+
+async def test_an_address_of_version_6(server: int) -> None:
+    service = NameService()
+    service.own_name = "office"
+    with socket.socket(socket.AF_INET6) as connection:
+        connection.bind(("::1", 0))
+        assert await service.names.me(connection) == "[IPv6:::1]"

@@ -18,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.common import collector
+from services.common.connections import Impatient, allow_many
 
 log = structlog.get_logger()
 
@@ -133,7 +134,7 @@ def serve(app: FastAPI, *, host: str, port: int) -> None:
     config = uvicorn.Config(
         access_log(app),
         loop="uvloop",
-        http="httptools",
+        http=Impatient,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -151,6 +152,7 @@ def serve(app: FastAPI, *, host: str, port: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     collector.calm()
+    allow_many()
     try:
         server.run(sockets=[listener])
     finally:

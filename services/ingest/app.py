@@ -19,6 +19,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from schemas.configuration import Configuration
 from services.common import collector, telemetry
 from services.common.configuration.file import ConfigurationError, load
+from services.common.connections import allow_many
 from services.common.reload import Reloading, counts, hold_sighup
 from services.common.settings import IngestSettings, unknown_variables
 from services.common.watchdog import Watchdog
@@ -214,6 +215,7 @@ def run(settings: IngestSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     collector.calm()
+    allow_many()
     server.run(sockets=[listener])
     if Crashes.seen or not server.started:
         raise SystemExit(1)

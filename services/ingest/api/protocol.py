@@ -3,16 +3,16 @@
 import asyncio
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from services.common.connections import Impatient
 
 ALL_HERE: Final = "rufkette.all_here"
 """Key in the scope of a request that has arrived to its end."""
 
 
-class Protocol(HttpToolsProtocol):
+class Protocol(Impatient):
     """HTTP as uvicorn speaks it, but that what is written in one turn of the event loop is sent at its end.
 
-    Head and body would else be two packets, and small devices read once.
+    Head and body would else be two packets, and small devices read once. Nor is a head waited for without end.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the library has it

@@ -1,0 +1,69 @@
+"""Connections of the HTTP servers: enough of them, and none that is held by somebody who says nothing.
+
+A button whose battery ran out never closes its connection; without an end to that, the last press of many months would
+find none free, and neither would a mail.
+"""
+
+import asyncio
+import resource
+from typing import Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_WITHIN: Final = 10.0
+"""Seconds that a sender has for the head of a request: from its connection, or from the head's first byte."""
+_FILES: Final = 65_536
+
+
+class Impatient(HttpToolsProtocol):
+    """HTTP as uvicorn speaks it, which waits for the rest of a head without end; after an answer it waits 5 s."""
+
+    _in_head = False
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the library has it
+        """A sender is there."""
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(HEAD_WITHIN, self._give_up)
+
+    def data_received(self, data: bytes) -> None:
+        """Nearly always a whole request, which needs no clock."""
+        super().data_received(data)
+        if self._in_head and self._deadline is None:
+            self._deadline = self.loop.call_later(HEAD_WITHIN, self._give_up)
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """From here on whoever reads the body has a limit of its own."""
+        self._in_head = False
+        self._at_ease()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The sender is gone."""
+        self._at_ease()
+        super().connection_lost(exc)
+
+    def _at_ease(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        self._deadline = None
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+        else:  # a request before it is being answered
+            self._deadline = self.loop.call_later(HEAD_WITHIN, self._give_up)
+
+
+def allow_many() -> None:
+    """Let this process have as many connections as the system lets it; often it begins with 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

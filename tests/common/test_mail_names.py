@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 
@@ -170,3 +172,26 @@ async def test_an_address_of_version_6(server: int) -> None:
     with socket.socket(socket.AF_INET6) as connection:
         connection.bind(("::1", 0))
         assert await service.names.me(connection) == "[IPv6:::1]"
+
+
+async def test_our_own_name_is_the_systems(server: int) -> None:
+    names = Names()
+    with await names.connect("127.0.0.1", server) as connection:
+        expected = socket.getfqdn()
+        assert await names.me(connection) == (expected if "." in expected else "[127.0.0.1]")
+
+
+def test_an_own_name_that_is_still_looked_up_does_not_hold_up_the_end_of_the_process() -> None:
+    program = """
+import asyncio, socket, time
+from services.common.mail.names import Names
+socket.getfqdn = lambda: time.sleep(60)
+async def main():
+    with socket.create_server(("127.0.0.1", 0)) as here:
+        print(await Names().me(here))
+asyncio.run(main())
+"""
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=50)
+    assert done.stdout == "[127.0.0.1]\n"
+    assert time.monotonic() - began < 30

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
@@ -29,7 +30,21 @@ async def _look_up(host: str, port: int) -> Sequence[Address]:
 
 
 async def _own_name() -> str:
-    return await asyncio.to_thread(socket.getfqdn)
+    """In a thread of its own, for which the end of the process need not wait."""
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[str] = loop.create_future()
+
+    def tell(name: str) -> None:
+        if not found.done():
+            found.set_result(name)
+
+    def ask() -> None:
+        name = socket.getfqdn()
+        with contextlib.suppress(RuntimeError):  # the loop is closed by now
+            loop.call_soon_threadsafe(tell, name)
+
+    threading.Thread(target=ask, name="own name", daemon=True).start()
+    return await found
 
 
 class Names:

@@ -27,9 +27,10 @@ class Impatient(HttpToolsProtocol):
         self._deadline = self.loop.call_later(HEAD_WITHIN, self._give_up)
 
     def data_received(self, data: bytes) -> None:
-        """Nearly always a whole request, which needs no clock."""
+        """Nearly always a whole request, which needs no clock; what else comes ends the library's own."""
         super().data_received(data)
-        if self._in_head and self._deadline is None:
+        waits = self._is_idle and self.timeout_keep_alive_task is None  # after the rest of a body, or an empty line
+        if self._deadline is None and (self._in_head or waits):
             self._deadline = self.loop.call_later(HEAD_WITHIN, self._give_up)
 
     def on_message_begin(self) -> None:
@@ -48,6 +49,10 @@ class Impatient(HttpToolsProtocol):
         self._at_ease()
         super().connection_lost(exc)
 
+    @property
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
     def _at_ease(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
@@ -55,7 +60,7 @@ class Impatient(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         self._deadline = None
-        if self.cycle is None or self.cycle.response_complete:
+        if self._is_idle:
             self.transport.close()
         else:  # a request before it is being answered
             self._deadline = self.loop.call_later(HEAD_WITHIN, self._give_up)

@@ -9,6 +9,7 @@ import contextlib
 import os
 import select
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final, TextIO
@@ -42,6 +43,8 @@ class Lines:
         self._begun = b""
         self._lost = 0
         self._guard = threading.Lock()
+        self._writer = 0
+        """The thread that writes: what it says meanwhile (an object that is cleared away may) goes with the rest."""
         self._at_work: asyncio.AbstractEventLoop | None = None
         """The loop whose turn ends with what waits being written."""
         self._trying_again: asyncio.AbstractEventLoop | None = None
@@ -78,11 +81,17 @@ class Lines:
 
     def flush(self, patience_ms: int = 0) -> None:
         """Write what waits, as far as somebody reads within so many milliseconds."""
+        if self._writer == threading.get_ident():
+            return
         with self._guard:
-            self._write(patience_ms)
-            unread = bool(self._begun or self._waiting)
-            lost = 0 if unread else self._lost
-            self._lost -= lost
+            self._writer = threading.get_ident()
+            try:
+                self._write(time.monotonic() + patience_ms / 1000)
+                unread = bool(self._begun or self._waiting)
+                lost = 0 if unread else self._lost
+                self._lost -= lost
+            finally:
+                self._writer = 0
         if unread:
             self._try_again()
         elif lost:
@@ -90,11 +99,13 @@ class Lines:
 
     def _put(self, text: str, most: int) -> None:
         if len(self._waiting) >= most:
+            self.flush()
+        if len(self._waiting) >= most:
             self._lost += 1
         else:
             self._waiting.append(text.encode(self._encoding, "backslashreplace"))
 
-    def _write(self, patience_ms: int) -> None:
+    def _write(self, until: float) -> None:
         if not self._waiting and not self._begun:
             return
         if self._file.closed:  # its number may be another file's by now
@@ -107,7 +118,7 @@ class Lines:
             while self._waiting and len(self._begun) < _PIECE:
                 self._begun += self._waiting.popleft()
             try:
-                if not self._poll.poll(patience_ms):
+                if not self._poll.poll(max(0.0, until - time.monotonic()) * 1000):
                     return
                 whole = self._begun.rfind(b"\n", 0, _PIECE) + 1  # others may write there, too
                 self._begun = self._begun[os.write(self._number, self._begun[: whole or _PIECE]) :]

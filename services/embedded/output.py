@@ -3,6 +3,7 @@
 Whoever looks after the services must not wait for a terminal that is paused.
 """
 
+import os
 import sys
 import threading
 from collections import deque
@@ -19,7 +20,9 @@ class Output:
 
     def __init__(self, *, json_only: bool) -> None:
         self._json_only = json_only
-        self._out, self._err = Lines(sys.stdout, self._lost), Lines(sys.stderr, self._lost)
+        self._out = Lines(sys.stdout, self._lost)
+        together = os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+        self._err = self._out if together else Lines(sys.stderr, self._lost)
         self._lock = threading.Lock()
         self._held: list[bytes] | None = []
         self._tails: dict[str, deque[bytes]] = {}

@@ -68,6 +68,23 @@ async def test_nor_the_one_of_a_second_request(port: int) -> None:
     assert after < 4
 
 
+async def test_nor_anything_after_an_empty_line_that_some_send_behind_a_request(port: int) -> None:
+    heard, after = await said(port, REQUEST, b"\r\n", pause=0.1)
+    assert heard.startswith(b"HTTP/1.1 204 ")
+    assert after < 4
+
+
+async def test_nor_the_rest_of_a_body_that_was_answered(port: int) -> None:
+    heard, after = await said(port, HEAD + b"Content-Length: 9\r\n\r\n", b"half", pause=0.1)
+    assert heard.startswith(b"HTTP/1.1 204 ")
+    assert after < 4
+
+
+async def test_a_request_after_a_while_is_answered_like_the_first(port: int) -> None:
+    heard, _ = await said(port, REQUEST + b"\r\n", REQUEST, SLOW, pause=0.1)
+    assert heard.count(b"HTTP/1.1 204 ") == 3
+
+
 async def test_a_request_that_takes_long_to_answer_is_answered(port: int) -> None:
     heard, after = await said(port, SLOW, HEAD)
     assert heard.startswith(b"HTTP/1.1 204 ")

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import pty
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -205,3 +207,26 @@ def test_a_closed_stream_is_no_place_to_write_to(tmp_path: Path) -> None:
     with (tmp_path / "another").open("w"):
         lines.warning("lost")
     assert (tmp_path / "another").read_text() == ""
+
+
+def test_what_is_said_while_lines_are_written_is_written_with_them(tmp_path: Path) -> None:
+    """Python clears objects away at any moment, and some of them have something to say."""
+
+    class Talkative:
+        def __init__(self, lines: Lines) -> None:
+            self.lines, self.me = lines, self  # a cycle: nobody but the collector ends it
+
+        def __del__(self) -> None:
+            self.lines.error("last words")
+
+    class Collecting:
+        def poll(self, _: float) -> list[tuple[int, int]]:
+            gc.collect()
+            return [(1, select.POLLOUT)]
+
+    with (tmp_path / "log").open("w") as file:
+        lines = Lines(file)
+        lines._poll = Collecting()  # type: ignore[assignment]  # allocating does the same, now and then
+        Talkative(lines)
+        lines.error("first")
+        assert (tmp_path / "log").read_text() == "first\nlast words\n"

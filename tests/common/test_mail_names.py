@@ -195,3 +195,52 @@ asyncio.run(main())
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=50)
     assert done.stdout == "[127.0.0.1]\n"
     assert time.monotonic() - began < 30
+
+
+def test_connecting_needs_none_of_the_event_loops_threads() -> None:
+    """uvloop has four for look-ups, and all of them may hang."""
+    program = """
+import asyncio, os, socket, uvloop
+from services.common.mail.names import Names
+async def main():
+    with socket.create_server(("127.0.0.1", 0)) as here:
+        before = os.listdir("/proc/self/task")
+        names = Names(own_name=lambda: asyncio.sleep(0, "office.example.org"))
+        for _ in range(8):
+            with await names.connect(*here.getsockname()) as connection:
+                assert await names.me(connection) == "office.example.org"
+        assert os.listdir("/proc/self/task") == before
+        try:
+            await names.connect("localhost", 1)
+        except OSError as error:
+            print(repr(error.__cause__))
+uvloop.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=50)
+    assert done.stdout == "ConnectionRefusedError(111, 'Connection refused')\n", done.stderr
+
+
+async def test_an_outage_is_over_when_every_name_is_known_again(server: int) -> None:
+    service = NameService(server)
+    names = service.names
+    service.fails = True
+    for port in (1, 2):
+        with pytest.raises(SMTPConnectError):
+            await names.connect(HOST, port)
+    service.fails = False
+    await reached(names, port=1)
+    assert names.outage.down is not None
+    await reached(names, port=2)
+    assert names.outage.down is None
+
+
+async def test_a_name_that_is_no_full_one_is_asked_for_again_in_a_while(server: int) -> None:
+    service = NameService()
+    service.own_name = "office"
+    names = service.names
+    with await names.connect("127.0.0.1", server) as connection:
+        assert await names.me(connection) == "[127.0.0.1]"
+        service.own_name = "office.example.org"
+        assert await names.me(connection) == "[127.0.0.1]"
+        names._ask_me_at = 0.0
+        assert await names.me(connection) == "office.example.org"

@@ -34,6 +34,7 @@ def test_who_looks_after_the_services_waits_for_no_terminal(monkeypatch: pytest.
         except BlockingIOError:
             break
     *lines, told, lost = read.decode().splitlines()
+    assert output._out is output._err, "of one terminal, and in their order"
     assert lines == [str(number) for number in range(len(lines))]
     assert told.endswith("starting it again")
     assert lost == f"rufkette: {SAID - len(lines)} lines of the logs are lost: nobody read them"

@@ -1,5 +1,6 @@
 """What a browser sent: whether it came from our own page, and the fields of the form."""
 
+import asyncio
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -8,6 +9,8 @@ from fastapi import Request
 from services.alerting.desk.form import BODY_LIMIT
 
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
+_WITHIN: Final = 10.0
+"""Seconds for all of it: who stalls shall not hold a connection for ever."""
 
 
 class NotAForm(Exception):
@@ -23,15 +26,19 @@ async def form_body(request: Request) -> bytes:
     """The urlencoded body.
 
     Raises:
-        NotAForm: it is something else, or far too long.
+        NotAForm: it is something else, far too long, or does not come.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM_TYPE:
         raise NotAForm(415, "wrong_form")
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            raise NotAForm(413, "too_large")
+    try:
+        async with asyncio.timeout(_WITHIN):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > BODY_LIMIT:
+                    raise NotAForm(413, "too_large")
+    except TimeoutError:
+        raise NotAForm(408, "too_slow") from None
     return bytes(body)
 
 

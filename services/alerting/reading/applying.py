@@ -69,13 +69,13 @@ class Applier:
     ) -> Position:
         """Once together: who is killed hardly ever dies of a record. When that ends the process too, one by one."""
         async with suspects.one_at_a_time:
-            attempt = await self._count(position, records[0].offset, first=suspects.TOGETHER)
+            attempt = await self._count(position, records[0].offset)
             if attempt == suspects.TOGETHER:
                 return await self._together(position, records, items)
             position = await self._tried(position, records[0], items[0], attempt)
         for record, item in zip(records[1:], items[1:], strict=True):
             async with suspects.one_at_a_time:
-                attempt = await self._count(position, record.offset, first=suspects.TOGETHER + 1)
+                attempt = await self._count(position, record.offset)
                 position = await self._tried(position, record, item, attempt)
         return position
 
@@ -84,12 +84,10 @@ class Applier:
             return await self._set_aside(position, record, item, "processing it ended the process three times")
         return await self._alone(position, record, item)
 
-    async def _count(self, position: Position, offset: int, first: int) -> int:
+    async def _count(self, position: Position, offset: int) -> int:
         return await patiently(
             self._database,
-            lambda: in_transaction(
-                self._engine.database, lambda tx: suspects.count_record(tx, position, offset, first)
-            ),
+            lambda: in_transaction(self._engine.database, lambda tx: suspects.count_record(tx, position, offset)),
         )
 
     async def _clear(self, position: Position, left: int) -> None:

@@ -19,7 +19,7 @@ from services.common.loops import beat
 CRASHES: Final = 3
 """Counted attempts that never ended, after which something is set aside."""
 TOGETHER: Final = 1
-"""The attempt at which a record is tried with all that are suspected like it."""
+"""The attempt at the first suspected record at which all of them are tried with it."""
 FIRST_PAUSE_MINUTES: Final = 5
 """Until a due time that was set aside is tried again; doubled each time, an hour at most."""
 
@@ -50,9 +50,9 @@ one_at_a_time = _OneAtATime()
 """Held by a process during a counted attempt: what else is tried meanwhile would share the blame."""
 
 _COUNT_RECORD = sa.text("""
-    INSERT INTO suspects (kind, key, place, attempts) VALUES ('record', :key, :place, :first)
+    INSERT INTO suspects (kind, key, place, attempts) VALUES ('record', :key, :place, 1)
     ON CONFLICT (kind, key) DO UPDATE SET place = excluded.place,
-        attempts = CASE WHEN suspects.place = excluded.place THEN suspects.attempts + 1 ELSE excluded.attempts END
+        attempts = CASE WHEN suspects.place = excluded.place THEN suspects.attempts + 1 ELSE 1 END
     RETURNING attempts
 """)
 _CLEAR = sa.text("DELETE FROM suspects WHERE kind = :kind AND key = :key")
@@ -93,15 +93,11 @@ class DueAlone:
     minutes: int | None = None
 
 
-async def count_record(tx: AsyncConnection, position: Position, offset: int, first: int) -> int:
-    """Count an attempt at this record, and what is tried with it, before it is made.
-
-    Returns:
-        Which attempt in a row it is, where the one at a record that was not counted yet is the `first`.
-    """
+async def count_record(tx: AsyncConnection, position: Position, offset: int) -> int:
+    """Count an attempt at one record, or at all from it on, before it is made; returns which in a row it is."""
     await tx.execute(LIGHTLY)  # a process may end without loss of it, and only that is counted
     key = f"{position.topic}/{position.partition}"
-    return int(await tx.scalar(_COUNT_RECORD, {"key": key, "place": offset, "first": first}) or 0)
+    return int(await tx.scalar(_COUNT_RECORD, {"key": key, "place": offset}) or 0)
 
 
 async def clear_record(tx: AsyncConnection, topic: str, partition: int) -> None:

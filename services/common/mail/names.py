@@ -5,11 +5,14 @@ Idle connections are closed by mail servers after some minutes, so nearly every 
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
+import os
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar, cast
 
 from aiosmtplib.errors import SMTPConnectError
 
@@ -21,30 +24,40 @@ Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 
 PATIENCE: Final = 1.0
 """Seconds that an answer is waited for where one can do without."""
+_ASK_AGAIN_AFTER: Final = 600.0
+"""Seconds until our own name is asked for again, where it was no full one."""
 _EACH_WITHIN: Final = 2.0
 """Seconds for a server at one of its addresses, where it has another one."""
 
 
+async def _apart(question: Callable[[], Answer]) -> Answer:
+    """In a thread of its own: event loops have few for this, and the end of the process would wait for them."""
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[Answer] = loop.create_future()
+
+    def tell(answer: Answer | None, error: OSError | None) -> None:
+        if not found.done():
+            found.set_exception(error) if error is not None else found.set_result(cast("Answer", answer))
+
+    def ask() -> None:
+        answer, problem = None, None
+        try:
+            answer = question()
+        except OSError as error:
+            problem = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed by now
+            loop.call_soon_threadsafe(tell, answer, problem)
+
+    threading.Thread(target=ask, name="name service", daemon=True).start()
+    return await found
+
+
 async def _look_up(host: str, port: int) -> Sequence[Address]:
-    return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return await _apart(partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM))
 
 
 async def _own_name() -> str:
-    """In a thread of its own, for which the end of the process need not wait."""
-    loop = asyncio.get_running_loop()
-    found: asyncio.Future[str] = loop.create_future()
-
-    def tell(name: str) -> None:
-        if not found.done():
-            found.set_result(name)
-
-    def ask() -> None:
-        name = socket.getfqdn()
-        with contextlib.suppress(RuntimeError):  # the loop is closed by now
-            loop.call_soon_threadsafe(tell, name)
-
-    threading.Thread(target=ask, name="own name", daemon=True).start()
-    return await found
+    return await _apart(socket.getfqdn)
 
 
 class Names:
@@ -58,7 +71,9 @@ class Names:
         self.outage = Outage("name_service")
         self._look_up, self._own_name = look_up, own_name
         self._known: dict[tuple[str, int], Sequence[Address]] = {}
+        self._failing: set[tuple[str, int]] = set()
         self._me = ""
+        self._ask_me_at = 0.0
         self._asked: dict[object, tuple[asyncio.Task[Any], float]] = {}
         """One question each at a time, and since when: an unanswered one holds a thread."""
 
@@ -80,10 +95,10 @@ class Names:
 
     async def me(self, connection: socket.socket) -> str:
         """Our name for the greeting; without a full one our address, as RFC 5321 (4.1.4) has it."""
-        if not self._me:
+        if not self._me and asyncio.get_running_loop().time() >= self._ask_me_at:
             with contextlib.suppress(TimeoutError):
                 await self._ask("me", self._learn_own_name, PATIENCE)
-        if "." in self._me:
+        if self._me:
             return self._me
         address = connection.getsockname()[0].partition("%")[0]
         return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
@@ -100,11 +115,14 @@ class Names:
         try:
             found = await self._ask((host, port), lambda: self._learn(host, port), PATIENCE if known else None)
         except OSError as error:
+            self._failing.add((host, port))
             self.outage.noticed(error)
             if not known:
                 raise
             return known
-        self.outage.over()
+        self._failing.discard((host, port))
+        if not self._failing:
+            self.outage.over()
         return found
 
     async def _learn(self, host: str, port: int) -> Sequence[Address]:
@@ -112,7 +130,11 @@ class Names:
         return found
 
     async def _learn_own_name(self) -> None:
-        self._me = await self._own_name()
+        name = await self._own_name()
+        if "." in name:
+            self._me = name
+        else:
+            self._ask_me_at = asyncio.get_running_loop().time() + _ASK_AGAIN_AFTER
 
     async def _ask(
         self, what: object, question: Callable[[], Coroutine[Any, Any, Answer]], patience: float | None
@@ -133,16 +155,31 @@ class Names:
 
 
 async def _connect(address: Address) -> socket.socket:
+    """Not by the event loop's own way: uvloop's asks its threads for the address of an address."""
     family, kind, protocol, _, where = address
     connection = socket.socket(family, kind, protocol)
     try:
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await asyncio.get_running_loop().sock_connect(connection, where)
+        error = connection.connect_ex(where)
+        if error == errno.EINPROGRESS:
+            await _writable(connection)
+            error = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, os.strerror(error))
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+async def _writable(connection: socket.socket) -> None:
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_writer(connection.fileno(), ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_writer(connection.fileno())
 
 
 KNOWN: Final = Names()

@@ -161,6 +161,7 @@ ENGLISH: Final = PageWords(
             "Cannot be reached just now",
             "Nothing was saved. Please try again in a moment. In danger call the police.",
         ),
+        "too_slow": ("Not all of it arrived", "Nothing was saved. Please send it again. In danger call the police."),
         "too_large": ("Too much text", "Nothing was saved. Please be shorter."),
         "wrong_form": ("Not understood", "Nothing was saved. Please use the page from the mail."),
     },

@@ -163,6 +163,10 @@ GERMAN: Final = PageWords(
             "Gerade nicht erreichbar",
             "Es wurde nichts gespeichert. Bitte gleich noch einmal versuchen. Bei Gefahr die Polizei rufen.",
         ),
+        "too_slow": (
+            "Nicht ganz angekommen",
+            "Es wurde nichts gespeichert. Bitte noch einmal senden. Bei Gefahr die Polizei rufen.",
+        ),
         "too_large": ("Zu viel Text", "Es wurde nichts gespeichert. Bitte kürzer fassen."),
         "wrong_form": ("Nicht verstanden", "Es wurde nichts gespeichert. Bitte die Seite aus der Mail benutzen."),
     },

@@ -10,11 +10,13 @@ import os
 import re
 import secrets
 import socket
-import threading
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import structlog
+
+from services.common.threads import ask_apart
 
 log = structlog.get_logger()
 
@@ -44,7 +46,8 @@ class Instance:
     async def _decide(self) -> str:
         try:
             async with asyncio.timeout(_WITHIN):
-                return await _in_a_thread(self._journal.with_name(f"{self._journal.name}.instance"))
+                file = self._journal.with_name(f"{self._journal.name}.instance")
+                return await ask_apart(partial(kept, file), "instance")
         except TimeoutError:
             reason = "the disk does not answer"
         except OSError as error:
@@ -86,31 +89,6 @@ def _written(path: Path) -> str:
         finally:
             os.close(directory)
     return new
-
-
-async def _in_a_thread(path: Path) -> str:
-    """In one of its own that nobody waits for: a disk that hangs holds up neither connections nor the end."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[str] = loop.create_future()
-
-    def settle(found: str | OSError) -> None:
-        if answer.done():
-            return
-        if isinstance(found, str):
-            answer.set_result(found)
-        else:
-            answer.set_exception(found)
-
-    def work() -> None:
-        try:
-            found: str | OSError = kept(path)
-        except OSError as error:
-            found = error
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(settle, found)
-
-    threading.Thread(target=work, name="instance", daemon=True).start()
-    return await answer
 
 
 def _derived(journal: Path) -> str:

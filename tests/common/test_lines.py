@@ -15,6 +15,7 @@ from typing import TextIO
 import pytest
 
 from services.common.lines import MOST_WAITING, Lines
+from tests.support.pipes import drained
 
 _FULL = """
 import logging, os, sys, structlog
@@ -127,18 +128,6 @@ def test_what_follows_a_full_disk_is_written_again(tmp_path: Path) -> None:
         assert (tmp_path / "log").read_text().splitlines()[-1] == "after it"
 
 
-def drained(reader: int, lines: Lines) -> list[str]:
-    """Everything that can be read, and is written as soon as there is room."""
-    os.set_blocking(reader, False)
-    read = b""
-    while True:
-        lines.flush()
-        try:
-            read += os.read(reader, 1 << 20)
-        except BlockingIOError:
-            return read.decode().splitlines()
-
-
 @pytest.fixture
 def unread() -> Iterator[tuple[int, TextIO]]:
     """A pipe: where to read, and where to write."""
@@ -155,13 +144,13 @@ def test_nobody_waits_for_who_does_not_read(unread: tuple[int, TextIO]) -> None:
     for number in range(4 * MOST_WAITING):
         lines.info(f"{number:>50}")
     lines.error("for this there is room")
-    *said, last = drained(reader, lines)
+    *said, last = drained(reader, lines.flush)
     assert last == "for this there is room"
     assert [int(line) for line in said] == list(range(len(said))), "the first ones, each whole"
     assert MOST_WAITING < len(said) < 2 * MOST_WAITING
     assert lost == [4 * MOST_WAITING - len(said)]
     lines.warning("read again")
-    assert drained(reader, lines) == ["read again"]
+    assert drained(reader, lines.flush) == ["read again"]
     assert len(lost) == 1
 
 
@@ -187,7 +176,7 @@ def test_a_terminal_that_is_paused_stops_nobody() -> None:
         lines = Lines(file)
         for number in range(1000):
             lines.warning(f"{number:>100}")
-        said = drained(ours, lines)
+        said = drained(ours, lines.flush)
         assert [int(line) for line in said] == list(range(1000))
     assert not os.get_blocking(lines._number), "ours does not block"
     os.close(lines._number)

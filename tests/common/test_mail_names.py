@@ -244,3 +244,8 @@ async def test_a_name_that_is_no_full_one_is_asked_for_again_in_a_while(server: 
         assert await names.me(connection) == "[127.0.0.1]"
         names._ask_me_at = 0.0
         assert await names.me(connection) == "office.example.org"
+
+
+async def test_a_host_that_is_no_name_is_said_at_once() -> None:
+    answer = await SmtpSession(parse_smtp_url("smtp://mail..example.org"), Names()).send("a@b.org", "c@d.org", MAIL, 20)
+    assert str(answer) == "CONNECT - UnicodeError"

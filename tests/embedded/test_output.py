@@ -8,6 +8,7 @@ import pytest
 from services.common.lines import MOST_WAITING
 from services.embedded.output import Output
 from services.embedded.process import Part
+from tests.support.pipes import drained
 
 SAID = 10 * MOST_WAITING
 
@@ -25,15 +26,7 @@ def test_who_looks_after_the_services_waits_for_no_terminal(monkeypatch: pytest.
     assert part.process.wait(60) == 0, "its lines are read, whoever reads ours"
     output.say("rufkette: something ended; starting it again")
     output.finish()
-    os.set_blocking(reader, False)
-    read = b""
-    while True:
-        output.flush()
-        try:
-            read += os.read(reader, 1 << 20)
-        except BlockingIOError:
-            break
-    *lines, told, lost = read.decode().splitlines()
+    *lines, told, lost = drained(reader, output.flush)
     assert output._out is output._err, "of one terminal, and in their order"
     assert lines == [str(number) for number in range(len(lines))]
     assert told.endswith("starting it again")

@@ -13,13 +13,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from services.embedded.ports import free_port
-from tests.support.run import READY, Run, until
+from tests.support.run import READY, Run, incidents, mails, ready_at, until
 
 IN_A_TERMINAL = """
 import fcntl, os, sys, termios
@@ -51,22 +50,6 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
         if run.process.poll() is None:
             run.process.terminate()
             run.wait()
-
-
-def mails(run: Run) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = httpx.get(f"{run.row('mails')}/api/messages").json()["messages"]
-    return messages
-
-
-def incidents(run: Run) -> list[str]:
-    return [mail["subject"] for mail in mails(run) if "112" in mail["subject"]]
-
-
-def ready_at(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}readyz").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def test_the_printed_curl_leads_to_a_mail_and_a_second_start_keeps_it(start: Callable[..., Run]) -> None:

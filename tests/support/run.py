@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 READY = "Raise a first alarm"
 
 
@@ -85,3 +87,19 @@ class Run:
             check=False,
         )
         return next((int(line.split(None, 1)[0]) for line in listing.stdout.splitlines() if needle in line), None)
+
+
+def mails(run: Run) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = httpx.get(f"{run.row('mails')}/api/messages").json()["messages"]
+    return messages
+
+
+def incidents(run: Run) -> list[str]:
+    return [mail["subject"] for mail in mails(run) if "112" in mail["subject"]]
+
+
+def ready_at(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}readyz").status_code == 200
+    except httpx.TransportError:
+        return False

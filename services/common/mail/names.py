@@ -9,16 +9,15 @@ import errno
 import ipaddress
 import os
 import socket
-import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final
 
 from aiosmtplib.errors import SMTPConnectError
 
 from services.common.outage import Outage
+from services.common.threads import Answer, ask_apart
 
-Answer = TypeVar("Answer")
 Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 """As `socket.getaddrinfo` gives it."""
 
@@ -30,34 +29,12 @@ _EACH_WITHIN: Final = 2.0
 """Seconds for a server at one of its addresses, where it has another one."""
 
 
-async def _apart(question: Callable[[], Answer]) -> Answer:
-    """In a thread of its own: event loops have few for this, and the end of the process would wait for them."""
-    loop = asyncio.get_running_loop()
-    found: asyncio.Future[Answer] = loop.create_future()
-
-    def tell(answer: Answer | None, error: OSError | None) -> None:
-        if not found.done():
-            found.set_exception(error) if error is not None else found.set_result(cast("Answer", answer))
-
-    def ask() -> None:
-        answer, problem = None, None
-        try:
-            answer = question()
-        except OSError as error:
-            problem = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed by now
-            loop.call_soon_threadsafe(tell, answer, problem)
-
-    threading.Thread(target=ask, name="name service", daemon=True).start()
-    return await found
-
-
 async def _look_up(host: str, port: int) -> Sequence[Address]:
-    return await _apart(partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM))
+    return await ask_apart(partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM), "name service")
 
 
 async def _own_name() -> str:
-    return await _apart(socket.getfqdn)
+    return await ask_apart(socket.getfqdn, "name service")
 
 
 class Names:

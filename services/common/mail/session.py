@@ -170,8 +170,9 @@ class SmtpSession:
         if self._conversation is not None and self._conversation.is_open:
             return self._conversation
         starttls = {"required": True, "opportunistic": None, "off": False}[self._server.starttls]
-        connection = await self._names.connect(self._server.host, self._server.port)
-        try:
+        with contextlib.ExitStack() as otherwise:
+            connection = await self._names.connect(self._server.host, self._server.port)
+            otherwise.callback(connection.close)
             client = aiosmtplib.SMTP(
                 hostname=self._server.host,  # by which its certificate is checked
                 sock=connection,
@@ -182,16 +183,11 @@ class SmtpSession:
                 start_tls=False if self._server.tls else starttls,
                 timeout=WHOLE_CONVERSATION,
             )
-            try:
-                await client.connect()
-                if client.is_ehlo_or_helo_needed:
-                    await _introduce(client)
-            except BaseException:
-                client.close()
-                raise
-        except BaseException:
-            connection.close()
-            raise
+            otherwise.callback(client.close)
+            await client.connect()
+            if client.is_ehlo_or_helo_needed:
+                await _introduce(client)
+            otherwise.pop_all()
         self._conversation = Conversation.take_over(client)
         return self._conversation
 

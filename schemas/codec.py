@@ -5,11 +5,12 @@ instead of an error (docs/adr/0004-own-codec.md).
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from schemas.events import DATA_TYPES, Data, Event, is_in_range
 from schemas.lifecycle import ALWAYS_SAID, Change, Lifecycle
@@ -18,6 +19,7 @@ Headers = Sequence[tuple[str, bytes]]
 
 _TIME: TypeAdapter[datetime] = TypeAdapter(datetime)
 _SOMETIMES_SAID = tuple(name for name in Lifecycle.model_fields if name not in ALWAYS_SAID)
+_JSON = ("content-type", b"application/json")
 _CHANGES = {change.type: change for change in Change}
 
 
@@ -25,8 +27,7 @@ class Unreadable(ValueError):
     """A record that is no event of ours; the message says what is wrong and what was expected."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """Key, value and headers as the Kafka client takes them."""
 
     key: bytes
@@ -34,25 +35,24 @@ class Record:
     headers: tuple[tuple[str, bytes], ...]
 
 
+@lru_cache(maxsize=256)
+def _always(source: str, type_: str) -> Headers:
+    """What all events of one kind from one source have in common."""
+    return (("ce_specversion", b"1.0"), ("ce_source", source.encode()), ("ce_type", type_.encode()))
+
+
 def _common(source: str, type_: str, time: datetime) -> Headers:
-    return (
-        ("ce_specversion", b"1.0"),
-        ("ce_source", source.encode()),
-        ("ce_type", type_.encode()),
-        ("ce_time", time.astimezone(UTC).isoformat().encode()),
-        ("content-type", b"application/json"),
-    )
+    return *_always(source, type_), ("ce_time", time.astimezone(UTC).isoformat().encode()), _JSON
 
 
 _common_of_changes = lru_cache(maxsize=32)(_common)
 """Many changes of one kind in a commit have all of this in common."""
 
 
-def _envelope(event_id: str, subject: str | None, common: Headers) -> list[tuple[str, bytes]]:
-    headers = [("ce_id", event_id.encode()), *common]
-    if subject is not None:
-        headers.append(("ce_subject", subject.encode()))
-    return headers
+def _envelope(event_id: str, subject: str | None, common: Headers) -> tuple[tuple[str, bytes], ...]:
+    if subject is None:
+        return ("ce_id", event_id.encode()), *common
+    return ("ce_id", event_id.encode()), *common, ("ce_subject", subject.encode())
 
 
 def encode(event: Event) -> Record:
@@ -61,8 +61,8 @@ def encode(event: Event) -> Record:
     key = site or event.subject or event.id
     headers = _envelope(event.id, event.subject, _common(event.source, event.type, event.time))
     if event.imported:
-        headers.append(("ce_rufketteimport", b"true"))
-    return Record(key.encode(), event.data.model_dump_json(exclude_none=True).encode(), tuple(headers))
+        headers = *headers, ("ce_rufketteimport", b"true")
+    return Record(key.encode(), to_json(event.data, exclude_none=True), headers)
 
 
 def encode_lifecycle(change_id: str, change: Change, time: datetime, data: Lifecycle) -> Record:
@@ -72,7 +72,7 @@ def encode_lifecycle(change_id: str, change: Change, time: datetime, data: Lifec
         value = data.model_dump_json(exclude={name for name in _SOMETIMES_SAID if getattr(data, name) is None})
     else:
         value = data.model_dump_json(exclude_none=True)
-    return Record((data.site or data.incident_id).encode(), value.encode(), tuple(headers))
+    return Record((data.site or data.incident_id).encode(), value.encode(), headers)
 
 
 def _attributes(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:

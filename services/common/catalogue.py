@@ -1,7 +1,7 @@
 """Every log event there is: level, keys and meaning. `python -m services.common.catalogue` prints docs/logging.md.
 
-Tests hold the code against this table in both directions. One line each; keys that are bound to a whole piece
-of work (`BOUND`) may accompany any event and are not repeated.
+Tests hold the code against this table in both directions. One line each; what a line is about
+(`COMMON`) may be said with any event and is not repeated.
 """
 
 import sys
@@ -11,7 +11,7 @@ LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 
 
 class Entry(NamedTuple):
-    """One kind of log line: its level, the keys that it may carry besides `BOUND`, and what it means."""
+    """One kind of log line: its level, the keys that it may carry besides `COMMON`, and what it means."""
 
     level: LogLevel
     keys: tuple[str, ...]
@@ -27,7 +27,7 @@ STANDARD: Final = {
     "exception": "a list of `type`, `message` (errors of ours and of the operating system only) and `frames`; "
     "never local variables",
 }
-BOUND: Final = {
+COMMON: Final = {
     "event_id": "the event, from the request to the mail",
     "incident_id": "the incident, that is the event id of its first report",
     "site": "the key of the site in the configuration",
@@ -197,11 +197,11 @@ def document() -> str:
         "|---|---|",
         *(f"| `{key}` | {meaning} |" for key, meaning in STANDARD.items()),
         "",
-        "## Keys bound while something is worked on",
+        "## Keys that any line may have",
         "",
         "| key | meaning |",
         "|---|---|",
-        *(f"| `{key}` | {meaning} |" for key, meaning in BOUND.items()),
+        *(f"| `{key}` | {meaning} |" for key, meaning in COMMON.items()),
         "",
         "## Events",
         "",

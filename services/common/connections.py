@@ -18,7 +18,6 @@ _FILES: Final = 65_536
 class Impatient(HttpToolsProtocol):
     """HTTP as uvicorn speaks it, which waits for the rest of a head without end; after an answer it waits 5 s."""
 
-    _in_head = False
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the library has it
@@ -29,20 +28,13 @@ class Impatient(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Nearly always a whole request, which needs no clock; what else comes ends the library's own."""
         super().data_received(data)
-        waits = self._is_idle and self.timeout_keep_alive_task is None  # after the rest of a body, or an empty line
-        if self._deadline is None and (self._in_head or waits):
-            self._deadline = self.loop.call_later(HEAD_WITHIN, self._give_up)
-
-    def on_message_begin(self) -> None:
-        """The first byte of a request."""
-        self._in_head = True
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        """From here on whoever reads the body has a limit of its own."""
-        self._in_head = False
-        self._at_ease()
-        super().on_headers_complete()
+        in_head = self.scope is not None and "method" not in self.scope  # which the library enters at the head's end
+        # After the rest of a body that was answered, or an empty line, nothing runs.
+        if in_head or (self.timeout_keep_alive_task is None and self._is_idle):
+            if self._deadline is None:
+                self._deadline = self.loop.call_later(HEAD_WITHIN, self._give_up)
+        elif self._deadline is not None:
+            self._at_ease()  # from here on whoever reads the body has a limit of its own
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The sender is gone."""

@@ -22,7 +22,7 @@ import structlog
 from pydantic_core import to_json
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from services.common.catalogue import BOUND, CATALOGUE, STANDARD
+from services.common.catalogue import CATALOGUE, COMMON, STANDARD
 from services.common.library_noise import NoAbandonedCommit, OnceInAWhile
 from services.common.lines import Lines
 
@@ -177,7 +177,7 @@ def _listed(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
         raise UnlistedEventError(f"{name!r} is not in services/common/catalogue.py")
     if name != "library.logged" and event_dict["level"] != entry.level:
         raise UnlistedEventError(f"{name} is logged at {event_dict['level']}, the catalogue says {entry.level}")
-    unlisted = {key for key in event_dict if not key.startswith("_")} - {*entry.keys, *BOUND, *STANDARD}
+    unlisted = {key for key in event_dict if not key.startswith("_")} - {*entry.keys, *COMMON, *STANDARD}
     if unlisted:
         raise UnlistedEventError(f"{name} carries {sorted(unlisted)}, which the catalogue does not list")
     return event_dict
@@ -243,7 +243,7 @@ def configure(*, service: str, log_format: LogFormat | None, log_level: str, str
     )
     lines = Lines(sys.stdout, lambda count: structlog.get_logger().error("log.lines_lost", lines=count))
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, *common, *render],
+        processors=[*common, *render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=not strict,
@@ -253,7 +253,7 @@ def configure(*, service: str, log_format: LogFormat | None, log_level: str, str
     handler.addFilter(NoAbandonedCommit())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.contextvars.merge_contextvars, _foreign, *common],
+            foreign_pre_chain=[_foreign, *common],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
         )
     )

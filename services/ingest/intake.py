@@ -59,7 +59,8 @@ class Intake:
             answer = self._ignored(principal, sender)
         else:
             answer = await self._accept(principal, sender, started)
-        await self._publish_besides(others, sender)
+        if others:
+            await self._publish_besides(others, sender)
         return answer
 
     async def receive_events(

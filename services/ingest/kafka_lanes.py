@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
@@ -76,6 +77,7 @@ class Lanes:
         self.producer = producer
         self._topic = topic
         self._partitions = partitions
+        producer.client.cluster.add_listener(self._count_partitions)
         self._failed = failed
         self._lanes: dict[int, _Lane] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -89,9 +91,6 @@ class Lanes:
         """
         if len(record.value) > _LARGEST:
             return refused(TooLarge())
-        known = self.producer.client.cluster.partitions_for_topic(self._topic)
-        # While a broker starts, its metadata may leave out a topic that is there.
-        self._partitions = max(self._partitions, len(known or ()))
         partition = kafka.partition_of(record.key, self._partitions)
         lane = self._lanes.get(partition) or self._lanes.setdefault(partition, _Lane())
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -102,6 +101,10 @@ class Lanes:
             task.add_done_callback(end_process_on_bug)
             self._tasks[partition] = task
         return stored
+
+    def _count_partitions(self, cluster: ClusterMetadata) -> None:
+        """There is news of the cluster. While a broker starts, it may leave out a topic that is there."""
+        self._partitions = max(self._partitions, len(cluster.partitions_for_topic(self._topic) or ()))
 
     def close(self, reason: str) -> None:
         """What was not sent yet is not going to be."""

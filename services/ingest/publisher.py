@@ -117,16 +117,20 @@ class Publisher:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._underway[entry.event.id] = answer
         try:
-            answer.set_result(await self._make_safe(entry))
+            given = await self._make_safe(entry)
         except Unpublished as unpublished:
             answer.set_exception(unpublished)
+            answer.exception()  # most often nobody sent it twice, and waits here, too
             if not entry.is_urgent:
                 self._ledger.drop(entry)
+            raise
+        else:
+            answer.set_result(given)
+            return given
         finally:
             del self._underway[entry.event.id]
             if not answer.done():
                 answer.cancel()
-        return await answer
 
     async def _make_safe(self, entry: Entry) -> Answer:
         """Disk and Kafka side by side.
@@ -144,6 +148,8 @@ class Publisher:
             sending = post(self._writer, self._ledger, entry)
         steps = [writing] if sending is None else [writing, sending]
         await _all_end(steps, _ONE_IS_ENOUGH_AFTER)
+        if sending is not None and succeeded(sending):
+            return "accepted"  # as nearly always: what follows need not be asked
         await _one_succeeds(steps, until)
         if not any(map(succeeded, steps)) and time.monotonic() < until:
             within = until - time.monotonic()

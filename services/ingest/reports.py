@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
@@ -35,6 +35,8 @@ class Findings:
 
     def spoken(self) -> tuple[str, ...]:
         """Everything as warnings, each short enough for the event, and not endlessly many."""
+        if not self.faults and not self.warnings:
+            return ()
         # Our own fields first: they must not be crowded out by what somebody sends besides.
         faults = sorted(self.faults, key=lambda fault: fault.field not in EXPECTED)
         left_out = [warning("left_out", field=quoted(f.field, 40), detail=f.detail) for f in faults]
@@ -52,10 +54,10 @@ def storable(text: str) -> str:
 def _repair(body: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
     """A press's texts made storable and short enough; a name that is only too long is not lost altogether."""
     repaired = dict(body)
-    for name, longest in LONGEST.items():
-        text = repaired.get(name)
-        if not isinstance(text, str):
-            continue
+    for name, text in body.items():
+        longest = LONGEST.get(name)
+        if longest is None or not isinstance(text, str) or (len(text) <= longest and text.isprintable()):
+            continue  # nothing that cannot be stored is printable
         if len(text) > longest:
             findings.warn(warning("cut", field=name, count=longest))
         clean = storable(text[:longest])
@@ -101,8 +103,7 @@ def _validate(body: Mapping[str, Any], findings: Findings) -> ReportBody:
         return ReportBody.model_validate({name: value for name, value in known.items() if name not in wrong})
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where it happened, as far as ingest can tell."""
 
     site: str | None

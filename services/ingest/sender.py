@@ -85,12 +85,9 @@ class Sender:
         self.sites = sites
         self.secret = secret
         self.device_secrets = device_secrets
-        self._devices = {normalise_device_id(k): Registered(k, device) for k, device in source.devices.items()}
-
-    @property
-    def lenient(self) -> bool:
+        self.lenient = source.kind is Kind.PANIC
         """A press is never refused for its content."""
-        return self.source.kind is Kind.PANIC
+        self._devices = {normalise_device_id(k): Registered(k, device) for k, device in source.devices.items()}
 
     def device(self, device_id: str) -> Registered | None:
         """The device, however its id is spelt."""

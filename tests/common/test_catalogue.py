@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from services.common.catalogue import BOUND, CATALOGUE, document
+from services.common.catalogue import CATALOGUE, COMMON, document
 
 ROOT = Path(__file__).parents[2]
 LEVELS = {"debug", "info", "warning", "error", "critical"}
@@ -69,7 +69,7 @@ def test_every_line_is_in_the_catalogue_with_its_level_and_keys() -> None:
                 wrong.append(f"{call.place}: {name} is not in the catalogue (keys {sorted(call.keys)})")
             elif entry.level != call.level:
                 wrong.append(f"{call.place}: {name} is logged at {call.level}, the catalogue says {entry.level}")
-            elif unlisted := call.keys - {*entry.keys, *BOUND}:
+            elif unlisted := call.keys - {*entry.keys, *COMMON}:
                 wrong.append(f"{call.place}: {name} carries {sorted(unlisted)}, which the catalogue does not list")
     assert wrong == []
 

@@ -37,9 +37,7 @@ def out(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> I
     handlers, level = root.handlers[:], root.level
     levels = {name: logging.getLogger(name).level for name in telemetry._QUIET}
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    structlog.contextvars.clear_contextvars()
     yield Written(capfd)
-    structlog.contextvars.clear_contextvars()
     structlog.configure(**before)
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -62,14 +60,6 @@ def test_one_json_object_a_line(out: Written) -> None:
     assert (line["level"], line["event"], line["service"]) == ("info", "service.started", "ingest")
     assert line["port"] == 8080
     assert line["version"]
-
-
-def test_bound_ids_accompany_our_lines_and_those_of_libraries(out: Written) -> None:
-    lines = started(out)
-    with structlog.contextvars.bound_contextvars(event_id="e-1"):
-        structlog.get_logger().info("service.stopped")
-        logging.getLogger("uvicorn.error").warning("odd")
-    assert [line["event_id"] for line in lines()] == ["e-1", "e-1"]
 
 
 def test_a_library_record_is_a_value_under_a_static_name(out: Written) -> None:

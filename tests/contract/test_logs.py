@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from services.common.catalogue import BOUND, CATALOGUE, STANDARD
+from services.common.catalogue import CATALOGUE, COMMON, STANDARD
 from tests.support.chain import Chain
 from tests.support.organisation import KEYS
 
@@ -36,7 +36,7 @@ def wrong_with(line: dict[str, Any]) -> str | None:
     elsewhere = {("request.handled", "debug"), ("library.logged", line["level"])}
     if line["level"] != entry.level and (line["event"], line["level"]) not in elsewhere:
         return f"{line['event']} is logged at {line['level']}, the catalogue says {entry.level}"
-    unlisted = set(line) - {*entry.keys, *BOUND, *STANDARD}
+    unlisted = set(line) - {*entry.keys, *COMMON, *STANDARD}
     return f"{line['event']} carries {sorted(unlisted)}" if unlisted else None
 
 

@@ -166,10 +166,12 @@ async def test_after_a_kill_what_is_done_is_gone_and_what_is_not_is_there(
 async def test_what_became_of_an_entry_stands_on_the_disk_in_a_while(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.ingest.journal.pending._NOTED_WITHIN", 0.3)
+    monkeypatch.setattr("services.ingest.journal.ledger._WRITTEN_AFTER", 0.3)
     async with opened(path) as ledger:
         entry = await ledger.append(press("a"))
         await ledger.confirm(taken=["a"])
+        await asyncio.sleep(0.4)
+        ledger.look_after()
         await asyncio.sleep(1.2)
         beside = path.with_name("copy")
         shutil.copy(path, beside)

@@ -1,12 +1,12 @@
 """From the bytes of a request to a JSON object, with every limit enforced before anything is parsed."""
 
 import asyncio
+import codecs
 import contextlib
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
@@ -27,8 +27,7 @@ _LONG_NUMBER: Final = 400
 _AT_EASE: Final = contextlib.nullcontext()
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """A JSON object, and the keys that stood in it more than once (the last one was taken)."""
 
     value: dict[str, Any]
@@ -135,7 +134,7 @@ def parse_any(raw: bytes) -> tuple[Any, tuple[str, ...]]:
         Refusal: 400 when it is not UTF-8, not JSON (NaN and Infinity are not), or nested too deep.
     """
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         raise Refusal(400, f"The body is not UTF-8 (byte {error.start}). Send JSON encoded as UTF-8.") from None
     try:
@@ -156,12 +155,13 @@ class _Reader(threading.local):
 
     def __init__(self) -> None:
         self.repeated: list[str] = []
-        self._decoder = json.JSONDecoder(object_pairs_hook=self._collect, parse_constant=_constant, parse_int=_integer)
+        self._decoder = json.JSONDecoder(object_pairs_hook=self._collect, parse_constant=_constant)
+        self._of_long = json.JSONDecoder(object_pairs_hook=self._collect, parse_constant=_constant, parse_int=_integer)
 
     def decode(self, text: str) -> Any:
         """The value in a JSON text; raises as `json.loads` does."""
         self.repeated.clear()
-        return self._decoder.decode(text)
+        return (self._decoder if len(text) <= _LONG_NUMBER else self._of_long).decode(text)
 
     def _collect(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         members = dict(pairs)

@@ -68,8 +68,7 @@ class Routes:
         request.scope[SOURCE] = name
         sender = self._senders[name]
         said = await self._intake.receive_events(await self._read(request, sender), sender, started)
-        headers = {"Location": said["status_url"]} if isinstance(said, dict) and "status_url" in said else None
-        return Answer(said, status_code=202, headers=headers)
+        return Answer(said, status_code=202, location=said.get("status_url") if isinstance(said, dict) else None)
 
     async def hook(self, request: Request) -> Response:
         """A third party's message as it sends it."""
@@ -143,8 +142,8 @@ class Routes:
     async def _take(self, request: Request, sender: Sender) -> Response:
         started = time.perf_counter()
         said = await self._intake.receive(await self._read(request, sender), sender, started)
-        headers = {"Location": said["status_url"]} if "status_url" in said else None
-        return Answer(said, status_code=EMITTERS[sender.source.type].status, headers=headers)
+        status = EMITTERS[sender.source.type].status
+        return Answer(said, status_code=status, location=said.get("status_url"))
 
 
 def _header(request: Request, name: bytes) -> bytes | None:

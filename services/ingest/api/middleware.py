@@ -10,7 +10,7 @@ from prometheus_client import Counter
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.ingest.api.problems import Refusal, respond
 from services.ingest.metrics import REQUESTS
@@ -19,6 +19,8 @@ log = structlog.get_logger()
 
 SOURCE: Final = "rufkette.source"
 """Key in the scope under which a route leaves the name of the authenticated source."""
+STATUS: Final = "rufkette.status"
+"""Key in the scope under which whoever answers leaves the status, before the first byte."""
 _OK, _ACCEPTED, _GONE = 200, 202, 499
 _QUIET = ("/healthz", "/readyz", "/metrics")
 
@@ -42,33 +44,27 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status = 0
         started = time.perf_counter()
-
-        async def note(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
         try:
-            await self._app(scope, receive, note)
+            await self._app(scope, receive, send)
         except ClientDisconnect:
-            status = _GONE
+            scope[STATUS] = _GONE
         except Exception as error:
-            if status == 0 and isinstance(error, Refusal | HTTPException):
+            begun = STATUS in scope
+            if not begun and isinstance(error, Refusal | HTTPException):
                 answer = self._explain(scope, error)
             else:
                 # A sender gets an answer whatever bug there is.
                 log.exception("request.failed", method=_method(scope), route=_route(scope))
                 answer = respond(Refusal(500, "The server made a mistake. Send the request again."))
-            if status == 0:
-                await answer(scope, receive, note)
+            if not begun:
+                scope[STATUS] = answer.status_code
+                await answer(scope, receive, send)
         finally:
-            self._record(scope, status, started)
+            self._record(scope, started)
 
-    def _record(self, scope: Scope, status: int, started: float) -> None:
-        method, route = _method(scope), _route(scope)
+    def _record(self, scope: Scope, started: float) -> None:
+        method, route, status = _method(scope), _route(scope), scope.get(STATUS, 0)
         _counted(method, route, status).inc()
         source = {"source": scope[SOURCE]} if SOURCE in scope else {}
         quiet = status == _ACCEPTED or (status == _OK and route in _QUIET)

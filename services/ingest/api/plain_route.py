@@ -1,5 +1,6 @@
 """Routes and middleware of ingest: documented by FastAPI, served with as little in between as there can be."""
 
+from collections.abc import Awaitable
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -12,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.ingest.api.middleware import RequestLog
+from services.ingest.api.middleware import STATUS, RequestLog
 from services.ingest.api.problems import Refusal, respond
 
 _NO_ROUTE: Final = {
@@ -39,6 +40,7 @@ class PlainRoute(APIRoute):
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             response = await endpoint(Request(scope, receive, send))
+            scope[STATUS] = response.status_code
             await response(scope, receive, send)
 
         self.app = app
@@ -56,14 +58,13 @@ class _Straight:
             for method in route.methods or ()
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Handle one request, or the start and end of the process."""
         route = self._routes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
         if route is None:
-            await self._router(scope, receive, send)
-            return
+            return self._router(scope, receive, send)
         scope["route"], scope["path_params"] = route, {}
-        await route.app(scope, receive, send)
+        return route.app(scope, receive, send)
 
 
 class PlainApp(FastAPI):
@@ -88,5 +89,9 @@ class PlainApp(FastAPI):
         return respond(Refusal(error.status_code, detail, headers=headers))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Starlette's own way: FastAPI's looks for telemetry in the environment at each request."""
-        await Starlette.__call__(self, scope, receive, send)
+        """Without FastAPI's own way, which looks for telemetry in the environment at each request."""
+        if scope["type"] == "http" and self.middleware_stack is not None:
+            scope["app"] = self
+            await self.middleware_stack(scope, receive, send)
+        else:
+            await Starlette.__call__(self, scope, receive, send)

@@ -25,27 +25,51 @@ class Protocol(Impatient):
         super().on_message_complete()
 
 
+class _Turn:
+    """Connections with something to send at the end of this turn of the event loop: one call for all of them."""
+
+    def __init__(self) -> None:
+        self._writing: list[_Gathering] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def add(self, connection: "_Gathering") -> None:
+        """Send what waits in it, at the end."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop = loop
+            loop.call_soon(self._end)
+        self._writing.append(connection)
+
+    def _end(self) -> None:
+        self._loop = None
+        writing, self._writing = self._writing, []
+        for connection in writing:
+            connection.send()
+
+
+_TURN: Final = _Turn()
+
+
 class _Gathering(asyncio.Transport):
     """The connection; only what uvicorn uses of it."""
 
     def __init__(self, connection: asyncio.Transport) -> None:
         super().__init__()
         self._connection = connection
-        self._waiting: list[bytes] = []
-        self._loop = asyncio.get_running_loop()
+        self._waiting: list[bytes | bytearray | memoryview] = []
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self._waiting:
-            self._loop.call_soon(self._send)
-        self._waiting.append(bytes(data))
+            _TURN.add(self)
+        self._waiting.append(data)
 
-    def _send(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        if waiting:
+    def send(self) -> None:
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
             self._connection.write(b"".join(waiting))
 
     def close(self) -> None:
-        self._send()
+        self.send()
         self._connection.close()
 
     def is_closing(self) -> bool:

@@ -45,7 +45,6 @@ class Entry:
     failures: int = 0
     is_watched: bool = field(init=False)
     """Somebody has to be told of it."""
-    _headers: str | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         data = self.event.data
@@ -93,10 +92,9 @@ class Entry:
     @property
     def row(self) -> Row:
         """As the journal keeps it."""
-        if self._headers is None:
-            self._headers = to_json([(name, value.decode()) for name, value in self.record.headers]).decode()
+        headers = to_json([(name, value.decode()) for name, value in self.record.headers]).decode()
         return Row(
-            self.event.id, self._headers, self.record.value, self.stored_at.timestamp(), self.acknowledged_by_kafka,
+            self.event.id, headers, self.record.value, self.stored_at.timestamp(), self.acknowledged_by_kafka,
             self.taken, self.heard, None if self.mailed_at is None else self.mailed_at.timestamp(),
         )  # fmt: skip
 
@@ -131,16 +129,16 @@ class Entry:
 def urgency_of(event: Event) -> int:
     """Higher first: what the watch mailed, real presses by level, real forms, what people do, exercises, heartbeats."""
     match event.data:
-        case Heartbeat() | Probe():
-            return 0
-        case EmergencyMailed():
-            # One a minute and site, and before the presses that it is about: so their first alarm can say so.
-            return PRESS + 4
         case Reported(mode=Mode.EXERCISE) | Reported(learning=True):
             return 1
         case Reported(kind=Kind.PANIC, danger_level=level):
             return PRESS + (_UNKNOWN_LEVEL if level is None else level)
         case Reported(acute=acute, danger_level=level):
             return (20 if acute else 10) + (_UNKNOWN_LEVEL if level is None else level)
+        case EmergencyMailed():
+            # One a minute and site, and before the presses that it is about: so their first alarm can say so.
+            return PRESS + 4
+        case Heartbeat() | Probe():
+            return 0
         case _:
             return 15

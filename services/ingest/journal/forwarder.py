@@ -82,7 +82,7 @@ class Forwarder:
                 await wait_for(self._wake, _LOOK_EVERY)
 
     def _look_after(self) -> None:
-        self._ledger.count()
+        self._ledger.look_after()
         if time.monotonic() >= self._give_up_at:
             self._give_up_at = time.monotonic() + _GIVE_UP_EVERY
             self._ledger.give_up(datetime.now(UTC))
@@ -114,7 +114,7 @@ class Forwarder:
             try:
                 await send(self._writer, self._ledger, entry)
             except Undelivered:
-                entry.fail()
+                self._ledger.fail(entry)
                 break
             sent = True
             if again:

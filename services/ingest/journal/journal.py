@@ -113,10 +113,6 @@ class Journal:
         """Write it soon; nobody waits."""
         self.pending.put(row)
 
-    def note(self, row: Row) -> None:
-        """Write what became of an entry that was written before, in a while; nobody waits."""
-        self.pending.note(row)
-
     def forget(self, event_id: str) -> None:
         """Delete it soon; nobody waits."""
         self.pending.forget(event_id)

@@ -8,6 +8,7 @@ once more what alerting will recognise.
 import asyncio
 import contextlib
 import heapq
+import math
 import time
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
@@ -19,10 +20,10 @@ import structlog
 from schemas.codec import Unreadable
 from schemas.events import Event, Heartbeat, Reported
 from services.common.loops import succeeded
+from services.ingest.journal import gauges
 from services.ingest.journal.entry import Entry
 from services.ingest.journal.journal import Journal, Unjournalled
 from services.ingest.journal.rows import Row
-from services.ingest.metrics import ENTRIES, OLDEST
 
 __all__ = ["Entry", "Ledger", "Unjournalled"]
 log = structlog.get_logger()
@@ -37,6 +38,8 @@ _SHARE_OF_PRESSES: Final = 2.0
 """What is not in the ledger is not watched, so real presses may go as far beyond its bounds again."""
 _SAY_EVERY: Final = 30.0
 _MAILED_WITHIN: Final = 2.0
+_WRITTEN_AFTER: Final = 30.0
+"""Seconds until it is written what became of an entry: most are deleted before. Others a restart publishes again."""
 
 
 class Ledger:
@@ -51,8 +54,13 @@ class Ledger:
         self._waiting: dict[str, Entry] = {}
         self._heartbeats: dict[str, Entry] = {}
         self._unreadable: set[str] = set()
+        self._changes: dict[str, tuple[float, Entry]] = {}
+        """What became of entries since these instants (monotonic), and the journal does not know yet."""
+        self._all_confirmed_until = 0.0
+        """Before this instant (monotonic) nothing has to be published again for want of a confirmation."""
         self._bytes = 0
         self._said_full_at = -_SAY_EVERY
+        gauges.show(self._entries, self._waiting)
         self.on_adopted: Callable[[], None] = lambda: None
         """Called when entries of an earlier process come in: what confirms them may have been read already."""
         self.on_held: Callable[[Event], None] = lambda _: None
@@ -66,6 +74,7 @@ class Ledger:
     async def stop(self) -> None:
         """Write what is left."""
         if self._journal is not None:
+            self._write_changes(before=math.inf)
             await self._journal.stop()
 
     @property
@@ -122,6 +131,7 @@ class Ledger:
         del self._entries[event_id]
         self._waiting.pop(event_id, None)
         self._heartbeats.pop(event_id, None)
+        self._changes.pop(event_id, None)
         self._bytes -= entry.size
         if self._journal is not None:
             self._journal.forget(event_id)
@@ -149,15 +159,15 @@ class Ledger:
 
     def unconfirmed(self, most: int, now: float) -> list[Entry]:
         """Reports that Kafka acknowledged and alerting did not take, as far as they may be published again now."""
-        due = (
+        if now < self._all_confirmed_until:
+            return []
+        unconfirmed = [
             entry
             for entry in self._entries.values()
-            if entry.acknowledged_by_kafka
-            and not entry.taken
-            and isinstance(entry.event.data, Reported)
-            and entry.not_before <= now
-            and not entry.is_being_sent
-        )
+            if entry.acknowledged_by_kafka and not entry.taken and isinstance(entry.event.data, Reported)
+        ]
+        self._all_confirmed_until = min((entry.not_before for entry in unconfirmed), default=math.inf)
+        due = (entry for entry in unconfirmed if entry.not_before <= now and not entry.is_being_sent)
         return heapq.nsmallest(most, due, key=lambda entry: entry.rank)
 
     def acknowledge(self, entry: Entry) -> None:
@@ -166,7 +176,16 @@ class Ledger:
             del self._waiting[entry.event.id]
             entry.acknowledged_by_kafka = True
             entry.await_alerting()
+            self._expect_confirmation(entry)
             self._changed(entry)
+
+    def fail(self, entry: Entry) -> None:
+        """Kafka refused it: others first."""
+        entry.fail()
+        self._expect_confirmation(entry)
+
+    def _expect_confirmation(self, entry: Entry) -> None:
+        self._all_confirmed_until = min(self._all_confirmed_until, entry.not_before)
 
     async def confirm(self, *, taken: Collection[str] = (), heard: Collection[str] = ()) -> None:
         """Alerting says what it took, and what somebody was told of. Unknown ids are others' and ignored."""
@@ -208,23 +227,19 @@ class Ledger:
                 log.error("entry.given_up", event_id=entry.event.id, site=entry.event.data.site)
                 self.drop(entry)
 
-    def count(self) -> None:
-        """Bring the metrics up to date, and have it said when the disk hangs."""
+    def look_after(self) -> None:
+        """Hand on to the journal what it has to know by now, and have it said when the disk hangs."""
         if self._journal is not None:
+            self._write_changes(before=time.monotonic() - _WRITTEN_AFTER)
             self._journal.look()
-        now = time.monotonic()
-        entries = self._entries.values()
-        taken = sum(entry.taken for entry in entries)
-        ENTRIES.labels("waiting").set(len(self._waiting))
-        ENTRIES.labels("taken").set(taken)
-        ENTRIES.labels("published").set(len(entries) - taken - len(self._waiting))
-        OLDEST.set(max((now - entry.held_since for entry in entries), default=0))
 
     def _add(self, entry: Entry) -> None:
         self._entries[entry.event.id] = entry
         self._bytes += entry.size
         if not entry.acknowledged_by_kafka:
             self._waiting[entry.event.id] = entry
+        else:
+            self._expect_confirmation(entry)
         if isinstance(entry.event.data, Heartbeat):
             self._heartbeats[entry.event.id] = entry
         self.on_held(entry.event)
@@ -251,7 +266,16 @@ class Ledger:
         if entry.is_done:
             self.drop(entry)
         elif self._journal is not None:
-            self._journal.note(entry.row)
+            self._changes.setdefault(entry.event.id, (time.monotonic(), entry))
+
+    def _write_changes(self, before: float) -> None:
+        assert self._journal is not None
+        while self._changes:
+            event_id, (since, entry) = next(iter(self._changes.items()))
+            if since > before:
+                return
+            del self._changes[event_id]
+            self._journal.put(entry.row)
 
     def _take_in(self, rows: list[Row], first: bool) -> None:
         """The journal's file was opened: adopt what an earlier process left, and bring the file up to date."""

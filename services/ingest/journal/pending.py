@@ -13,8 +13,6 @@ from services.ingest.journal.rows import Row
 
 TICK: Final = 0.5
 """Seconds until what nobody waits for is written."""
-_NOTED_WITHIN: Final = 10.0
-"""Seconds until it is written what became of an entry: most are deleted before. Others a restart publishes again."""
 
 Changes = dict[str, Row | None]
 """By event id; None deletes."""
@@ -27,13 +25,12 @@ class Pending:
         self._guard = threading.Lock()
         self._awaited: Changes = {}
         self._later: Changes = {}
-        self._notes: Changes = {}
-        self._later_at = self._notes_at = 0.0
+        self._later_at = 0.0
         self._waiters: list[asyncio.Future[None]] = []
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing but notes waits."""
+        """Whether nothing waits."""
         return not self._awaited and not self._later
 
     def add(self, rows: Collection[Row], waiter: asyncio.Future[None]) -> None:
@@ -42,7 +39,6 @@ class Pending:
             for row in rows:
                 self._awaited[row.event_id] = row
                 self._later.pop(row.event_id, None)
-                self._notes.pop(row.event_id, None)
             self._waiters.append(waiter)
 
     def put(self, *rows: Row) -> None:
@@ -50,33 +46,22 @@ class Pending:
         with self._guard:
             for row in rows:
                 self._later[row.event_id] = row
-                self._notes.pop(row.event_id, None)
-
-    def note(self, row: Row) -> None:
-        """Write what became of an entry that was written before, in a while; nobody waits."""
-        with self._guard:
-            self._notes[row.event_id] = row
 
     def forget(self, event_id: str) -> None:
         """Delete it soon; nobody waits."""
         with self._guard:
             self._later[event_id] = None
-            self._notes.pop(event_id, None)
 
     def take(self, *, everything: bool) -> tuple[Changes, list[asyncio.Future[None]]]:
         """What is to be written now. The rest may wait for its tick: most of it is soon followed by a deletion."""
         now = time.monotonic()
         later: Changes = {}
-        notes: Changes = {}
         with self._guard:
             changes, self._awaited = self._awaited, {}
             waiters, self._waiters = self._waiters, []
             if everything or now - self._later_at >= TICK:
                 later, self._later, self._later_at = self._later, {}, now
-            if everything or now - self._notes_at >= _NOTED_WITHIN:
-                notes, self._notes, self._notes_at = self._notes, {}, now
         changes |= later
-        changes |= notes
         return changes, waiters
 
     def give_back(self, changes: Changes, stored: Collection[str]) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
@@ -123,7 +123,7 @@ def _json(message: Message, charset: str | None, sender: Sender, roots: tuple[st
         raw = decoder.text(raw).encode("utf-8", errors="surrogatepass")
     elif sender.lenient and not _is_utf8(raw):
         raw = Decoder(None, lenient=True).text(raw).encode()
-    plain = replace(message, body=raw, headers={**message.headers, "content-type": "application/json"})
+    plain = message._replace(body=raw, headers={**message.headers, "content-type": "application/json"})
     document, warnings = json_object(plain, sender)
     found = [(search(root, document), root) for root in roots]
     fields = [one for value, root in found if value is not None for one in posted(value, root, document)]

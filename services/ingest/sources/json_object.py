@@ -42,6 +42,8 @@ def doubts(repeated: Sequence[str], sender: Sender) -> tuple[str, ...]:
     Raises:
         Refusal: 400, but not for a press.
     """
+    if not repeated:
+        return ()
     if not sender.lenient:
         body.refuse_repeated(repeated)
     return tuple(warning("repeated_key", value=quoted(key)) for key in repeated[:_MOST_REPEATED])

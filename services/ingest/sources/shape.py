@@ -4,15 +4,18 @@ To add one: its class in schemas/configuration_sources.py, a module here with an
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from schemas.events import Event
 from services.ingest.sender import Sender
 
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
-@dataclass(frozen=True, slots=True)
-class Message:
+
+class Message(NamedTuple):
     """What came, unchanged: signatures are made over raw bytes.
 
     `headers` have lower-case names; of a header or parameter that came twice the first counts. `rest` is what follows
@@ -22,8 +25,8 @@ class Message:
     body: bytes
     received_at: datetime
     method: str = "POST"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = _NOTHING
+    query: Mapping[str, str] = _NOTHING
     rest: str = ""
 
 

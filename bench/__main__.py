@@ -26,7 +26,7 @@ TARGETS = {"ratio_p50": 3.0, "ratio_p99": 1.5}
 TURN = 100
 """Presses until it is the other system's turn: a shared machine is faster in one second than in the next."""
 
-_PRESSES = {"storm": 3000, "rate": 4000, "alerting": 20_000, "mails": 5000}
+_PRESSES = {"storm": 3000, "rate": 4000, "ingest": 10_000, "alerting": 20_000, "mails": 5000}
 _WHAT = {
     "chain": "press until mail, beside Alertmanager (the default)",
     "storm": "the same for presses at once",

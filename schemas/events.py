@@ -71,6 +71,8 @@ class Outcome(StrEnum):
 
 def _storable(text: str) -> str:
     """PostgreSQL takes neither NUL nor lone surrogates, so no event may carry them."""
+    if text.isprintable():
+        return text  # neither of them is
     if "\x00" in text:
         raise ValueError("must not contain the NUL character")
     try:

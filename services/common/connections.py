@@ -33,7 +33,7 @@ class Impatient(HttpToolsProtocol):
         if in_head or (self.timeout_keep_alive_task is None and self._is_idle):
             if self._deadline is None:
                 self._deadline = self.loop.call_later(HEAD_WITHIN, self._give_up)
-        elif self._deadline is not None:
+        else:
             self._at_ease()  # from here on whoever reads the body has a limit of its own
 
     def connection_lost(self, exc: Exception | None) -> None:

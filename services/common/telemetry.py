@@ -46,6 +46,8 @@ _QUIET: Final = {
 _SPEAKING_MODULES = ("services.", "schemas.", "aiokafka.")
 _MESSAGE_LIMIT = 500
 _FRAME_LIMIT = 40
+_UNSAID: Final = frozenset({"_record", "_from_structlog", "exception"})
+"""structlog's own, and what is redacted already."""
 _HARMLESS: Final = frozenset({int, float, bool, type(None)})
 
 
@@ -97,7 +99,9 @@ def describe_exception(error: BaseException) -> list[dict[str, Any]]:
 
 
 def _structure_exception(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
-    exc_info = event_dict.pop("exc_info", None)
+    if "exc_info" not in event_dict:
+        return event_dict
+    exc_info = event_dict.pop("exc_info")
     if exc_info is True:
         exc_info = sys.exc_info()
     error = exc_info[1] if isinstance(exc_info, tuple) else exc_info
@@ -121,16 +125,6 @@ def _safe(value: object) -> object:
             return [_safe(one) for one in value]
         case _:
             return redact(str(value))
-
-
-def _redact_values(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
-    for key, value in event_dict.items():
-        kind = type(value)
-        if kind is str:
-            event_dict[key] = redact(value)
-        elif kind not in _HARMLESS and key not in ("_record", "_from_structlog", "exception"):
-            event_dict[key] = _safe(value)
-    return event_dict
 
 
 def _now() -> str:
@@ -228,13 +222,21 @@ def configure(*, service: str, log_format: LogFormat | None, log_level: str, str
     constants = {"service": service, "version": installed_version()}
 
     def complete(_: WrappedLogger, method: str, event_dict: EventDict) -> EventDict:
-        first = {"timestamp": _now(), "level": event_dict.pop("level", method), "event": event_dict.pop("event")}
-        return {**first, **event_dict, **constants}
+        line = {"timestamp": _now(), "level": event_dict.pop("level", method), "event": ""}
+        for key, value in event_dict.items():
+            kind = type(value)
+            if kind is str:
+                line[key] = redact(value)
+            elif kind in _HARMLESS or key in _UNSAID:
+                line[key] = value
+            else:
+                line[key] = _safe(value)
+        line.update(constants)
+        return line
 
     console = log_format == "console" or (log_format is None and sys.stdout.isatty())
     common: list[Processor] = [
         _structure_exception,
-        _redact_values,
         complete,
         *([_listed] if strict else []),
     ]

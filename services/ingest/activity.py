@@ -82,7 +82,7 @@ class Activity:
 
     def _count(self, sender: Sender, outcome: str, mode: str) -> _Source:
         _counted(sender.name, sender.source.kind, mode, outcome).inc()
-        source = self._sources.setdefault(sender.name, _Source())
+        source = self._sources.get(sender.name) or self._sources.setdefault(sender.name, _Source())
         source.messages[outcome] += 1
         source.rate.count()
         return source

@@ -7,6 +7,7 @@ side; with one of them away the other is enough. The ledger answers for the even
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Final, Literal
 
 import structlog
@@ -14,9 +15,9 @@ import structlog
 from schemas import codec
 from schemas.events import Event
 from services.common.loops import Pulses, succeeded
-from services.ingest.journal.forwarder import Forwarder, post, send
+from services.ingest.journal.forwarder import Forwarder, note_sent, post, send
 from services.ingest.journal.journal import Unjournalled
-from services.ingest.journal.ledger import Entry, Ledger
+from services.ingest.journal.ledger import Entry, Ledger, note_written
 from services.ingest.kafka_lanes import SEND_WITHIN, Undelivered
 from services.ingest.kafka_writer import KafkaWriter
 from services.ingest.loops import begin
@@ -46,7 +47,8 @@ class Publisher:
         self._ledger = ledger
         self._is_taken = is_taken
         self._forwarder = Forwarder(writer, ledger, caught_up)
-        self._underway: dict[str, asyncio.Future[Answer]] = {}
+        self._underway: dict[str, list[asyncio.Future[Answer]]] = {}
+        """What is being made safe, and whoever sent it again meanwhile."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._forwarding: asyncio.Task[None] | None = None
 
@@ -97,7 +99,9 @@ class Publisher:
         if entry.record.value != codec.encode(event).value:
             log.warning("report.differs", event_id=event.id, source=event.source)
         if event.id in self._underway:
-            return await asyncio.shield(self._underway[event.id])
+            same: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+            self._underway[event.id].append(same)
+            return await same
         if entry.acknowledged_by_kafka:
             return "accepted"
         if not entry.is_journalled:
@@ -114,23 +118,22 @@ class Publisher:
         return None
 
     async def _take(self, entry: Entry) -> Answer:
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._underway[entry.event.id] = answer
+        waiting: list[asyncio.Future[Answer]] = []
+        self._underway[entry.event.id] = waiting
         try:
-            given = await self._make_safe(entry)
+            answer = await self._make_safe(entry)
         except Unpublished as unpublished:
-            answer.set_exception(unpublished)
-            answer.exception()  # most often nobody sent it twice, and waits here, too
+            _tell_too(waiting, unpublished)
             if not entry.is_urgent:
                 self._ledger.drop(entry)
             raise
         else:
-            answer.set_result(given)
-            return given
+            _tell_too(waiting, answer)
+            return answer
         finally:
             del self._underway[entry.event.id]
-            if not answer.done():
-                answer.cancel()
+            for one in waiting:
+                one.cancel()  # nothing where it was told
 
     async def _make_safe(self, entry: Entry) -> Answer:
         """Disk and Kafka side by side.
@@ -141,13 +144,19 @@ class Publisher:
         until = time.monotonic() + SEND_WITHIN
         writing = self._ledger.write(entry)
         sending: Step | None = None
+        posted: Step | None = None
         # Kafka that is known to be away is not waited for while the disk works, nor may a follow-up overtake.
         if self._ledger.problem is not None:
             sending = self._begin(send(self._writer, self._ledger, entry, patient=True))
         elif self._writer.unready_because is None and not self._must_wait(entry):
-            sending = post(self._writer, self._ledger, entry)
-        steps = [writing] if sending is None else [writing, sending]
-        await _all_end(steps, _ONE_IS_ENOUGH_AFTER)
+            sending = posted = post(self._writer, entry)
+        steps = [writing] if sending is None else [sending, writing]  # the last one first: then nobody waits twice
+        try:
+            await _all_end(steps, _ONE_IS_ENOUGH_AFTER)
+        finally:
+            _when_ended(writing, note_written, entry)
+            if posted is not None:
+                _when_ended(posted, note_sent, self._ledger, entry)
         if sending is not None and succeeded(sending):
             return "accepted"  # as nearly always: what follows need not be asked
         await _one_succeeds(steps, until)
@@ -179,29 +188,44 @@ class Publisher:
             task.exception()
 
 
+def _tell_too(waiting: Sequence[asyncio.Future[Answer]], answer: Answer | Unpublished) -> None:
+    for one in waiting:
+        if one.done():
+            continue  # its sender is gone
+        if isinstance(answer, Unpublished):
+            one.set_exception(answer)
+        else:
+            one.set_result(answer)
+
+
+def _when_ended(step: Step, note: Callable[..., None], *known: object) -> None:
+    """Have it noted; most steps have ended by now, and a callback would be a turn of the event loop for each."""
+    if step.done():
+        note(*known, step)
+    else:
+        step.add_done_callback(partial(note, *known))
+
+
 async def _all_end(steps: Sequence[Step], within: float) -> None:
     """Return when all have ended, or after so many seconds: `asyncio.wait` in a third of its time, for each press."""
     loop = asyncio.get_running_loop()
-    ended: asyncio.Future[None] = loop.create_future()
-    left = len(steps)
-
-    def end() -> None:
-        if not ended.done():
-            ended.set_result(None)
-
-    def count(_: Step) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            end()
-
-    timer = loop.call_later(within, end)
+    until = loop.time() + within
     for step in steps:
-        step.add_done_callback(count)
-    try:
-        await ended
-    finally:
-        timer.cancel()
+        if step.done() or (left := until - loop.time()) <= 0:
+            continue
+        ended: asyncio.Future[None] = loop.create_future()
+        end = partial(_end_once, ended)
+        timer = loop.call_later(left, end)
+        step.add_done_callback(end)
+        try:
+            await ended
+        finally:
+            timer.cancel()
+
+
+def _end_once(ended: asyncio.Future[None], _: object = None) -> None:
+    if not ended.done():
+        ended.set_result(None)
 
 
 async def _one_succeeds(steps: Sequence[Step], until: float) -> None:

@@ -88,8 +88,9 @@ def _fault(name: str, message: str) -> Fault:
 
 def _validate(body: Mapping[str, Any], findings: Findings) -> ReportBody:
     """The fields that fit; each of the others becomes a fault."""
-    known = {name: value for name, value in body.items() if name in EXPECTED}
-    if len(known) < len(body):
+    known = body
+    if not body.keys() <= EXPECTED.keys():
+        known = {name: value for name, value in body.items() if name in EXPECTED}
         unknown = [name for name in body if name not in EXPECTED]
         findings.faults += [Fault(pointer(name), "is not a known field", _UNKNOWN_FIELD) for name in unknown]
     try:

@@ -5,6 +5,7 @@ import math
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
@@ -229,6 +230,48 @@ async def test_urgent_first_then_older_first() -> None:
     for name, level in (("one", 1), ("three", 3), ("two", 2), ("unknown", None), ("three again", 3)):
         await ledger.append(press(name, level))
     assert [e.event.id for e in ledger.waiting(4, 0)] == ["three", "three again", "two", "unknown"]
+
+
+async def test_what_alerting_does_not_confirm_is_found_when_its_time_is_over_whatever_was_looked_for_before() -> None:
+    ledger = Ledger()
+    first, second = ledger.hold(press("first")), ledger.hold(press("second"))
+
+    def due(after: float) -> set[str]:
+        return {entry.event.id for entry in ledger.unconfirmed(9, time.monotonic() + after)}
+
+    assert due(0) == set()
+    ledger.acknowledge(first)
+    assert (due(0), due(29)) == (set(), set())
+    ledger.acknowledge(second)
+    assert due(31) == {"first", "second"}
+    # Both are published again: one goes, one is refused.
+    first.await_alerting()
+    ledger.fail(second)
+    assert (due(0), due(2), due(59), due(62)) == (set(), {"second"}, {"second"}, {"first", "second"})
+    await ledger.confirm(taken=["first", "second"])
+    assert due(1e6) == set()
+    ledger.acknowledge(ledger.hold(press("third")))
+    assert (due(29), due(31)) == (set(), {"third"})
+
+
+async def test_the_metrics_tell_of_all_that_is_not_done() -> None:
+    ledger = Ledger()
+
+    def told() -> list[float | None]:
+        states = ("waiting", "published", "taken")
+        return [REGISTRY.get_sample_value("rufkette_ingest_entries", {"state": state}) for state in states]
+
+    oldest = REGISTRY.get_sample_value
+    assert (told(), oldest("rufkette_ingest_oldest_entry_seconds")) == ([0, 0, 0], 0)
+    for name in ("a", "b", "c", "d", "e", "f"):
+        ledger.hold(press(name)).held_since -= 60
+    for name in ("b", "c"):
+        found = ledger.find(name)
+        assert found is not None
+        ledger.acknowledge(found)
+    await ledger.confirm(taken=["c", "d", "e"], heard=["f"])
+    assert told() == [1, 1, 3]
+    assert oldest("rufkette_ingest_oldest_entry_seconds") == pytest.approx(60, abs=5)
 
 
 async def test_heartbeats_give_way_and_presses_come_in_last() -> None:

@@ -24,7 +24,6 @@ _READ_ON_WITHIN: Final = 3.0
 READ_WITHIN: Final = 10.0
 """Seconds that a sender has for its whole body, so that a stalled one does not hold a connection for ever."""
 _LONG_NUMBER: Final = 400
-_AT_EASE: Final = contextlib.nullcontext()
 
 
 class Parsed(NamedTuple):
@@ -51,18 +50,26 @@ async def read(receive: Receive, headers: Mapping[str, str], *, all_here: bool =
     # A sender that expects 100-continue has sent nothing yet.
     if length > (LIMIT if "expect" in headers else _READ_ON):
         raise _too_large()
-    received, more = bytearray(), True
     try:
-        async with _AT_EASE if all_here else asyncio.timeout(READ_WITHIN):
-            while more and len(received) <= LIMIT:
-                chunk, more = await _next(receive)
-                received += chunk
+        received, more = await _next(receive) if all_here else (b"", True)
+        if more:
+            async with asyncio.timeout(READ_WITHIN):
+                received, more = await _gathered(received, receive)
     except TimeoutError:
         raise Refusal(408, f"The body did not arrive within {READ_WITHIN:.0f} seconds.") from None
     if len(received) > LIMIT:
         await _throw_away(receive, more=more)
         raise _too_large()
-    return bytes(received)
+    return received
+
+
+async def _gathered(begin: bytes, receive: Receive) -> tuple[bytes, bool]:
+    """The whole body, or what is over the limit of it and whether there is more."""
+    gathered, more = bytearray(begin), True
+    while more and len(gathered) <= LIMIT:
+        chunk, more = await _next(receive)
+        gathered += chunk
+    return bytes(gathered), more
 
 
 async def _next(receive: Receive) -> tuple[bytes, bool]:

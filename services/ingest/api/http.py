@@ -52,7 +52,9 @@ class Routes:
     async def post_incident(self, request: Request) -> Response:
         """One report as the body of `/v1/incidents`."""
         holders = self._keys.holders(_header(request, b"authorization"))
-        name = next((n for n in holders if isinstance(self._senders[n].source, NativeSource)), holders[0])
+        name = holders[0]
+        if len(holders) > 1:
+            name = next((n for n in holders if isinstance(self._senders[n].source, NativeSource)), name)
         request.scope[SOURCE] = name
         sender = self._senders[name]
         if not isinstance(sender.source, NativeSource):
@@ -147,8 +149,10 @@ class Routes:
 
 
 def _header(request: Request, name: bytes) -> bytes | None:
-    values: list[bytes] = [value for key, value in request.scope["headers"] if key == name]
-    return values[0] if values else None
+    for key, value in request.scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return None
 
 
 def _shown_key(request: Request, source: Source) -> bytes | None:

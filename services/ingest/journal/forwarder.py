@@ -5,7 +5,6 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from functools import partial
 from typing import Final
 
 import structlog
@@ -25,15 +24,14 @@ _LOOK_EVERY: Final = 1.0
 _GIVE_UP_EVERY: Final = 600.0
 
 
-def post(writer: KafkaWriter, ledger: Ledger, entry: Entry) -> asyncio.Future[None]:
-    """Hand an entry to Kafka, and note when Kafka has it; the future fails with `Undelivered`."""
+def post(writer: KafkaWriter, entry: Entry) -> asyncio.Future[None]:
+    """Hand an entry to Kafka; the future fails with `Undelivered`, and `note_sent` is to hear of it."""
     entry.is_being_sent = True
-    sent = writer.post(entry.record, urgent=entry.is_urgent)
-    sent.add_done_callback(partial(_note, ledger, entry))
-    return sent
+    return writer.post(entry.record, urgent=entry.is_urgent)
 
 
-def _note(ledger: Ledger, entry: Entry, sent: asyncio.Future[None]) -> None:
+def note_sent(ledger: Ledger, entry: Entry, sent: asyncio.Future[None]) -> None:
+    """`post` has ended."""
     entry.is_being_sent = False
     if succeeded(sent):
         ledger.acknowledge(entry)

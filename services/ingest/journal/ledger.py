@@ -12,7 +12,6 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
-from functools import partial
 from typing import Final
 
 import structlog
@@ -23,20 +22,14 @@ from services.common.loops import succeeded
 from services.ingest.journal import gauges
 from services.ingest.journal.entry import Entry
 from services.ingest.journal.journal import Journal, Unjournalled
+from services.ingest.journal.room import MOST_BYTES, MOST_ENTRIES, Room
 from services.ingest.journal.rows import Row
 
-__all__ = ["Entry", "Ledger", "Unjournalled"]
+__all__ = ["Entry", "Ledger", "Unjournalled", "note_written"]
 log = structlog.get_logger()
 
-MOST_ENTRIES: Final = 50_000
-MOST_BYTES: Final = 128 * 1024 * 1024
 GIVEN_UP_AFTER: Final = 7 * 24 * 3600.0
 """Seconds; as long as a copy of the lifecycle is kept, which could still confirm an entry."""
-_SHARE_OF_HEARTBEATS: Final = 0.8
-_SHARE_OF_OTHERS: Final = 0.9
-_SHARE_OF_PRESSES: Final = 2.0
-"""What is not in the ledger is not watched, so real presses may go as far beyond its bounds again."""
-_SAY_EVERY: Final = 30.0
 _MAILED_WITHIN: Final = 2.0
 _WRITTEN_AFTER: Final = 30.0
 """Seconds until it is written what became of an entry: most are deleted before. Others a restart publishes again."""
@@ -49,7 +42,7 @@ class Ledger:
         self, journal: Journal | None = None, *, most_entries: int = MOST_ENTRIES, most_bytes: int = MOST_BYTES
     ) -> None:
         self._journal = journal
-        self._most_entries, self._most_bytes = most_entries, most_bytes
+        self._room = Room(most_entries, most_bytes)
         self._entries: dict[str, Entry] = {}
         self._waiting: dict[str, Entry] = {}
         self._heartbeats: dict[str, Entry] = {}
@@ -59,7 +52,6 @@ class Ledger:
         self._all_confirmed_until = 0.0
         """Before this instant (monotonic) nothing has to be published again for want of a confirmation."""
         self._bytes = 0
-        self._said_full_at = -_SAY_EVERY
         gauges.show(self._entries, self._waiting)
         self.on_adopted: Callable[[], None] = lambda: None
         """Called when entries of an earlier process come in: what confirms them may have been read already."""
@@ -97,6 +89,7 @@ class Ledger:
         """
         entry = self.hold(event)
         await self.write(entry)
+        entry.is_journalled = True
         return entry
 
     def hold(self, event: Event) -> Entry:
@@ -111,7 +104,7 @@ class Ledger:
         return entry
 
     def write(self, entry: Entry) -> asyncio.Future[None]:
-        """A future that is done when the entry is on disk.
+        """A future that is done when the entry is on disk; `note_written` is to hear of it.
 
         It fails with `Unjournalled`: the entry is in memory only, and goes to the disk when the journal is back.
         """
@@ -119,9 +112,7 @@ class Ledger:
             nowhere: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             nowhere.set_result(None)
             return nowhere
-        written = self._journal.write(entry.row)
-        written.add_done_callback(partial(_note, entry))
-        return written
+        return self._journal.write(entry.row)
 
     def drop(self, entry: Entry) -> None:
         """Answer for it no longer."""
@@ -245,22 +236,12 @@ class Ledger:
         self.on_held(entry.event)
 
     def _make_room(self, entry: Entry) -> None:
-        is_heartbeat = isinstance(entry.event.data, Heartbeat)
-        share = _SHARE_OF_PRESSES if entry.is_urgent else _SHARE_OF_OTHERS
-        if is_heartbeat:
-            share = _SHARE_OF_HEARTBEATS
-        while len(self._entries) >= share * self._most_entries or self._bytes + entry.size > share * self._most_bytes:
+        while not self._room.is_left(entry, len(self._entries), self._bytes):
             oldest = next(iter(self._heartbeats.values()), None)
-            if is_heartbeat or oldest is None:
-                self._say_full()
+            if oldest is None or isinstance(entry.event.data, Heartbeat):
+                self._room.say_full(len(self._entries), self._bytes)
                 raise Unjournalled("the journal is full")
             self.drop(oldest)
-
-    def _say_full(self) -> None:
-        now = time.monotonic()
-        if now - self._said_full_at >= _SAY_EVERY:
-            self._said_full_at = now
-            log.error("journal.full", entries=len(self._entries), bytes=self._bytes)
 
     def _changed(self, entry: Entry) -> None:
         if entry.is_done:
@@ -308,6 +289,7 @@ class Ledger:
                     yield entry
 
 
-def _note(entry: Entry, written: asyncio.Future[None]) -> None:
+def note_written(entry: Entry, written: asyncio.Future[None]) -> None:
+    """`Ledger.write` has ended."""
     if succeeded(written):
         entry.is_journalled = True

@@ -98,7 +98,8 @@ def _put(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
     one = f"({_places(len(Row._fields))})"
     values = ", ".join([one] * len(rows))
     upsert = f"INSERT INTO entries ({_COLUMNS}) VALUES {values} ON CONFLICT (event_id) DO UPDATE SET {_UPDATE}"  # noqa: S608 – names and places
-    connection.execute(upsert, [*chain.from_iterable(rows)])
+    # As one of many: `execute` gives the interpreter away once more, to ask for the number of the last row.
+    connection.executemany(upsert, [[*chain.from_iterable(rows)]])
 
 
 def _places(count: int) -> str:

@@ -27,7 +27,10 @@ class Impatient(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Nearly always a whole request, which needs no clock; what else comes ends the library's own."""
+        head = self.scope
         super().data_received(data)
+        if head is not None and self.scope is not head:
+            self._at_ease()  # the next head has a time of its own
         in_head = self.scope is not None and "method" not in self.scope  # which the library enters at the head's end
         # After the rest of a body that was answered, or an empty line, nothing runs.
         if in_head or (self.timeout_keep_alive_task is None and self._is_idle):

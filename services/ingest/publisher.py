@@ -6,6 +6,7 @@ side; with one of them away the other is enough. The ledger answers for the even
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final, Literal
@@ -28,6 +29,8 @@ Answer = Literal["accepted", "queued"]
 """accepted: Kafka has the event. queued: it is on disk here, and forwarded when Kafka is back."""
 Step = asyncio.Future[None]
 """Towards safety; fails with `Unjournalled` or `Undelivered`."""
+Note = Callable[[Step], None]
+"""Called with a step that has ended."""
 
 _ONE_IS_ENOUGH_AFTER: Final = 0.6
 """Seconds: then what is safe in one place is answered, whatever the other one does."""
@@ -144,23 +147,20 @@ class Publisher:
         until = time.monotonic() + SEND_WITHIN
         writing = self._ledger.write(entry)
         sending: Step | None = None
-        posted: Step | None = None
+        steps: list[tuple[Step, Note]] = [(writing, partial(note_written, entry))]
         # Kafka that is known to be away is not waited for while the disk works, nor may a follow-up overtake.
         if self._ledger.problem is not None:
             sending = self._begin(send(self._writer, self._ledger, entry, patient=True))
+            steps.insert(0, (sending, _noted_already))
         elif self._writer.unready_because is None and not self._must_wait(entry):
-            sending = posted = post(self._writer, entry)
-        steps = [writing] if sending is None else [sending, writing]  # the last one first: then nobody waits twice
-        try:
-            await _all_end(steps, _ONE_IS_ENOUGH_AFTER)
-        finally:
-            _when_ended(writing, note_written, entry)
-            if posted is not None:
-                _when_ended(posted, note_sent, self._ledger, entry)
+            sending = post(self._writer, entry)
+            steps.insert(0, (sending, partial(note_sent, self._ledger, entry)))
+        await _all_end(steps, _ONE_IS_ENOUGH_AFTER)
         if sending is not None and succeeded(sending):
             return "accepted"  # as nearly always: what follows need not be asked
-        await _one_succeeds(steps, until)
-        if not any(map(succeeded, steps)) and time.monotonic() < until:
+        begun = [step for step, _ in steps]
+        await _one_succeeds(begun, until)
+        if not any(map(succeeded, begun)) and time.monotonic() < until:
             within = until - time.monotonic()
             sending = self._begin(send(self._writer, self._ledger, entry, within=within, patient=True))
             await _one_succeeds([writing, sending], until)
@@ -188,6 +188,10 @@ class Publisher:
             task.exception()
 
 
+def _noted_already(_: Step) -> None:
+    """`send` notes by itself what became of it."""
+
+
 def _tell_too(waiting: Sequence[asyncio.Future[Answer]], answer: Answer | Unpublished) -> None:
     for one in waiting:
         if one.done():
@@ -198,29 +202,40 @@ def _tell_too(waiting: Sequence[asyncio.Future[Answer]], answer: Answer | Unpubl
             one.set_result(answer)
 
 
-def _when_ended(step: Step, note: Callable[..., None], *known: object) -> None:
-    """Have it noted; most steps have ended by now, and a callback would be a turn of the event loop for each."""
-    if step.done():
-        note(*known, step)
-    else:
-        step.add_done_callback(partial(note, *known))
+async def _all_end(steps: Sequence[tuple[Step, Note]], within: float) -> None:
+    """Return when all have ended, or after so many seconds: `asyncio.wait` in a third of its time, for each press.
+
+    Each is noted once it has ended, whenever that is. The one that most often ends last stands first: then the others
+    need no waiting and no callback, which would be a turn of the event loop for each.
+    """
+    until = asyncio.get_running_loop().time() + within
+    left = deque(steps)
+    try:
+        while left:
+            step, note = left[0]
+            if not step.done() and not await _ends(step, until):
+                return
+            left.popleft()
+            note(step)
+    finally:
+        for step, note in left:
+            step.add_done_callback(note)
 
 
-async def _all_end(steps: Sequence[Step], within: float) -> None:
-    """Return when all have ended, or after so many seconds: `asyncio.wait` in a third of its time, for each press."""
+async def _ends(step: Step, until: float) -> bool:
+    """Wait for it until then (the event loop's time); whether it has ended."""
     loop = asyncio.get_running_loop()
-    until = loop.time() + within
-    for step in steps:
-        if step.done() or (left := until - loop.time()) <= 0:
-            continue
-        ended: asyncio.Future[None] = loop.create_future()
-        end = partial(_end_once, ended)
-        timer = loop.call_later(left, end)
-        step.add_done_callback(end)
-        try:
-            await ended
-        finally:
-            timer.cancel()
+    if (rest := until - loop.time()) <= 0:
+        return False
+    ended: asyncio.Future[None] = loop.create_future()
+    end = partial(_end_once, ended)
+    timer = loop.call_later(rest, end)
+    step.add_done_callback(end)
+    try:
+        await ended
+    finally:
+        timer.cancel()
+    return step.done()
 
 
 def _end_once(ended: asyncio.Future[None], _: object = None) -> None:

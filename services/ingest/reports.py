@@ -54,9 +54,9 @@ def storable(text: str) -> str:
 def _repair(body: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
     """A press's texts made storable and short enough; a name that is only too long is not lost altogether."""
     repaired = dict(body)
-    for name, text in body.items():
-        longest = LONGEST.get(name)
-        if longest is None or not isinstance(text, str) or (len(text) <= longest and text.isprintable()):
+    for name, longest in LONGEST.items():
+        text = repaired.get(name)
+        if not isinstance(text, str) or (len(text) <= longest and text.isprintable()):
             continue  # nothing that cannot be stored is printable
         if len(text) > longest:
             findings.warn(warning("cut", field=name, count=longest))

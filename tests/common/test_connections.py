@@ -80,6 +80,13 @@ async def test_nor_the_rest_of_a_body_that_was_answered(port: int) -> None:
     assert after < 4
 
 
+async def test_the_head_of_a_second_request_has_a_time_of_its_own(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_WITHIN", 2.0)
+    heard, after = await said(port, HEAD, b"\r\n" + HEAD, b"\r\n", pause=1.4)
+    assert heard.count(b"HTTP/1.1 204 ") == 2
+    assert after > 2.0
+
+
 async def test_a_request_after_a_while_is_answered_like_the_first(port: int) -> None:
     heard, _ = await said(port, REQUEST + b"\r\n", REQUEST, SLOW, pause=0.1)
     assert heard.count(b"HTTP/1.1 204 ") == 3

@@ -2,11 +2,17 @@
 
 import asyncio
 import json
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
+import uvicorn
+import uvloop
 
+from services.ingest.api.protocol import Protocol
 from tests.support.organisation import KEYS
 from tests.support.service import Service
 
@@ -98,3 +104,44 @@ async def test_a_sender_that_hangs_up_in_the_middle_harms_nobody(ingest: Service
         assert (await answered(reader))[0] == 202
     assert ingest.stray_lines == []
     assert not ingest.events("request.failed")
+
+
+def test_a_sender_that_is_gone_in_the_turn_of_its_answer_withholds_no_other_answer() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/now":
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            gone.close()
+            now.set()  # the two others are answered in the turn in which it is read that one of them is gone
+            await asyncio.sleep(0.1)
+        else:
+            await now.wait()
+        await send({"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def the_other_answer() -> bytes:
+        listener = socket.create_server(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, http=Protocol, lifespan="off", ws="none", log_config=None))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        loop = asyncio.get_running_loop()
+        readers, writers = [], []
+        try:
+            gone.setblocking(False)
+            await loop.sock_connect(gone, listener.getsockname())
+            await loop.sock_sendall(gone, b"GET /gone HTTP/1.1\r\nHost: x\r\n\r\n")
+            for path in (b"/there", b"/now"):
+                await asyncio.sleep(0.1)  # who asks first is answered first
+                reader, writer = await asyncio.open_connection(*listener.getsockname())
+                writer.write(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path)
+                readers.append(reader)
+                writers.append(writer)
+            async with asyncio.timeout(3):
+                return await readers[0].readuntil(b"\r\n\r\n")
+        finally:
+            for writer in writers:
+                writer.close()
+            server.should_exit = True
+            await serving
+
+    now = asyncio.Event()
+    with socket.socket() as gone, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(the_other_answer()).startswith(b"HTTP/1.1 202 ")

@@ -1,6 +1,7 @@
 """Around uvicorn's HTTP: an answer leaves in one piece, and a request says when all of it is here."""
 
 import asyncio
+import contextlib
 from typing import Any, Final
 
 from services.common.connections import Impatient
@@ -44,7 +45,8 @@ class _Turn:
         self._loop = None
         writing, self._writing = self._writing, []
         for connection in writing:
-            connection.send()
+            with contextlib.suppress(RuntimeError):  # as a transport says that has just been closed
+                connection.send()
 
 
 _TURN: Final = _Turn()
@@ -64,8 +66,8 @@ class _Gathering(asyncio.Transport):
         self._waiting.append(data)
 
     def send(self) -> None:
-        if self._waiting:
-            waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, []
+        if waiting and not self._connection.is_closing():  # a sender that is gone is no reason to leave out the next
             self._connection.write(b"".join(waiting))
 
     def close(self) -> None:

@@ -31,6 +31,7 @@ log = structlog.get_logger()
 GIVEN_UP_AFTER: Final = 7 * 24 * 3600.0
 """Seconds; as long as a copy of the lifecycle is kept, which could still confirm an entry."""
 _MAILED_WITHIN: Final = 2.0
+_LOOK_AGAIN_AFTER: Final = 1.0
 _WRITTEN_AFTER: Final = 30.0
 """Seconds until it is written what became of an entry: most are deleted before. Others a restart publishes again."""
 
@@ -157,9 +158,12 @@ class Ledger:
             for entry in self._entries.values()
             if entry.acknowledged_by_kafka and not entry.taken and isinstance(entry.event.data, Reported)
         ]
-        self._all_confirmed_until = min((entry.not_before for entry in unconfirmed), default=math.inf)
         due = (entry for entry in unconfirmed if entry.not_before <= now and not entry.is_being_sent)
-        return heapq.nsmallest(most, due, key=lambda entry: entry.rank)
+        found = heapq.nsmallest(most, due, key=lambda entry: entry.rank)
+        earliest = min((entry.not_before for entry in unconfirmed), default=math.inf)
+        # While alerting is away there is always one more that is due: looking for it once a second will do.
+        self._all_confirmed_until = earliest if len(found) == most else max(earliest, now + _LOOK_AGAIN_AFTER)
+        return found
 
     def acknowledge(self, entry: Entry) -> None:
         """Kafka has the event. Its sender may have been refused, and the entry dropped, before this was known."""
@@ -273,6 +277,7 @@ class Ledger:
             # After a failed fsync the file reads well out of the cache, and may be otherwise on the disk: all anew.
             if not first or not entry.is_journalled:
                 self._journal.put(entry.row)
+                self._changes.pop(event_id, None)
         if first and rows:
             log.info("journal.loaded", entries=len(rows) - len(self._unreadable))
 

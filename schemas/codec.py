@@ -69,10 +69,10 @@ def encode_lifecycle(change_id: str, change: Change, time: datetime, data: Lifec
     """A lifecycle event as a record for `incidents.lifecycle`, keyed by site as its reports are, else by incident."""
     headers = _envelope(change_id, data.incident_id, _common_of_changes("alerting", change.type, time))
     if data.site is None or data.danger_level is None:  # `ALWAYS_SAID`
-        value = data.model_dump_json(exclude={name for name in _SOMETIMES_SAID if getattr(data, name) is None})
+        value = to_json(data, exclude={name for name in _SOMETIMES_SAID if getattr(data, name) is None})
     else:
-        value = data.model_dump_json(exclude_none=True)
-    return Record((data.site or data.incident_id).encode(), value.encode(), headers)
+        value = to_json(data, exclude_none=True)
+    return Record((data.site or data.incident_id).encode(), value, headers)
 
 
 def _attributes(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:

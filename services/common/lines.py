@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, TextIO
 
+from services.common.turn import EndOfTurn
+
 MOST_WAITING: Final = 5_000
 """Lines that wait for somebody to read; those after them are lost, and counted. Warnings have as much room again."""
 _PIECE: Final = select.PIPE_BUF
@@ -45,8 +47,7 @@ class Lines:
         self._guard = threading.Lock()
         self._writer = 0
         """The thread that writes: what it says meanwhile (an object that is cleared away may) goes with the rest."""
-        self._at_work: asyncio.AbstractEventLoop | None = None
-        """The loop whose turn ends with what waits being written."""
+        self._turn = EndOfTurn(self.flush)
         self._trying_again: asyncio.AbstractEventLoop | None = None
         atexit.register(self.flush, _LAST_WORDS_MS)
 
@@ -54,17 +55,9 @@ class Lines:
         """Write a line, soon."""
         self._put(f"{message}\n", MOST_WAITING)
         try:
-            loop = asyncio.get_running_loop()
+            self._turn.ask()
         except RuntimeError:
             self.flush()
-            return
-        if self._at_work is not loop:
-            loop.call_soon(self._end_turn)
-            self._at_work = loop
-
-    def _end_turn(self) -> None:
-        self._at_work = None
-        self.flush()
 
     debug = info = msg
 

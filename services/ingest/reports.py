@@ -48,7 +48,7 @@ class Findings:
 
 def storable(text: str) -> str:
     """Text that PostgreSQL takes: NUL and lone surrogates become U+FFFD."""
-    return _UNSTORABLE.sub("\ufffd", text)
+    return text if text.isprintable() else _UNSTORABLE.sub("\ufffd", text)
 
 
 def _repair(body: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
@@ -56,8 +56,8 @@ def _repair(body: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
     repaired = dict(body)
     for name, longest in LONGEST.items():
         text = repaired.get(name)
-        if not isinstance(text, str) or (len(text) <= longest and text.isprintable()):
-            continue  # nothing that cannot be stored is printable
+        if not isinstance(text, str):
+            continue
         if len(text) > longest:
             findings.warn(warning("cut", field=name, count=longest))
         clean = storable(text[:longest])

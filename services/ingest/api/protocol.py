@@ -1,10 +1,10 @@
 """Around uvicorn's HTTP: an answer leaves in one piece, and a request says when all of it is here."""
 
 import asyncio
-import contextlib
 from typing import Any, Final
 
 from services.common.connections import Impatient
+from services.common.turn import EndOfTurn
 
 ALL_HERE: Final = "rufkette.all_here"
 """Key in the scope of a request that has arrived to its end."""
@@ -26,30 +26,25 @@ class Protocol(Impatient):
         super().on_message_complete()
 
 
-class _Turn:
+class _Answers:
     """Connections with something to send at the end of this turn of the event loop: one call for all of them."""
 
     def __init__(self) -> None:
         self._writing: list[_Gathering] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._turn = EndOfTurn(self._send)
 
     def add(self, connection: "_Gathering") -> None:
         """Send what waits in it, at the end."""
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            self._loop = loop
-            loop.call_soon(self._end)
+        self._turn.ask()
         self._writing.append(connection)
 
-    def _end(self) -> None:
-        self._loop = None
+    def _send(self) -> None:
         writing, self._writing = self._writing, []
         for connection in writing:
-            with contextlib.suppress(RuntimeError):  # as a transport says that has just been closed
-                connection.send()
+            connection.send()
 
 
-_TURN: Final = _Turn()
+_ANSWERS: Final = _Answers()
 
 
 class _Gathering(asyncio.Transport):
@@ -62,7 +57,7 @@ class _Gathering(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self._waiting:
-            _TURN.add(self)
+            _ANSWERS.add(self)
         self._waiting.append(data)
 
     def send(self) -> None:

@@ -16,6 +16,7 @@ from typing import Final
 
 import structlog
 
+from services.common.turn import EndOfTurn
 from services.ingest.journal.file import Damaged, JournalFile, Lock, Unusable, open_journal
 from services.ingest.journal.pending import TICK, Changes, Pending
 from services.ingest.journal.rows import Row
@@ -52,7 +53,8 @@ class Journal:
         self._lock = Lock(path.with_name(f"{path.name}.lock"))
         self.pending = Pending()
         self._bell: SimpleQueue[None] = SimpleQueue()
-        self._rings = False
+        self._turn = EndOfTurn(self._ring)
+        """For what is written: rung for at once, the thread would begin with the first of many, and the rest wait."""
         self._thread: threading.Thread | None = None
         self._file: JournalFile | None = None
         self._stored: set[str] = set()
@@ -107,17 +109,11 @@ class Journal:
             _resolve([written], self.problem or _HANGS)  # it may answer again just now
         else:
             self.pending.add(rows, written)
-        if not self._rings:
-            self._rings = True
-            asyncio.get_running_loop().call_soon(self._ring)
+        self._turn.ask()
         return written
 
     def _ring(self) -> None:
-        """Wake the thread, which takes what waits after it has heard this; a queue costs less than an event.
-
-        At the end of a turn of the event loop: else it would begin with the first of many, and the rest wait for it.
-        """
-        self._rings = False
+        """Wake the thread, which takes what waits after it has heard this; a queue costs less than an event."""
         if self._bell.empty():
             self._bell.put(None)
 

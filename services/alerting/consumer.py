@@ -15,11 +15,14 @@ from services.alerting.database import LIGHTLY, in_transaction, patiently
 from services.alerting.engine import Engine
 from services.alerting.reading import lag, leases, progress
 from services.alerting.reading.anchors import Anchors
-from services.alerting.reading.applying import MAX_RECORDS, Applier
+from services.alerting.reading.applying import Applier
+from services.alerting.reading.backlog import MAX_RECORDS
 from services.alerting.reading.breaker import Breaker, TrippedError
-from services.alerting.reading.in_hand import InHand
 from services.alerting.reading.leases import LeaseLostError, Position
 from services.alerting.reading.records import ConsumerRecord, mark
+from services.alerting.reading.silence import FRESH_MS, Silence
+from services.alerting.reading.turns import Turns
+from services.alerting.reading.waiting import Read
 from services.common import kafka
 from services.common.loops import beat, library_cancellation_as_error
 from services.common.outage import Outage, pause
@@ -27,10 +30,8 @@ from services.common.settings import AlertingSettings
 
 log = structlog.get_logger()
 GROUP = "rufkette-alerting"
-_FRESH_MS = 3_000
 _MANY = 50
-"""Records of one fetch: so many presses at once are a storm."""
-_SILENT_POLLS = 4  # of half a second each
+"""Records that were read and not applied: so many presses at once are a storm."""
 _SAY_TRIPPED_EVERY = 30  # seconds, about
 
 
@@ -49,11 +50,11 @@ class Consumer:
         self._held: dict[int, Position] = {}
         self._unchecked: dict[int, Position] = {}
         self._client: AIOKafkaConsumer | None = None
-        self._in_hand = InHand()
+        self._turns = Turns(self._applier, engine.rules, self._position, self._lost)
+        self._silence = Silence(self.outage)
         self._anchors = Anchors()
         self._all_renewed = True
         self._astray = False
-        self._silent = 0
 
     async def run(self) -> None:
         """Read for ever; Kafka and the database may come and go."""
@@ -124,11 +125,11 @@ class Consumer:
                 await self._poll(client)
         except (KafkaError, OSError, TimeoutError, TrippedError):
             with contextlib.suppress(TrippedError):
-                await self._in_hand.all_applied()
+                await self._turns.in_hand.all_applied()
             raise
         finally:
             self._client = None
-            await self._in_hand.abandon()
+            await self._turns.in_hand.abandon()
             self._engine.signals.behind = False
             await kafka.close(client)
 
@@ -157,6 +158,7 @@ class Consumer:
             if now[number].inherited:
                 self._applier.inherit(number)
             self._anchors.cast(now[number])
+            self._astray = True  # also where it was ours a moment ago: somebody may have moved its position since
             log.info("partition.claimed", topic=self._topic, partition=number, offset=now[number].next_offset)
         for number in sorted(before - set(now)):
             log.info("partition.released", topic=self._topic, partition=number)
@@ -173,7 +175,7 @@ class Consumer:
             partition = TopicPartition(self._topic, number)
             if partition in client.assignment():
                 end, polled = client.highwater(partition), client.last_poll_timestamp(partition)
-                fresh = polled is not None and now_ms - polled < _FRESH_MS
+                fresh = polled is not None and now_ms - polled < FRESH_MS
                 current[number] = fresh and end is not None and position.next_offset >= end
         return current
 
@@ -181,9 +183,10 @@ class Consumer:
         wanted = {TopicPartition(self._topic, number) for number in self._held}
         if client.assignment() == wanted and not self._astray:
             return
-        await self._in_hand.all_applied()
+        await self._turns.in_hand.all_applied()
         wanted = {TopicPartition(self._topic, number) for number in self._held}
         self._astray = False
+        self._turns.backlog.forget_all()
         client.assign(list(wanted))
         self._unchecked = dict(self._held)
         for number, position in self._held.items():
@@ -197,7 +200,7 @@ class Consumer:
     async def _read_again(self, client: AIOKafkaConsumer) -> None:
         for partition in client.assignment():
             number = partition.partition
-            if number in self._anchors.forgotten and number not in self._in_hand:
+            if number in self._anchors.forgotten and not self._turns.in_hand.any_of(number):
                 await self._diverged(client, number)
 
     async def _poll(self, client: AIOKafkaConsumer) -> None:
@@ -205,37 +208,27 @@ class Consumer:
         if not self._held:
             await asyncio.sleep(0.1)
             return
-        idle = [tp for tp in client.assignment() if tp.partition not in self._in_hand]
-        if not idle:
-            await self._in_hand.one_applied()
+        self._turns.begin()
+        self._engine.signals.behind = self._turns.backlog.records >= _MANY
+        roomy = [tp for tp in client.assignment() if self._turns.backlog.has_room(tp.partition)]
+        if not roomy:
+            await self._turns.in_hand.one_applied()
             return
         try:
-            fetched = await self._in_hand.meanwhile(
-                lambda: client.getmany(*idle, timeout_ms=500, max_records=MAX_RECORDS)
+            fetched = await self._turns.in_hand.meanwhile(
+                lambda: client.getmany(*roomy, timeout_ms=500, max_records=MAX_RECORDS)
             )
         except OffsetOutOfRangeError as error:
+            await self._turns.in_hand.all_applied()
             for partition in error.args[0]:
                 await self._diverged(client, partition.partition)
             return
         if fetched is not None:
-            self._listen(client, heard=bool(fetched))
+            self._silence.note(client, heard=bool(fetched))
             for partition, records in fetched.items():
-                number = partition.partition
-                self._in_hand.take(number, len(records), self._take(client, number, records))
-            self._engine.signals.behind = self._in_hand.records >= _MANY
+                await self._put(client, partition.partition, records)
 
-    def _listen(self, client: AIOKafkaConsumer, *, heard: bool) -> None:
-        """A broker that is away is no error to the client: polls just come back empty, and no fetch was answered."""
-        newest = max((client.last_poll_timestamp(partition) or 0 for partition in client.assignment()), default=0)
-        if heard or time.time() * 1000 - newest < _FRESH_MS:
-            self._silent = 0
-            self.outage.over()
-            return
-        self._silent += 1
-        if self._silent >= _SILENT_POLLS:
-            self.outage.noticed(TimeoutError())
-
-    async def _take(self, client: AIOKafkaConsumer, number: int, records: Sequence[ConsumerRecord]) -> None:
+    async def _put(self, client: AIOKafkaConsumer, number: int, records: Sequence[ConsumerRecord]) -> None:
         position = self._held.get(number)
         if position is None:
             return
@@ -246,11 +239,7 @@ class Consumer:
                 return
             del self._unchecked[number]
         fresh = [record for record in records if record.offset >= position.next_offset]
-        try:
-            if fresh:
-                await self._applier.apply(position, fresh)
-        except LeaseLostError:
-            self._lost(number)
+        self._turns.backlog.of(number).put(list(map(Read.of, fresh)))
 
     def _lost(self, number: int) -> None:
         log.warning("partition.lost", topic=self._topic, partition=number)
@@ -258,7 +247,11 @@ class Consumer:
         # What was fetched is gone: should the partition come back, it must be read from its stored position.
         self._astray = True
 
+    def _position(self, number: int) -> Position | None:
+        return self._held.get(number)
+
     def _moved(self, position: Position) -> None:
+        self._turns.backlog.of(position.partition).moved(position.next_offset)
         if position.partition in self._held:
             self._held[position.partition] = position
 
@@ -281,6 +274,7 @@ class Consumer:
             self._lost(number)
             return
         self._unchecked.pop(number, None)
+        self._turns.backlog.forget(number)
         self._held[number] = Position(self._topic, number, beginning, None)
         self._anchors.cast(self._held[number])
         client.seek(partition, beginning)

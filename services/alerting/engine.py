@@ -48,10 +48,10 @@ class Signals:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records of one partition: readable events, and what has to be set aside."""
+    """Records of one partition: readable events, and what has to be set aside. Without an `end_offset` it stays."""
 
     position: Position
-    end_offset: int
+    end_offset: int | None
     last_event_id: str | None
     events: Sequence[Event]
     rejected: Sequence[codec.Record] = ()
@@ -96,7 +96,8 @@ class Engine:
             await self._apply(batch, move)
 
     async def _apply(self, batch: Batch, move: Move) -> None:
-        if not batch.rejected and plain_presses.is_plain(batch.events) and await self._apply_plain(batch.events, move):
+        plain = move.end_offset is not None and not batch.rejected and plain_presses.is_plain(batch.events)
+        if plain and await self._apply_plain(batch.events, move):
             return
 
         async def work(tx: AsyncConnection, changes: Changes) -> None:

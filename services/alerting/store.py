@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import Any, Final
 
 import sqlalchemy as sa
 from pydantic import TypeAdapter
@@ -41,12 +42,16 @@ def replay(candidates: Sequence[Incident], body: str, plans: str | None, *, now:
     return decide(candidates, INPUT.validate_json(body), now=now, rules=replace(rules, plans=in_force))
 
 
-_BEGIN = sa.text("""
-    WITH moved AS (
-        UPDATE partitions SET next_offset = :end, last_event_id = coalesce(:last, last_event_id)
-        WHERE topic = :topic AND partition = :partition AND owner = :owner AND next_offset = :next
-        RETURNING 1
-    ), locked AS (
+_MOVED: Final = """
+    UPDATE partitions SET next_offset = :end, last_event_id = coalesce(:last, last_event_id)
+    WHERE topic = :topic AND partition = :partition AND owner = :owner AND next_offset = :next
+    RETURNING 1
+"""
+# What is let past locks no row that the batches before it need: who is no longer the owner may have its events applied
+# by the new one at the same time, and their ids tell.
+_OURS: Final = "SELECT 1 FROM partitions WHERE topic = :topic AND partition = :partition AND owner = :owner"
+_BEGIN: Final = """
+    WITH moved AS ({moved}), locked AS (
         SELECT pg_advisory_xact_lock(place)
         FROM (SELECT DISTINCT hashtextextended(p, 0) AS place FROM unnest(:places) AS p ORDER BY 1) AS places
     ), fresh AS (
@@ -58,11 +63,13 @@ _BEGIN = sa.text("""
     SELECT EXISTS (SELECT 1 FROM moved) AS moved, ARRAY(SELECT id FROM fresh) AS fresh,
            (SELECT count(*) FROM locked) AS locked,
            EXISTS (SELECT 1 FROM held WHERE incident_id = ANY(:ids)) AS awaited
-""").bindparams(
-    sa.bindparam("last", type_=sa.Text),
+"""
+_ABOUT: Final[tuple[sa.BindParameter[Any], ...]] = (
     sa.bindparam("now", type_=sa.DateTime(timezone=True)),
     *(sa.bindparam(name, type_=sa.ARRAY(sa.Text)) for name in ("places", "ids", "digests")),
 )
+_MOVE_ON = sa.text(_BEGIN.format(moved=_MOVED)).bindparams(sa.bindparam("last", type_=sa.Text), *_ABOUT)
+_STAY = sa.text(_BEGIN.format(moved=_OURS)).bindparams(*_ABOUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,8 @@ async def begin_batch(
     """Move the position, enter the event ids, and lock the places, in one round trip.
 
     The position moves by compare-and-set: the exactly-once application of events, and the fence against a zombie.
-    While a place is locked no other transaction opens or merges incidents there.
+    While a place is locked no other transaction opens or merges incidents there. Of events that are let past those
+    before them the position stays, and only the owner is asked for.
 
     Raises:
         LeaseLostError: somebody else owns the partition or has moved its position.
@@ -88,16 +96,17 @@ async def begin_batch(
     parameters = {
         "topic": position.topic,
         "partition": position.partition,
-        "next": position.next_offset,
-        "end": move.end_offset,
-        "last": move.last_event_id,
         "owner": move.owner,
         "now": now,
         "places": sorted(set(places)),
         "ids": list(digests),
         "digests": list(digests.values()),
     }
-    row = (await tx.execute(_BEGIN, parameters)).one()
+    if move.end_offset is None:
+        row = (await tx.execute(_STAY, parameters)).one()
+    else:
+        step = {"next": position.next_offset, "end": move.end_offset, "last": move.last_event_id}
+        row = (await tx.execute(_MOVE_ON, parameters | step)).one()
     if not row.moved:
         raise LeaseLostError(f"{position.topic}/{position.partition} at {position.next_offset}")
     return Begun(set(row.fresh), row.awaited)

@@ -118,6 +118,8 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "partition.lost": Entry("warning", (), "The lease ran out or was taken: what was not stored is read elsewhere."),
     "log.diverged": Entry("error", ("beginning",), "Kafka no longer holds what was read; the partition is read from its start."),
     "batch.redone": Entry("debug", ("error",), "Presses could not be written in one round trip, and are applied under locks."),
+    "events.let_past": Entry("info", ("events",), "So much waits to be read that the most urgent events of the partition were applied before their turn."),
+    "events.not_let_past": Entry("debug", ("error",), "Urgent events could not be applied before their turn; they are when it comes."),
     "clock.differs": Entry("warning", ("seconds",), "PostgreSQL's clock, which all steps go by, is ahead of this machine's by so many seconds."),
     "record.unforeseen": Entry("error", ("topic", "partition", "offset", "exception"), "A bug: a record could not be read for a reason that nobody thought of; it is rejected like an unreadable one."),
     "record.too_large": Entry("error", ("seq", "bytes"), "Kafka takes no record of this size on the topic: it stays in the table `relay` and is tried again every ten minutes; all others go on."),

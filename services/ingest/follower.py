@@ -12,12 +12,12 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas import codec, topics
 from schemas.lifecycle import Change
+from schemas.urgency import PRESS
 from services.common import kafka
 from services.common.loops import Pulses, beat, library_cancellation_as_error
 from services.common.settings import IngestSettings
 from services.ingest.callbacks.answering import Callbacks
 from services.ingest.caught_up import CaughtUp
-from services.ingest.journal.entry import PRESS
 from services.ingest.journal.ledger import Ledger
 from services.ingest.loops import begin
 from services.ingest.status import KEPT_FOR, Statuses

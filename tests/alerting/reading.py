@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import asyncpg
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from schemas import codec
 from schemas.events import Event
@@ -57,3 +59,27 @@ async def send(settings: AlertingSettings, topic: str, partition: int, *events: 
         await asyncio.gather(*sent)
     finally:
         await producer.stop()
+
+
+async def somebody_waits(database: AsyncEngine) -> bool:
+    """Whether a session waits for a lock."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    async with database.connect() as connection:  # anew each time: a transaction sees the activity of its beginning
+        return bool(await connection.scalar(sa.text(waiting)))
+
+
+@asynccontextmanager
+async def holding(database_url: str, lock: str) -> AsyncIterator[None]:
+    """A transaction without any of our time-outs."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        async with connection.transaction():
+            await connection.execute(lock)
+            yield
+    finally:
+        await connection.close()
+
+
+def holds(id_: str, known: set[str]) -> bool:
+    """Whether this one is among them."""
+    return id_ in known

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from services.alerting.reading.applying import Applier
 from services.alerting.reading.breaker import Breaker
 from services.alerting.reading.leases import Position
+from services.alerting.reading.waiting import Read
 from services.alerting.tables import incidents, suspects
 from services.common.outage import Outage
 from tests.alerting.conftest import TOPIC, Shell, limited_engine
@@ -32,7 +33,7 @@ async def test_what_is_too_much_for_one_transaction_is_applied_in_parts(shell: S
     events = [report(shell.now, id=f"press-{n}", location=f"Zimmer {n}") for n in range(PRESSES)]
     try:
         async with asyncio.timeout(60):
-            await applier.apply(Position(TOPIC, 0, 0), [record_of(event, n) for n, event in enumerate(events)])
+            await applier.apply(Position(TOPIC, 0, 0), [Read.of(record_of(event, n)) for n, event in enumerate(events)])
     finally:
         await engine.dispose()
     assert {row.id for row in await shell.rows(incidents)} == {event.id for event in events}
@@ -60,7 +61,8 @@ async def test_what_a_dead_process_had_in_hand_is_tried_together_once(
         row = {"kind": "record", "key": f"{TOPIC}/0", "place": 0, "attempts": ended_before}
         async with shell.database.begin() as tx:
             await tx.execute(sa.insert(suspects).values(row))
-    records = [record_of(report(shell.now, id=f"press-{n}", location=f"Zimmer {n}"), n) for n in range(4)]
+    events = [report(shell.now, id=f"press-{n}", location=f"Zimmer {n}") for n in range(4)]
+    records = [Read.of(record_of(event, n)) for n, event in enumerate(events)]
     await applier.apply(Position(TOPIC, 0, 0), records[:3])
     assert [one.attempts for one in await shell.rows(suspects)] == [1], "of the last one that was tried"
     applier.absolve(0)

@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator
 from functools import partial
 
-import asyncpg
 import pytest
 import sqlalchemy as sa
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -18,7 +17,7 @@ from services.alerting.app import Alerting
 from services.alerting.consumer import Consumer
 from services.alerting.database import in_transaction
 from services.alerting.reading import lag, leases
-from services.alerting.reading.in_hand import InHand
+from services.alerting.reading.in_hand import InHand, Lane
 from services.alerting.reading.leases import Position
 from services.alerting.tables import senders
 from services.common import kafka as clients
@@ -26,7 +25,7 @@ from services.common.loops import Loop, Pulses, cancel, run_together
 from services.common.outage import Outage, pause
 from services.common.settings import AlertingSettings
 from tests.alerting.conftest import Shell
-from tests.alerting.reading import OWNER, reported, send
+from tests.alerting.reading import OWNER, holding, holds, reported, send, somebody_waits
 from tests.core.office import report, rules
 from tests.support.waiting import eventually
 
@@ -64,7 +63,7 @@ async def test_lag_is_not_shown_of_what_is_not_read_yet(settings: AlertingSettin
     assert await client.committed(TopicPartition(topic, 0)) is None
 
 
-async def test_a_partition_that_waits_for_the_database_holds_up_no_other(
+async def test_a_partition_that_waits_for_the_databaseholds_up_no_other(
     shell: Shell, database: AsyncEngine, database_url: str, settings: AlertingSettings
 ) -> None:
     """Somebody holds the incident at the place of a press: presses elsewhere are alarms meanwhile."""
@@ -79,42 +78,20 @@ async def test_a_partition_that_waits_for_the_database_holds_up_no_other(
         return dict(pulses)
 
     try:
-        async with _holding(database_url, "SELECT FROM incidents WHERE id = 'first' FOR UPDATE"):
+        async with holding(database_url, "SELECT FROM incidents WHERE id = 'first' FOR UPDATE"):
             await send(settings, topic, 0, report(shell.now, id="waits"))
-            await eventually(partial(_somebody_waits, database), bool)
+            await eventually(partial(somebody_waits, database), bool)
             # It waits, and tries again and again: that is no standstill.
             since = time.monotonic()
             await eventually(shown, lambda at: at["partition 0"] > since)
             for number in range(3):
                 await send(settings, topic, 1, report(shell.now, id=f"other {number}", location=f"Zimmer {number}"))
-                await eventually(partial(reported, shell), partial(_holds, f"other {number}"))
+                await eventually(partial(reported, shell), partial(holds, f"other {number}"))
             assert "waits" not in await reported(shell)
-        await eventually(partial(reported, shell), partial(_holds, "waits"))
+        await eventually(partial(reported, shell), partial(holds, "waits"))
         await eventually(shown, lambda at: at.keys() == loops.keys())
     finally:
         await cancel({task})
-
-
-async def _somebody_waits(database: AsyncEngine) -> bool:
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    async with database.connect() as connection:  # anew each time: a transaction sees the activity of its beginning
-        return bool(await connection.scalar(sa.text(waiting)))
-
-
-@contextlib.asynccontextmanager
-async def _holding(database_url: str, lock: str) -> AsyncIterator[None]:
-    """A transaction without any of our time-outs."""
-    connection = await asyncpg.connect(database_url)
-    try:
-        async with connection.transaction():
-            await connection.execute(lock)
-            yield
-    finally:
-        await connection.close()
-
-
-def _holds(id_: str, known: set[str]) -> bool:
-    return id_ in known
 
 
 async def _raise(error: Exception) -> None:
@@ -133,8 +110,8 @@ async def test_a_partition_whose_records_hang_is_the_only_one_that_shows_no_life
             await pause(0)
 
     async def consume() -> None:
-        in_hand.take(0, 1, hang())
-        in_hand.take(1, 1, get_on())
+        in_hand.take(Lane(0), hang())
+        in_hand.take(Lane(1), get_on())
         await in_hand.one_applied()
 
     async def shown() -> dict[str, float]:
@@ -159,13 +136,16 @@ async def test_what_applying_raises_is_raised_when_the_others_have_ended() -> No
         await go_on.wait()
         ended.append(number)
 
-    in_hand.take(1, 10, apply(1))
-    in_hand.take(2, 5, _raise(LookupError()))
-    assert (1 in in_hand, 3 in in_hand, in_hand.records) == (True, False, 15)
+    in_hand.take(Lane(1, ahead=True), apply(1))
+    in_hand.take(Lane(2), _raise(LookupError()))
+    assert (Lane(1, ahead=True) in in_hand, Lane(1) in in_hand) == (True, False)
+    assert (in_hand.any_of(1), in_hand.any_of(2), in_hand.any_of(3)) == (True, True, False)
+    await in_hand.end_of(Lane(2))
+    await in_hand.end_of(Lane(3))
     go_on.set()
     with pytest.raises(LookupError):
         await in_hand.all_applied()
-    assert (ended, in_hand.records) == ([1], 0)
+    assert (ended, in_hand.any_of(1), in_hand.any_of(2)) == ([1], False, False)
     await in_hand.all_applied()
 
 
@@ -179,13 +159,13 @@ async def test_fetching_ends_when_a_partition_may_be_fetched_again() -> None:
     async def apply() -> None:
         await go_on.wait()
 
-    in_hand.take(1, 1, apply())
+    in_hand.take(Lane(1), apply())
     asyncio.get_running_loop().call_soon(go_on.set)
     assert await in_hand.meanwhile(fetch) is None
-    assert 1 not in in_hand
-    in_hand.take(1, 1, asyncio.Event().wait())  # type: ignore[arg-type]  # never ends, so its result is none
+    assert not in_hand.any_of(1)
+    in_hand.take(Lane(1), asyncio.Event().wait())  # type: ignore[arg-type]  # never ends, so its result is none
     await in_hand.abandon()
-    assert in_hand.records == 0
+    assert not in_hand.any_of(1)
 
 
 async def test_leases_and_signs_of_life_wait_behind_no_page(

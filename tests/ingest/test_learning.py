@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from schemas.events import Acknowledged, Closed, Event, Heartbeat, Mode, Outcome, Reported, event_id
 from schemas.lifecycle import Change, Lifecycle
+from schemas.urgency import urgency_of
 from services.common.settings import IngestSettings
 from services.ingest.activity import Activity
 from services.ingest.api.problems import Refusal
@@ -23,7 +24,7 @@ from services.ingest.callbacks.answering import Callbacks
 from services.ingest.callbacks.request import called
 from services.ingest.fields import fields_of
 from services.ingest.intake import Intake
-from services.ingest.journal.entry import Entry, urgency_of
+from services.ingest.journal.entry import Entry
 from services.ingest.journal.journal import Journal
 from services.ingest.journal.ledger import Ledger
 from services.ingest.kafka_writer import KafkaWriter

@@ -24,7 +24,8 @@ from schemas.events import (
     Mode,
     Reported,
 )
-from services.ingest.journal.entry import Entry, urgency_of
+from schemas.urgency import urgency_of
+from services.ingest.journal.entry import Entry
 from services.ingest.journal.file import Lock, open_journal
 from services.ingest.journal.journal import Journal, Unjournalled
 from services.ingest.journal.ledger import GIVEN_UP_AFTER, Ledger

@@ -15,16 +15,18 @@ from services.alerting.engine import Batch, Engine
 from services.alerting.mailing import troubles
 from services.alerting.mailing.troubles import Trouble
 from services.alerting.reading import suspects
+from services.alerting.reading.backlog import MOST_OF_A_PARTITION
 from services.alerting.reading.breaker import Breaker
-from services.alerting.reading.leases import Position
-from services.alerting.reading.records import ConsumerRecord, Unread, mark, read, rejected
+from services.alerting.reading.leases import LeaseLostError, Position
+from services.alerting.reading.records import ConsumerRecord, Unread, mark, rejected
+from services.alerting.reading.waiting import Read
 from services.common.outage import Outage
 
 log = structlog.get_logger()
 
-MAX_RECORDS = 500
-"""Of one fetch, so also what a process that died can have had in hand."""
 _PARTS = 8
+Item = Event | Unread | None
+"""What a record says; None when it was let past those before it, and nothing is left to do."""
 
 
 class Applier:
@@ -42,20 +44,45 @@ class Applier:
 
     def inherit(self, partition: int) -> None:
         """The last owner of the partition died with it: what it may have had in hand is suspected."""
-        self._suspected[partition] = MAX_RECORDS
+        self._suspected[partition] = MOST_OF_A_PARTITION
 
     def absolve(self, partition: int) -> None:
         """Everything that was there when its owner died has passed."""
         self._suspected.pop(partition, None)
 
-    async def apply(self, position: Position, records: Sequence[ConsumerRecord]) -> None:
+    def suspects(self, partition: int) -> bool:
+        """Whether a record of this partition may have ended its last owner: then each is applied in its turn."""
+        return partition in self._suspected
+
+    async def let_past(self, position: Position, events: Sequence[Event]) -> bool:
+        """Apply events that stand further behind, while the position stays before those that they are let past.
+
+        Returns:
+            Whether it was done. Else, whatever it was, their turn meets it again, and says so.
+
+        Raises:
+            LeaseLostError: the partition is no longer ours.
+        """
+        batch = Batch(position, end_offset=None, last_event_id=None, events=events)
+        apply = partial(self._engine.apply, batch, self._owner)
+        try:
+            await patiently(self._database, apply, raising=is_too_long)
+        except LeaseLostError:
+            raise
+        except Exception as error:  # noqa: BLE001 – see above
+            log.debug("events.not_let_past", partition=position.partition, error=type(error).__name__)
+            return False
+        log.info("events.let_past", partition=position.partition, events=len(events))
+        return True
+
+    async def apply(self, position: Position, reads: Sequence[Read]) -> None:
         """Apply records that follow each other from the position on.
 
         Raises:
             LeaseLostError: the partition is no longer ours.
             TrippedError: most records are unreadable.
         """
-        items = [read(record) for record in records]
+        records, items = [one.record for one in reads], [one.left for one in reads]
         self._breaker.judge([isinstance(item, Unread) for item in items])
         left = self._suspected.get(position.partition, 0)
         if left:
@@ -65,7 +92,7 @@ class Applier:
             await self._together(position, records[left:], items[left:])
 
     async def _suspiciously(
-        self, position: Position, records: Sequence[ConsumerRecord], items: Sequence[Event | Unread]
+        self, position: Position, records: Sequence[ConsumerRecord], items: Sequence[Item]
     ) -> Position:
         """Once together: who is killed hardly ever dies of a record. When that ends the process too, one by one."""
         async with suspects.one_at_a_time:
@@ -79,7 +106,7 @@ class Applier:
                 position = await self._tried(position, record, item, attempt)
         return position
 
-    async def _tried(self, position: Position, record: ConsumerRecord, item: Event | Unread, attempt: int) -> Position:
+    async def _tried(self, position: Position, record: ConsumerRecord, item: Item, attempt: int) -> Position:
         if attempt > suspects.CRASHES:
             return await self._set_aside(position, record, item, "processing it ended the process three times")
         return await self._alone(position, record, item)
@@ -101,9 +128,7 @@ class Applier:
             lambda: in_transaction(self._engine.database, lambda tx: suspects.clear_record(tx, topic, partition)),
         )
 
-    async def _together(
-        self, position: Position, records: Sequence[ConsumerRecord], items: Sequence[Event | Unread]
-    ) -> Position:
+    async def _together(self, position: Position, records: Sequence[ConsumerRecord], items: Sequence[Item]) -> Position:
         try:
             return await self._commit(position, records, items, divisible=len(records) > 1)
         except Exception as error:
@@ -121,7 +146,7 @@ class Applier:
             position = await self._together(position, records[part], items[part])
         return position
 
-    async def _alone(self, position: Position, record: ConsumerRecord, item: Event | Unread) -> Position:
+    async def _alone(self, position: Position, record: ConsumerRecord, item: Item) -> Position:
         try:
             return await self._commit(position, [record], [item])
         except DBAPIError as error:
@@ -129,9 +154,7 @@ class Applier:
                 raise
             return await self._set_aside(position, record, item, "the database refuses its data")
 
-    async def _set_aside(
-        self, position: Position, record: ConsumerRecord, item: Event | Unread, reason: str
-    ) -> Position:
+    async def _set_aside(self, position: Position, record: ConsumerRecord, item: Item, reason: str) -> Position:
         """Tell the emergency contacts before the record is passed over: perhaps twice, but never not."""
         site = item.data.site if isinstance(item, Event) and isinstance(item.data, Reported) else None
         known = site if site is not None and self._engine.rules().site(site) else None
@@ -147,21 +170,22 @@ class Applier:
         self,
         position: Position,
         records: Sequence[ConsumerRecord],
-        items: Sequence[Event | Unread],
+        items: Sequence[Item],
         *,
         divisible: bool = False,
     ) -> Position:
         unread = [item for item in items if isinstance(item, Unread)]
+        end_offset = records[-1].offset + 1
         batch = Batch(
             position=position,
-            end_offset=records[-1].offset + 1,
+            end_offset=end_offset,
             last_event_id=mark(records[-1]),
             events=[item for item in items if isinstance(item, Event)],
             rejected=[rejected(item.record, item.reason) for item in unread],
         )
         apply = partial(self._engine.apply, batch, self._owner)
         await patiently(self._database, apply, raising=lambda error: divisible and is_too_long(error))
-        after = replace(position, next_offset=batch.end_offset, last_event_id=batch.last_event_id, inherited=False)
+        after = replace(position, next_offset=end_offset, last_event_id=batch.last_event_id, inherited=False)
         self._moved(after)
         for item in unread:
             log.error(

@@ -1,11 +1,12 @@
-"""Records that are being applied: those of a partition one fetch after the other, partitions side by side.
+"""Records that are being applied: those of a partition one batch after the other, partitions side by side.
 
-What is decided about one partition need not wait for what the database writes of another one.
+What is decided about one partition need not wait for what the database writes of another one, nor what is let past for
+what it is let past.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from services.common.loops import beat, watched_apart
 
@@ -14,28 +15,35 @@ _LOOK_EVERY: Final = 1.0
 Fetched = TypeVar("Fetched")
 
 
+class Lane(NamedTuple):
+    """Records of a partition in their turn, or those that are let past them."""
+
+    partition: int
+    ahead: bool = False
+
+    def __str__(self) -> str:
+        return f"partition {self.partition}{' ahead' if self.ahead else ''}"
+
+
 class InHand:
-    """A task for each partition that has records in hand, and how many these are."""
+    """A task for each lane that has records in hand."""
 
     def __init__(self) -> None:
-        self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._counts: dict[int, int] = {}
+        self._tasks: dict[Lane, asyncio.Task[None]] = {}
 
-    def __contains__(self, partition: int) -> bool:
-        return partition in self._tasks
+    def __contains__(self, lane: Lane) -> bool:
+        return lane in self._tasks
 
-    @property
-    def records(self) -> int:
-        """Of all partitions together."""
-        return sum(self._counts.values())
+    def any_of(self, partition: int) -> bool:
+        """Whether anything of this partition is in hand."""
+        return Lane(partition) in self or Lane(partition, ahead=True) in self
 
-    def take(self, partition: int, count: int, applied: Coroutine[Any, Any, None]) -> None:
-        """Have `count` records of a partition that has none in hand applied; what hangs shows no life."""
-        self._tasks[partition] = watched_apart(f"partition {partition}", applied)
-        self._counts[partition] = count
+    def take(self, lane: Lane, applied: Coroutine[Any, Any, None]) -> None:
+        """Have records applied in a lane that has none in hand; what hangs shows no life."""
+        self._tasks[lane] = watched_apart(str(lane), applied)
 
     async def meanwhile(self, fetch: Callable[[], Awaitable[Fetched]]) -> Fetched | None:
-        """What is fetched; None when a partition had its records applied before there was anything.
+        """What is fetched; None when a lane had its records applied before there was anything.
 
         Raises:
             Exception: what fetching raises, or what applying raised.
@@ -52,13 +60,20 @@ class InHand:
             fetching.cancel()
 
     async def one_applied(self) -> None:
-        """Wait until some partition has none in hand any more.
+        """Wait until some lane has none in hand any more.
 
         Raises:
             Exception: what applying raised.
         """
         await self._wait(asyncio.FIRST_COMPLETED)
         self._let_go()
+
+    async def end_of(self, lane: Lane) -> None:
+        """Wait until what this lane has in hand is over, however it ends."""
+        task = self._tasks.get(lane)
+        while task is not None and not task.done():
+            beat()
+            await asyncio.wait({task}, timeout=_LOOK_EVERY)
 
     async def all_applied(self) -> None:
         """Wait until none has.
@@ -76,7 +91,6 @@ class InHand:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         self._tasks.clear()
-        self._counts.clear()
 
     async def _wait(self, until: str) -> None:
         while True:
@@ -86,8 +100,8 @@ class InHand:
                 return
 
     def _let_go(self) -> None:
-        ended = {number: task for number, task in self._tasks.items() if task.done()}
-        for partition in ended:
-            del self._tasks[partition], self._counts[partition]
+        ended = {lane: task for lane, task in self._tasks.items() if task.done()}
+        for lane in ended:
+            del self._tasks[lane]
         for task in ended.values():
             task.result()

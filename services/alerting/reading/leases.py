@@ -38,11 +38,11 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A step of a partition's position, allowed to its owner alone."""
+    """A step of a partition's position, allowed to its owner alone; without an `end_offset` it stays."""
 
     position: Position
     owner: str
-    end_offset: int
+    end_offset: int | None
     last_event_id: str | None
 
 

@@ -9,12 +9,10 @@ from typing import Final, Self
 from pydantic_core import to_json
 
 from schemas import codec
-from schemas.events import EmergencyMailed, Event, Heartbeat, Kind, Mode, Probe, Reported
+from schemas.events import Event, Mode, Reported
+from schemas.urgency import PRESS, urgency_of
 from services.ingest.journal.rows import Row
 
-PRESS: Final = 30
-"""The lowest urgency of a real press, and of what the watch has to say about presses."""
-_UNKNOWN_LEVEL: Final = 2
 _CONFIRM_WITHIN: Final = 30.0
 """Seconds until a report that alerting did not confirm is published again; doubled each time."""
 _CONFIRM_AT_MOST: Final = 3600.0
@@ -124,21 +122,3 @@ class Entry:
         if not isinstance(self.event.data, Reported):
             return self.acknowledged_by_kafka
         return self.taken and (self.heard or not self.is_watched)
-
-
-def urgency_of(event: Event) -> int:
-    """Higher first: what the watch mailed, real presses by level, real forms, what people do, exercises, heartbeats."""
-    match event.data:
-        case Reported(mode=Mode.EXERCISE) | Reported(learning=True):
-            return 1
-        case Reported(kind=Kind.PANIC, danger_level=level):
-            return PRESS + (_UNKNOWN_LEVEL if level is None else level)
-        case Reported(acute=acute, danger_level=level):
-            return (20 if acute else 10) + (_UNKNOWN_LEVEL if level is None else level)
-        case EmergencyMailed():
-            # One a minute and site, and before the presses that it is about: so their first alarm can say so.
-            return PRESS + 4
-        case Heartbeat() | Probe():
-            return 0
-        case _:
-            return 15

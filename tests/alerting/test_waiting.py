@@ -96,6 +96,10 @@ def test_what_stays_in_its_turn(before: list[Event], urgent: Event) -> None:
     assert let_past(*before, urgent) == []
 
 
+def test_nor_is_it_applied_together_with_much_that_came_with_it() -> None:
+    assert let_past(weapon(), *quarrels()) == ["weapon"]
+
+
 def test_earlier_reports_of_the_place_the_device_or_the_matter_go_along_in_their_order() -> None:
     same_place = report(id="place", location="Zi. 7", danger_level=0)
     same_device = report(id="device", location="Flur", device_id="btn-7", danger_level=1)

@@ -17,7 +17,7 @@ from schemas.urgency import urgency_of
 from services.alerting.reading.records import ConsumerRecord, Unread, read
 
 LEAP: Final = 10
-"""So many less urgent records are before one that is let past: it takes a commit more."""
+"""So many less urgent records wait when one is let past them, or would be applied with it: it takes a commit more."""
 MOST_AHEAD: Final = 50
 """Records that are let past in one commit."""
 FEW: Final = 100
@@ -82,12 +82,12 @@ class Waiting:
 
     def put(self, reads: Sequence[Read]) -> None:
         """Behind all that waits already."""
+        self._urgencies.update(one.urgency for one in reads)
         for one in reads:
             one.overtakes = _may_overtake(one.item) and self._less_urgent_than(one) >= LEAP
             if one.overtakes:
                 self._overtakers.append(one)
                 self._look = True
-            self._urgencies[one.urgency] += 1
             self._reads.append(one)
             self.size += one.size
 

@@ -1,5 +1,6 @@
 """What one transaction decides and will write, gathered decision by decision."""
 
+import asyncio
 import json
 import uuid
 from collections.abc import Sequence
@@ -44,6 +45,8 @@ Row = dict[str, Any]
 """Values by the names of columns."""
 INPUT: TypeAdapter[Input] = TypeAdapter(Input)
 PLANS: TypeAdapter[Plans] = TypeAdapter(Plans)
+_AT_ONCE = 50
+"""Decisions that are made and written down one after the other: work that is repeated is faster, but all else waits."""
 _DONE_BY_PEOPLE = (Click, Joined, JoinedInto, SplitOff, SplitFrom)
 _TOLD_OF_PEOPLE = (Acknowledged, PoliceRequested, HandedOver, Closed)
 
@@ -125,6 +128,12 @@ class Changes:
             self.known[incident.id] = self.changed[incident.id] = incident
             self._unwritten.append(_Change(incident, decision, cause, now, self.rules.plans))
         return decision
+
+    async def pause(self) -> None:
+        """Between decisions: after some of them others have the event loop, among them who decides what is worse."""
+        if len(self._unwritten) >= _AT_ONCE:
+            self.write_down()
+            await asyncio.sleep(0)
 
     def write_down(self) -> None:
         """Make rows of what was decided: of all of it kind by kind, which takes less than decision by decision."""

@@ -114,7 +114,7 @@ async def apply(
     seen = _NOTHING if guessing else await _look(connection, list(keys), places, changes.now, closed_after)
     if seen is None:
         return None
-    _decide(events, keys, seen.known, changes)
+    await _decide(events, keys, seen.known, changes)
     position = move.position
     arguments = (
         position.topic, position.partition, move.owner, position.next_offset, move.end_offset, move.last_event_id,
@@ -134,7 +134,7 @@ async def _look(
     return _Seen({row["id"]: from_json(row["state"]) for row in rows}, [row["version"] for row in rows])
 
 
-def _decide(
+async def _decide(
     events: Sequence[Event], keys: dict[str, tuple[str, ...]], known: dict[str, Incident], changes: Changes
 ) -> None:
     changes.known = dict(known)
@@ -144,3 +144,4 @@ def _decide(
         decision = changes.decide(candidates.of(event, keys[event.id], changes.known), event)
         if decision.incident is not None:
             candidates.note(decision.incident)
+        await changes.pause()

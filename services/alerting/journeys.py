@@ -30,6 +30,7 @@ _NO_EFFECT = frozenset(
         Reason.ALREADY_JOINED,
         Reason.NOT_CLOSED,
         Reason.OUTCOME_REFUSED,
+        Reason.PRESSED_SINCE,
     }
 )
 

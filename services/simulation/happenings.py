@@ -25,6 +25,7 @@ _WORDS: Final = {
     Reason.EMERGENCY_MAILED_BEFORE: "changed nothing: ingest has mailed the emergency contacts before",
     Reason.ALREADY_ACKNOWLEDGED: "changed nothing: taken over already",
     Reason.ALREADY_CLOSED: "changed nothing: closed already",
+    Reason.PRESSED_SINCE: "changed nothing: somebody pressed since",
     Reason.OUTCOME_REFUSED: "changed nothing: only an announced test may be closed as a test",
 }
 _SEEN_IN_MAILS: Final = frozenset(

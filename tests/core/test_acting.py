@@ -126,6 +126,46 @@ def test_closing_tells_those_who_were_told_and_ends_it() -> None:
     assert desk.click(incident, Action.ACKNOWLEDGE).reason is Reason.ALREADY_CLOSED
 
 
+@pytest.mark.parametrize(("seen", "reason"), [(1, Reason.PRESSED_SINCE), (2, Reason.CLOSED), (None, Reason.CLOSED)])
+def test_nobody_ends_a_press_that_their_page_did_not_show(seen: int | None, reason: Reason) -> None:
+    """A page of before the upgrade does not say what it showed."""
+    desk = Desk()
+    incident = desk.press()
+    desk.now += minutes(1)
+    desk.press()
+    decision = desk.click(incident, Action.CLOSE, outcome=Outcome.FALSE_ALARM, seen=seen)
+    assert decision.reason is reason
+    assert (decision.effects == ()) is (reason is Reason.PRESSED_SINCE)
+
+
+def test_a_form_that_came_since_keeps_nobody_from_ending_it() -> None:
+    desk = Desk()
+    incident = desk.press()
+    desk.give(report(desk.now, kind="form", danger_level=1))
+    assert len(desk.incidents[incident.id].reports) == 2
+    assert desk.click(incident, Action.CLOSE, outcome=Outcome.RESOLVED, seen=1).reason is Reason.CLOSED
+
+
+@pytest.mark.parametrize(("closed_after", "reason"), [(2, Reason.PRESSED_SINCE), (4, Reason.CLOSED)])
+def test_an_end_that_a_later_press_has_overtaken_is_none(closed_after: float, reason: Reason) -> None:
+    """Two ingests, or an outage of Kafka, which the urgent leaves first: the end comes when the press is known."""
+    desk = Desk()
+    incident, closed = desk.press(), Closed(by="Leitstelle", outcome=Outcome.RESOLVED)
+    desk.now += minutes(3)
+    desk.press()
+    desk.now += minutes(2)
+    decision = desk.give(follow_up(closed, incident, MONDAY + minutes(closed_after)), incident)
+    assert decision.reason is reason
+    due = desk.incidents[incident.id].due_at
+    assert (due is None) is (reason is Reason.CLOSED)
+
+
+def test_a_slow_clock_keeps_nobody_from_ending_what_was_pressed_once() -> None:
+    desk = Desk()
+    incident, closed = desk.press(), Closed(by="Leitstelle", outcome=Outcome.RESOLVED)
+    assert desk.give(follow_up(closed, incident, MONDAY - minutes(5)), incident).reason is Reason.CLOSED
+
+
 def test_a_real_press_cannot_be_filed_away_as_a_test() -> None:
     desk = Desk()
     incident = desk.press()

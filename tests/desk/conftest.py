@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from schemas.events import Event, Kind, Reported
 from services.alerting.core.incident import Incident
 from tests.core.made_up import PRESSED_AT, pressed, rules
 from tests.desk.in_memory import Desk
@@ -28,6 +29,12 @@ class Visit:
     @property
     def incident(self) -> Incident:
         return self.desk.incidents.known[self.incident_id]
+
+    def press_again(self) -> None:
+        """Somebody presses in the same room, now."""
+        data = Reported(kind=Kind.PANIC, site="bernburg", location="112", danger_level=2)
+        event = Event(id="press-2", source="buttons", time=self.desk.now, data=data)
+        self.desk.incidents.apply(self.incident_id, event, self.desk.now)
 
     async def look(self, query: str = "") -> httpx.Response:
         return await self.client.get(self.link + query)

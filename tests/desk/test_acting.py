@@ -82,6 +82,25 @@ async def test_closing(visit: Visit) -> None:
     assert "Nichts geändert: D. Dritte hat den Vorgang schon beendet" in await visit.follow(**CLOSE)
 
 
+async def test_who_has_not_seen_the_second_press_is_shown_it(visit: Visit) -> None:
+    shown = (await visit.look()).text
+    assert '<input type="hidden" name="seen" value="1">' in shown
+    visit.desk.now += timedelta(minutes=1)
+    visit.press_again()
+    answer = await visit.send(**CLOSE, seen="1", note="Ruhig.")
+    assert answer.status_code == 422
+    assert "Nicht beendet: Es wurde noch einmal gedrückt, 09:17 Uhr." in answer.text
+    assert '<input type="hidden" name="seen" value="2">' in answer.text
+    assert "Ruhig." in answer.text
+    assert visit.incident.status is Status.OPEN
+    assert "Der Vorgang ist beendet, 09:17 Uhr" in await visit.follow(**CLOSE, seen="2")
+
+
+@pytest.mark.parametrize("seen", ["", "x", "-1", "²", "1" * 20])
+async def test_what_no_page_of_ours_says_it_showed_is_ignored(visit: Visit, seen: str) -> None:
+    assert "Der Vorgang ist beendet" in await visit.follow(**CLOSE, seen=seen)
+
+
 async def test_measures_are_added_after_the_end(visit: Visit) -> None:
     await visit.send(**CLOSE)
     assert "mindestens eine Maßnahme" in (await visit.send(action="add_measures", name="A")).text

@@ -6,7 +6,6 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from schemas.events import Event, Kind, Reported
 from services.alerting.core.effects import Action, Answer, Click, DeliveryResult, Purpose
 from services.alerting.desk.incidents import Arrival, Arrived
 from services.alerting.desk.tokens import Tokens
@@ -76,11 +75,8 @@ async def test_a_hand_over_is_recorded_and_calls_nobody(visit: Visit) -> None:
 
 async def test_what_a_press_opened_again_is_open_since_then(visit: Visit) -> None:
     await visit.send(action="close", outcome="resolved", name="A. Muster")
-    data = Reported(kind=Kind.PANIC, site="bernburg", location="112", danger_level=2)
     visit.desk.now += timedelta(minutes=3)
-    visit.desk.incidents.apply(
-        "press-1", Event(id="p2", source="buttons", time=visit.desk.now, data=data), visit.desk.now
-    )
+    visit.press_again()
     assert "ALARM · 09:12 Uhr · Offen seit 09:19 Uhr" in (await visit.look()).text
 
 

@@ -13,6 +13,7 @@ from schemas.events import (
     Event,
     HandedOver,
     Heartbeat,
+    Kind,
     Outcome,
     PoliceRequested,
     Probe,
@@ -83,6 +84,7 @@ _NO_CHANGE = frozenset(
     {
         Reason.ALREADY_ACKNOWLEDGED,
         Reason.ALREADY_CLOSED,
+        Reason.PRESSED_SINCE,
         Reason.LEVEL_NOT_RAISED,
         Reason.OUTCOME_REFUSED,
         Reason.NOT_CLOSED,
@@ -148,6 +150,8 @@ def _close(incident: Incident, click: Click, at: datetime) -> _Acted:
         # Only an announced test may end as a test: otherwise a real press could be filed away as one. What was
         # announced before there was this system is not known; a file about the past is believed.
         return incident, (), Reason.OUTCOME_REFUSED
+    if _pressed_unseen(incident, click, at):
+        return incident, (), Reason.PRESSED_SINCE
     closed = replace(
         incident,
         status=Status.CLOSED,
@@ -159,6 +163,18 @@ def _close(incident: Incident, click: Click, at: datetime) -> _Acted:
     told = inform(closed, Purpose.CLOSED)
     news = relay(closed, Change.CLOSED, outcome=click.outcome.value, notified=True)
     return closed, (Withdraw(), *told, news), Reason.CLOSED
+
+
+def _pressed_unseen(incident: Incident, click: Click, at: datetime) -> bool:
+    """Whether somebody pressed of whom the person who ends it cannot know: nobody else would look after that press.
+
+    They know what their page showed. Another system's news may be overtaken by a press: it knows what was before it.
+    """
+    if click.seen is not None:
+        unseen = incident.reports[click.seen :]
+    else:
+        unseen = tuple(report for report in incident.reports[1:] if report.at > at)
+    return not incident.imported and any(report.kind is Kind.PANIC for report in unseen)
 
 
 def _add_measures(incident: Incident, click: Click) -> _Acted:

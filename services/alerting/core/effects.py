@@ -75,7 +75,10 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Click:
-    """A person did something at the desk. `by` is the name that they gave, `email` the recipient whose link it was."""
+    """A person did something at the desk. `by` is the name that they gave, `email` the recipient whose link it was.
+
+    `seen`: reports that the page showed, when they ended the incident.
+    """
 
     by: str
     actions: tuple[Action, ...]
@@ -86,6 +89,7 @@ class Click:
     outcome: Outcome | None = None
     note: str | None = None
     measures: tuple[str, ...] = ()
+    seen: int | None = None
 
 
 class Answer(StrEnum):
@@ -194,6 +198,7 @@ class Reason(StrEnum):
     LEVEL_NOT_RAISED = "level_not_raised"
     CLOSED = "closed"
     ALREADY_CLOSED = "already_closed"
+    PRESSED_SINCE = "pressed_since"
     HELD = "held"
     NOT_ABOUT_AN_INCIDENT = "not_about_an_incident"
     EMERGENCY_MAILED = "emergency_mailed"

@@ -49,6 +49,8 @@ class Filled:
     measure: str = ""
     on: str = ""
     reference: str = ""
+    seen: int | None = None
+    """How many reports the page showed."""
     about: str = ""
     """The incident that the page showed: it may have become part of another one since."""
     into: str = ""
@@ -79,6 +81,7 @@ class Filled:
             measure=line("measure"),
             on=line("on"),
             reference=line("reference"),
+            seen=_number(fields.get("seen", [""])[0]),
             about=as_id(fields.get("about", [""])[0]),
             into=as_id(fields.get("into", [""])[0]),
             reports=tuple(map(as_id, fields.get("reports", []))),
@@ -126,7 +129,12 @@ def understand(
         outcome=outcome,
         note=(filled.note or None) if closing else None,
         measures=measures if closing or Action.ADD_MEASURES in actions else (),
+        seen=filled.seen if closing else None,
     ), []
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else None
 
 
 def about_name(filled: Filled, words: PageWords) -> list[str]:

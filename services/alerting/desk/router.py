@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request
 from sqlalchemy.exc import DBAPIError
 from starlette.responses import Response
 
+from schemas.events import Kind
 from services.alerting.core.effects import Action, Click, Decision, Reason
 from services.alerting.core.incident import Incident
 from services.alerting.core.policy import Rules
@@ -112,6 +113,12 @@ class _Desk:
             return await self._page(opened, filled=filled, mistakes=[own.joined_meanwhile])
         if decision.reason is Reason.OUTCOME_REFUSED:
             return await self._page(opened, filled=filled, mistakes=[words.outcome_test])
+        if decision.reason is Reason.PRESSED_SINCE:
+            opened = await self._open(request)
+            pressed = max(report.at for report in opened.incident.reports if report.kind is Kind.PANIC)
+            return await self._page(
+                opened, filled=filled, mistakes=[words.pressed_since.format(at=opened.telling.clock(pressed))]
+            )
         return _shown_anew(request, _done(click, decision))
 
     async def _regroup(self, request: Request, opened: _Opened, filled: Filled) -> Response:

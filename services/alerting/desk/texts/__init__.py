@@ -60,6 +60,7 @@ class PageWords:
     measures_missing: str
     outcome_missing: str
     outcome_test: str
+    pressed_since: str
     date_wrong: str
     date_future: str
     action_unknown: str

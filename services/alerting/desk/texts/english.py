@@ -80,6 +80,7 @@ ENGLISH: Final = PageWords(
     level_missing="Please choose the level.",
     outcome_missing="Please choose how it ended.",
     outcome_test="“Test” is possible only during an announced test.",
+    pressed_since="Not closed: somebody pressed again, {at}. First see whether they need help.",
     date_wrong="The date of the hand-over cannot be read. Please write YYYY-MM-DD.",
     date_future="The date of the hand-over lies in the future.",
     action_unknown="There is no such action here. Please use one of the buttons.",

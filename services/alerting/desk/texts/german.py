@@ -80,6 +80,7 @@ GERMAN: Final = PageWords(
     level_missing="Bitte auswählen, auf welche Stufe.",
     outcome_missing="Bitte auswählen, wie es ausging.",
     outcome_test="„Test“ geht nur während eines angekündigten Tests.",
+    pressed_since="Nicht beendet: Es wurde noch einmal gedrückt, {at}. Klären Sie erst, ob jemand Hilfe braucht.",
     date_wrong="Das Datum der Übergabe ist nicht lesbar. Bitte als JJJJ-MM-TT schreiben.",
     date_future="Das Datum der Übergabe liegt in der Zukunft.",
     action_unknown="Diese Aktion gibt es hier nicht. Bitte eine der Schaltflächen benutzen.",

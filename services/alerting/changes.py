@@ -130,7 +130,7 @@ class Changes:
         return decision
 
     async def pause(self) -> None:
-        """Between decisions: after some of them others have the event loop, among them who decides what is worse."""
+        """Between decisions without a lock: others have the event loop for a moment, and may decide what is worse."""
         if len(self._unwritten) >= _AT_ONCE:
             self.write_down()
             await asyncio.sleep(0)

@@ -205,11 +205,11 @@ class Consumer:
 
     async def _poll(self, client: AIOKafkaConsumer) -> None:
         beat()
+        self._engine.signals.behind = self._turns.backlog.records >= _MANY
         if not self._held:
             await asyncio.sleep(0.1)
             return
         self._turns.begin()
-        self._engine.signals.behind = self._turns.backlog.records >= _MANY
         roomy = [tp for tp in client.assignment() if self._turns.backlog.has_room(tp.partition)]
         if not roomy:
             await self._turns.in_hand.one_applied()

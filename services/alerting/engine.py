@@ -150,7 +150,6 @@ class Engine:
                 early.append(event)
             elif decision.incident is not None and isinstance(event.data, Reported):
                 taken.append(event.id)
-            await changes.pause()
         await store.hold(tx, early, changes.now)
         awaited = begun.awaited or bool(early)
         await plan_store.record_tests(tx, changes.journeys)

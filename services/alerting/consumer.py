@@ -96,7 +96,8 @@ class Consumer:
         """
         there = await self._register()  # operations may add partitions to a topic that is in use
         held = {number: position for number, position in self._held.items() if number in there}
-        return await progress.look(self._settings, self._topic, self._client, held, self._anchors)
+        unapplied = self._turns.backlog.unapplied
+        return await progress.look(self._settings, self._topic, self._client, held, self._anchors, unapplied)
 
     async def _stand_aside(self) -> None:
         """Most records are unreadable: leave them to a process that can read them, and say so without end."""
@@ -200,7 +201,9 @@ class Consumer:
     async def _read_again(self, client: AIOKafkaConsumer) -> None:
         for partition in client.assignment():
             number = partition.partition
-            if number in self._anchors.forgotten and not self._turns.in_hand.any_of(number):
+            # What was read of it may be nowhere else any more.
+            busy = number in self._turns.backlog.unapplied() or self._turns.in_hand.any_of(number)
+            if number in self._anchors.forgotten and not busy:
                 await self._diverged(client, number)
 
     async def _poll(self, client: AIOKafkaConsumer) -> None:
@@ -209,8 +212,11 @@ class Consumer:
         if not self._held:
             await asyncio.sleep(0.1)
             return
+        if self._astray:
+            return
         self._turns.begin()
-        roomy = [tp for tp in client.assignment() if self._turns.backlog.has_room(tp.partition)]
+        readable = [tp for tp in client.assignment() if tp.partition not in self._anchors.forgotten]
+        roomy = [tp for tp in readable if self._turns.backlog.has_room(tp.partition)]
         if not roomy:
             await self._turns.in_hand.one_applied()
             return
@@ -219,9 +225,7 @@ class Consumer:
                 lambda: client.getmany(*roomy, timeout_ms=500, max_records=MAX_RECORDS)
             )
         except OffsetOutOfRangeError as error:
-            await self._turns.in_hand.all_applied()
-            for partition in error.args[0]:
-                await self._diverged(client, partition.partition)
+            self._anchors.forgotten |= {partition.partition for partition in error.args[0]}
             return
         if fetched is not None:
             self._silence.note(client, heard=bool(fetched))

@@ -27,6 +27,10 @@ class Backlog:
         """What waits for this partition."""
         return self._waiting.setdefault(number, Waiting())
 
+    def unapplied(self) -> set[int]:
+        """The partitions of which something waits, or is in hand."""
+        return {number for number, waiting in self if len(waiting)}
+
     @property
     def records(self) -> int:
         """Of all partitions together."""

@@ -65,8 +65,9 @@ class InHand:
         Raises:
             Exception: what applying raised.
         """
-        await self._wait(asyncio.FIRST_COMPLETED)
-        self._let_go()
+        if self._tasks:
+            await self._wait(asyncio.FIRST_COMPLETED)
+            self._let_go()
 
     async def end_of(self, lane: Lane) -> None:
         """Wait until what this lane has in hand is over, however it ends."""

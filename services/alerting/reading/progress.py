@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,16 +25,21 @@ Outlook = Mapping[int, "Stand"]
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """`at`: how far the partition is applied; `waiting`: whether Kafka holds more than was handed to us."""
+    """`at`: how far the partition is applied; `waiting`: whether there is more, on Kafka or read already."""
 
     at: int
     waiting: bool
 
 
 async def look(
-    settings: Settings, topic: str, client: AIOKafkaConsumer | None, held: Mapping[int, Position], anchors: Anchors
+    settings: Settings,
+    topic: str,
+    client: AIOKafkaConsumer | None,
+    held: Mapping[int, Position],
+    anchors: Anchors,
+    unapplied: Callable[[], Collection[int]],
 ) -> Outlook:
-    """Where the partitions stand; `anchors` hear what Kafka forgot.
+    """Where the partitions stand; `anchors` hear what Kafka forgot. `unapplied`: of which there is more that was read.
 
     Raises:
         KafkaError, OSError, TimeoutError: Kafka does not answer.
@@ -55,7 +60,8 @@ async def look(
         at = held[partition.partition].next_offset
         # What the client has handed out counts as read: a partition may end with markers that no reader ever sees.
         handed_out = await _handed_out(client, partition) if partition in assigned else at
-        stands[partition.partition] = Stand(at, waiting=max(at, handed_out) < end)
+        more = max(at, handed_out) < end or partition.partition in unapplied()
+        stands[partition.partition] = Stand(at, waiting=more)
     return stands
 
 

@@ -6,13 +6,13 @@ turn. Nothing overtakes what may concern the same incident.
 """
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice
 from typing import Final, Self
 
-from schemas.events import Event, Heartbeat, Mode, Probe, Reported
+from schemas.events import Event, Heartbeat, Kind, Mode, Probe, Reported
 from schemas.urgency import urgency_of
 from services.alerting.reading.records import ConsumerRecord, Unread, read
 
@@ -46,6 +46,8 @@ class Read:
     state: State = State.WAITING
     urgency: int = field(init=False)
     overtakes: bool = False
+    its_turn: bool = False
+    """It has begun: nothing is let past any more that failed at it before."""
     keys: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -91,16 +93,17 @@ class Waiting:
             self._reads.append(one)
             self.size += one.size
 
-    def in_turn(self, most: int) -> list[Read]:
-        """The next ones in their order; fewer, where one of them is urgent and could not be let past yet."""
+    def in_turn(self, most: int, few: int = FEW) -> list[Read]:
+        """The next ones in their order; `few`, where one of them is urgent and could not be let past yet."""
         taken: list[Read] = []
         urgent = False
         for one in islice(self._reads, most):
             urgent = urgent or (one.overtakes and one.state is State.WAITING)
-            if urgent and len(taken) >= FEW:
+            if urgent and len(taken) >= few:
                 break
             taken.append(one)
         for one in taken:
+            one.its_turn = True
             if one.state is State.WAITING:
                 one.state = State.IN_TURN
         return taken
@@ -111,6 +114,7 @@ class Waiting:
             one = self._reads.popleft()
             self._urgencies[one.urgency] -= 1
             self.size -= one.size
+        self._overtakers = [one for one in self._overtakers if one.state is State.WAITING]
         self._look = bool(self._overtakers)
 
     def ahead(self, keys_of: Keys, most: int = MOST_AHEAD) -> list[Read]:
@@ -122,8 +126,7 @@ class Waiting:
             return []
         self._look = False
         waiting = [one for one in self._overtakers if one.state is State.WAITING]
-        chosen = sorted(waiting, key=lambda one: -one.urgency)[:most]
-        taken = _free_to_go(self._reads, chosen, keys_of, most) if chosen else []
+        taken = _free_to_go(self._reads, waiting, keys_of, most) if waiting else []
         for one in taken:
             one.state = State.AHEAD
         self._overtakers = [one for one in waiting if one.state is State.WAITING]
@@ -132,17 +135,17 @@ class Waiting:
     def settle(self, taken: Sequence[Read], *, applied: bool) -> None:
         """They were applied, or are left to their turn."""
         for one in taken:
-            one.state = State.APPLIED if applied else State.WAITING
+            one.state = State.APPLIED if applied else State.IN_TURN if one.its_turn else State.WAITING
         self._look = bool(self._overtakers)
 
     def _less_urgent_than(self, one: Read) -> int:
         return sum(count for urgency, count in self._urgencies.items() if urgency < one.urgency)
 
 
-def _free_to_go(reads: Sequence[Read] | deque[Read], chosen: Sequence[Read], keys_of: Keys, most: int) -> list[Read]:
-    """What is chosen and waits for nothing, with the earlier reports of the same place, device or matter."""
-    wanted, last = set(map(id, chosen)), max(one.record.offset for one in chosen)
-    about = _Before()
+def _free_to_go(reads: Iterable[Read], overtakers: Sequence[Read], keys_of: Keys, most: int) -> list[Read]:
+    """The most urgent that wait for nothing, with the earlier reports of the same place, device or matter."""
+    wanted, last = set(map(id, overtakers)), overtakers[-1].record.offset
+    about = _Before(most)
     for one in reads:
         if one.record.offset > last:
             break
@@ -153,15 +156,16 @@ def _free_to_go(reads: Sequence[Read] | deque[Read], chosen: Sequence[Read], key
             continue
         if one.keys is None:
             one.keys = (one.item.id, *keys_of(one.item))
-        about.note(one, wanted=id(one) in wanted, most=most)
-    return sorted(about.free, key=lambda one: one.record.offset)
+        about.note(one, wanted=id(one) in wanted)
+    return sorted(about.most_urgent(), key=lambda one: one.record.offset)
 
 
 class _Before:
-    """What stands before a record, from the first that waits on."""
+    """What stands before a record, from the first that waits on; at most `most` are let past."""
 
-    def __init__(self) -> None:
-        self.free: list[Read] = []
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._free: list[tuple[int, dict[int, Read]]] = []
         self._stuck: set[str] = set()
         self._with: defaultdict[str, list[Read]] = defaultdict(list)
         self._sites: set[str] = set()
@@ -176,7 +180,7 @@ class _Before:
         else:
             self._sites.add(event.data.site)
 
-    def note(self, one: Read, *, wanted: bool, most: int) -> None:
+    def note(self, one: Read, *, wanted: bool) -> None:
         """A report: free to go, or waiting for its turn and whoever wants to go with it."""
         assert isinstance(one.item, Event)
         assert one.keys is not None
@@ -187,24 +191,35 @@ class _Before:
         for key in one.keys:
             self._with[key].append(one)
         if wanted:
-            self._let_go(one, most)
+            self._let_go(one)
+
+    def most_urgent(self) -> Iterable[Read]:
+        """As many as may go, each with those that must go before it."""
+        taken: dict[int, Read] = {}
+        for _, group in sorted(self._free, key=lambda found: -found[0]):
+            if len(taken | group) <= self._most:
+                taken |= group
+        return taken.values()
 
     def _is_behind_a_follow_up(self, event: Event) -> bool:
-        return self._any_site or (bool(self._sites) if event.data.site is None else event.data.site in self._sites)
+        assert isinstance(event.data, Reported)
+        data = event.data
+        # A form finds a press by its reference or device wherever that was.
+        anywhere = data.site is None or (data.kind is not Kind.PANIC and (data.reference or data.device_id))
+        return self._any_site or (bool(self._sites) if anywhere else data.site in self._sites)
 
-    def _let_go(self, one: Read, most: int) -> None:
-        group, found = {id(one): one}, [one]
+    def _let_go(self, one: Read) -> None:
+        group, found, looked = {id(one): one}, [one], set[str]()
         while found:
-            for key in found.pop().keys or ():
+            for key in set(found.pop().keys or ()) - looked:
+                looked.add(key)
                 for other in self._with[key]:
                     if id(other) not in group:
                         group[id(other)] = other
                         found.append(other)
-        new = [other for other in group.values() if other not in self.free]
-        if len(self.free) + len(new) <= most:
-            self.free += new
-        else:
-            self._stuck.update(key for other in new for key in other.keys or ())
+                    if len(group) > self._most:
+                        return  # a crowd waits for its turn
+        self._free.append((one.urgency, group))
 
 
 def _is_plain_report(event: Event) -> bool:

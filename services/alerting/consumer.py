@@ -131,6 +131,7 @@ class Consumer:
         finally:
             self._client = None
             await self._turns.in_hand.abandon()
+            self._turns.backlog.forget_all()
             self._engine.signals.behind = False
             await kafka.close(client)
 

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -30,31 +30,23 @@ from services.alerting.lull import Lull
 from services.alerting.plans import plan_store
 from services.alerting.reading.leases import Move, Position
 from services.alerting.reading.repeats import digest, first_of_each, tell_again
+from services.alerting.signals import Signals
 from services.alerting.tables import incidents, partitions, suspects
 from services.alerting.upkeep import past
 
 log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class Signals:
-    """Wakes the loops of this process when there is work for them; `behind`: events wait to be read in numbers."""
-
-    behind: bool = False
-    mail: asyncio.Event = field(default_factory=asyncio.Event)
-    relay: asyncio.Event = field(default_factory=asyncio.Event)
-    probes: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
-
-
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records of one partition: readable events, and what has to be set aside. Without an `end_offset` it stays."""
+    """Records of one partition: readable events, ids of those that were let past, and what has to be set aside."""
 
     position: Position
-    end_offset: int | None
+    end_offset: int | None  # None: they are let past others, and the position stays
     last_event_id: str | None
     events: Sequence[Event]
     rejected: Sequence[codec.Record] = ()
+    let_past: frozenset[str] = frozenset()
 
 
 class Engine:
@@ -96,30 +88,33 @@ class Engine:
             await self._apply(batch, move)
 
     async def _apply(self, batch: Batch, move: Move) -> None:
-        plain = move.end_offset is not None and not batch.rejected and plain_presses.is_plain(batch.events)
-        if plain and await self._apply_plain(batch.events, move):
+        if move.end_offset is not None and not batch.rejected and await self._apply_plain(batch, move):
             return
 
         async def work(tx: AsyncConnection, changes: Changes) -> None:
             for record in batch.rejected:
                 changes.publish(topics.REJECTED, record)
-            await self._apply_events(tx, changes, batch.events, move)
+            await self._apply_events(tx, changes, batch, move)
 
         await self.commit(work)
 
-    async def _apply_plain(self, events: Sequence[Event], move: Move) -> bool:
+    async def _apply_plain(self, batch: Batch, move: Move) -> bool:
         """Whether it could be done so; else nothing was written, and the way with locks finds out what there is."""
-        for guessing in self._guess.ways(events):
-            if await self.in_one_trip(partial(plain_presses.apply, events=events, move=move, guessing=guessing)):
+        left = [event for event in batch.events if event.id not in batch.let_past]
+        if not plain_presses.is_plain(left):
+            return False
+        work = partial(plain_presses.apply, events=left, move=move, let_past=batch.let_past)
+        for guessing in (False,) if batch.let_past else self._guess.ways(left):
+            if await self.in_one_trip(partial(work, guessing=guessing)):
                 return True
         return False
 
-    async def _apply_events(self, tx: AsyncConnection, changes: Changes, events: Sequence[Event], move: Move) -> None:
-        digests = {event.id: digest(event) for event in reversed(events)}
-        keys = {e.id: keys_of(e, changes.rules) for e in events if isinstance(e.data, Reported)}
+    async def _apply_events(self, tx: AsyncConnection, changes: Changes, batch: Batch, move: Move) -> None:
+        digests = {event.id: digest(event) for event in reversed(batch.events)}
+        keys = {e.id: keys_of(e, changes.rules) for e in batch.events if isinstance(e.data, Reported)}
         wanted = {key for of_one in keys.values() for key in of_one}
         begun = await store.begin_batch(tx, move, digests, wanted, changes.now)
-        fresh, repeated = await first_of_each(tx, events, begun.fresh)
+        fresh, repeated = await first_of_each(tx, batch.events, begun.fresh, batch.let_past)
         await tell_again(tx, changes, repeated, keys)
         if keys:
             plans = await self.plans.look(tx, changes.now)
@@ -160,8 +155,8 @@ class Engine:
     async def fire(self, limit: int = 50, *, grace: bool = True, alone: str | None = None) -> int:
         """Handle incidents whose due time has come, or `alone` the one with this id; returns how many.
 
-        Rows that others hold are left to them. With `grace` a due time waits, for 10 s at most, until this
-        installation has read all records that wait on Kafka: an acknowledgement may be among them.
+        Rows that others hold are left to them. With `grace` a due time waits, for 10 s at most, until all records on
+        Kafka are read: an acknowledgement may be among them.
         """
 
         async def work(tx: AsyncConnection, changes: Changes) -> None:

@@ -7,7 +7,7 @@ true. What is not plain, and what changed in between, goes the way with locks (`
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -36,6 +36,7 @@ _LOOK: Final = f"""
     SELECT special, id, version, state
     FROM (SELECT EXISTS (SELECT FROM events WHERE id = ANY($1))
               OR EXISTS (SELECT FROM held WHERE incident_id = ANY($1))
+              OR (SELECT count(*) FROM events WHERE id = ANY($5)) < cardinality($5)
               OR {_PLANS.format(now="$3")} AS special) AS about
     LEFT JOIN (
         SELECT id, xmin::text::bigint AS version, state FROM incidents
@@ -98,9 +99,12 @@ async def apply(
     changes: Changes,
     handover: Handover,
     *,
+    let_past: Collection[str] = (),
     guessing: bool = False,
 ) -> set[uuid.UUID] | None:
     """Decide plain events, move the position and write everything; `guessing` that nothing is known of them.
+
+    `let_past` have been applied before; should the database have forgotten one, it is not possible so.
 
     Returns:
         The mails that are new, or None where it is not possible so; then nothing was written.
@@ -111,7 +115,7 @@ async def apply(
     keys = {event.id: keys_of(event, changes.rules) for event in events}
     places = sorted({key for of_one in keys.values() for key in of_one})
     closed_after = changes.now - changes.rules.configuration.merge.within
-    seen = _NOTHING if guessing else await _look(connection, list(keys), places, changes.now, closed_after)
+    seen = _NOTHING if guessing else await _look(connection, list(keys), places, changes.now, closed_after, let_past)
     if seen is None:
         return None
     await _decide(events, keys, seen.known, changes)
@@ -125,9 +129,14 @@ async def apply(
 
 
 async def _look(
-    connection: Any, ids: list[str], places: list[str], now: datetime, closed_after: datetime
+    connection: Any,
+    ids: list[str],
+    places: list[str],
+    now: datetime,
+    closed_after: datetime,
+    let_past: Collection[str],
 ) -> _Seen | None:
-    found = await connection.fetch(_LOOK, ids, places, now, closed_after, timeout=one_trip.WITHIN)
+    found = await connection.fetch(_LOOK, ids, places, now, closed_after, list(let_past), timeout=one_trip.WITHIN)
     if found[0]["special"]:
         return None
     rows = [row for row in found if row["id"] is not None]

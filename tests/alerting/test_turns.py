@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from schemas import topics
 from schemas.events import Event
+from services.alerting.core.learning import keys_of
 from services.alerting.reading.applying import Applier
 from services.alerting.reading.backlog import MAX_RECORDS, Backlog
 from services.alerting.reading.breaker import Breaker
@@ -88,6 +89,19 @@ async def test_everything_is_applied_once_and_the_position_is_moved_last(shell: 
 async def _order(shell: Shell) -> Sequence[str]:
     async with shell.database.connect() as connection:
         return (await connection.scalars(sa.text("SELECT id FROM events ORDER BY xmin::text::bigint"))).all()
+
+
+async def test_what_the_database_has_forgotten_is_applied_when_its_turn_comes(shell: Shell) -> None:
+    """A standby that lagged behind has taken over: the position is the same, and what was let past is gone."""
+    reader = Reader(shell)
+    reader.put(*quarrels(shell), weapon(shell))
+    waiting = reader.turns.backlog.of(0)
+    waiting.settle(waiting.ahead(lambda event: keys_of(event, rules())), applied=True)
+    reader.turns.begin()
+    assert Lane(0, ahead=True) not in reader.turns.in_hand
+    await reader.apply()
+    assert await reported(shell) == {"weapon", *(event.id for event in quarrels(shell))}
+    assert reader.position.next_offset == LEAP + 1
 
 
 async def test_in_turn_means_after_those_that_were_let_past(shell: Shell) -> None:

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from schemas.events import Acknowledged, Closed, EmergencyMailed, Event, Heartbeat, Mode, Outcome, Probe, Reported
 from services.alerting.core.learning import keys_of
-from services.alerting.reading.records import Unread
+from services.alerting.reading.records import LetPast, Unread
 from services.alerting.reading.waiting import FEW, LEAP, MOST_AHEAD, Read, Waiting
 from tests.alerting.records import Record, record_of
 from tests.core.office import MONDAY, report, rules
@@ -127,6 +127,28 @@ def test_the_same_id_again_is_no_other_event() -> None:
     assert let_past(first, *quarrels(), weapon("same"), in_turn=1) == []
 
 
+def test_those_that_must_wait_hide_none_behind_them() -> None:
+    behind = [weapon(f"behind {n}", location=f"Raum {n}") for n in range(MOST_AHEAD)]
+    ended = follow_up(CLOSED.model_copy(update={"site": "bernburg"}))
+    assert let_past(ended, *quarrels(), *behind, weapon(site="kiosk")) == ["weapon"]
+
+
+def test_a_form_may_belong_to_a_press_of_another_site_that_it_names() -> None:
+    ended = follow_up(CLOSED.model_copy(update={"site": "kiosk"}))
+    form = weapon("form", kind="form", location="Flur", reference="ST/17")
+    assert let_past(ended, *quarrels(kind="form"), form, weapon("press")) == ["press"]
+
+
+def test_what_failed_at_it_is_not_let_past_once_more_when_its_turn_has_begun() -> None:
+    waiting = Waiting()
+    waiting.put(read(*quarrels(), weapon()))
+    first = waiting.ahead(keys)
+    assert len(waiting.in_turn(100)) == LEAP + 1
+    waiting.settle(first, applied=False)
+    waiting.put(read(weapon("same place"), first=100))
+    assert waiting.ahead(keys) == []
+
+
 def test_a_crowd_at_one_place_waits_for_its_turn() -> None:
     crowd = [report(location="Zimmer 7", danger_level=0) for _ in range(MOST_AHEAD)]
     assert let_past(*crowd, weapon(), weapon("8", location="Zimmer 8")) == ["8"]
@@ -142,7 +164,7 @@ def test_the_most_urgent_go_first_and_the_others_when_those_are_applied() -> Non
     waiting.settle(first, applied=True)
     second = waiting.ahead(keys)
     assert ids(second) == [violence[-1].id]
-    assert [one.left for one in first] == [None] * MOST_AHEAD
+    assert {type(one.in_its_turn) for one in first} == {LetPast}
     assert waiting.ahead(keys) == []
 
 
@@ -153,7 +175,7 @@ def test_what_could_not_be_applied_before_its_turn_is_left_to_it() -> None:
     waiting.settle([urgent], applied=False)
     assert waiting.ahead(keys) == []
     assert waiting.in_turn(100)[-1] is urgent
-    assert urgent.left == urgent.item
+    assert urgent.in_its_turn == urgent.item
 
 
 def test_fewer_are_applied_at_once_where_something_urgent_waits_for_them() -> None:
@@ -229,7 +251,7 @@ class Partition(RuleBasedStateMachine):
     @precondition(lambda self: self.turn and self.underway is None and not set(self.turn) & set(self.ahead))
     @rule()
     def it_is_applied(self) -> None:
-        self.underway = [one for one in self.turn if one.left is not None]
+        self.underway = [one for one in self.turn if not isinstance(one.in_its_turn, LetPast)]
 
     @precondition(lambda self: self.underway is not None)
     @rule()

@@ -18,15 +18,15 @@ from services.alerting.reading import suspects
 from services.alerting.reading.backlog import MOST_OF_A_PARTITION
 from services.alerting.reading.breaker import Breaker
 from services.alerting.reading.leases import LeaseLostError, Position
-from services.alerting.reading.records import ConsumerRecord, Unread, mark, rejected
+from services.alerting.reading.records import ConsumerRecord, LetPast, Unread, mark, rejected
 from services.alerting.reading.waiting import Read
 from services.common.outage import Outage
 
 log = structlog.get_logger()
 
 _PARTS = 8
-Item = Event | Unread | None
-"""What a record says; None when it was let past those before it, and nothing is left to do."""
+Item = Event | Unread | LetPast
+"""What a record says."""
 
 
 class Applier:
@@ -82,7 +82,7 @@ class Applier:
             LeaseLostError: the partition is no longer ours.
             TrippedError: most records are unreadable.
         """
-        records, items = [one.record for one in reads], [one.left for one in reads]
+        records, items = [one.record for one in reads], [one.in_its_turn for one in reads]
         self._breaker.judge([isinstance(item, Unread) for item in items])
         left = self._suspected.get(position.partition, 0)
         if left:
@@ -180,7 +180,10 @@ class Applier:
             position=position,
             end_offset=end_offset,
             last_event_id=mark(records[-1]),
-            events=[item for item in items if isinstance(item, Event)],
+            events=[
+                item.event if isinstance(item, LetPast) else item for item in items if not isinstance(item, Unread)
+            ],
+            let_past=frozenset(item.event.id for item in items if isinstance(item, LetPast)),
             rejected=[rejected(item.record, item.reason) for item in unread],
         )
         apply = partial(self._engine.apply, batch, self._owner)

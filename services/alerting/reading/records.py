@@ -37,6 +37,13 @@ class Unread:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class LetPast:
+    """An event that was applied before its turn, as far as this process knows: the database has the last word."""
+
+    event: Event
+
+
 def read(record: ConsumerRecord) -> Event | Unread:
     """The event in a record, or why there is none."""
     try:

@@ -1,7 +1,7 @@
 """Events that come again: each is applied once, whatever comes under its id later."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 
 import sqlalchemy as sa
@@ -30,13 +30,21 @@ _HOLDERS = sa.text("""
 )
 
 
-async def first_of_each(tx: AsyncConnection, events: Sequence[Event], new: set[str]) -> tuple[list[Event], list[Event]]:
-    """The events that were never applied, each once, in their order; and the others, which are logged."""
+async def first_of_each(
+    tx: AsyncConnection, events: Sequence[Event], new: set[str], let_past: Collection[str]
+) -> tuple[list[Event], list[Event]]:
+    """The events that were never applied, each once, in their order; and the others, which are logged.
+
+    Of those that were let past nobody needs to hear: that is no repetition.
+    """
     fresh: list[Event] = []
     repeated: list[Event] = []
     for event in events:
-        (fresh if event.id in new else repeated).append(event)
-        new.discard(event.id)
+        if event.id in new:
+            fresh.append(event)
+            new.discard(event.id)
+        elif event.id not in let_past:
+            repeated.append(event)
     if repeated:
         first = await store.digests_of(tx, {event.id for event in repeated})
         for event in repeated:

@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from schemas.events import Event, Heartbeat, Kind, Mode, Probe, Reported
 from schemas.urgency import urgency_of
-from services.alerting.reading.records import ConsumerRecord, Unread, read
+from services.alerting.reading.records import ConsumerRecord, LetPast, Unread, read
 
 LEAP: Final = 10
 """So many less urgent records wait when one is let past them, or would be applied with it: it takes a commit more."""
@@ -59,9 +59,9 @@ class Read:
         return cls(record, read(record))
 
     @property
-    def left(self) -> Event | Unread | None:
-        """What is to be done in its turn; None when it was let past."""
-        return None if self.state is State.APPLIED else self.item
+    def in_its_turn(self) -> Event | Unread | LetPast:
+        """What is to be done when its turn comes."""
+        return LetPast(self.item) if self.state is State.APPLIED and isinstance(self.item, Event) else self.item
 
     @property
     def size(self) -> int:

@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 
 from schemas import topics
 from schemas.events import Event
@@ -74,6 +75,32 @@ async def test_a_weapon_passes_what_waits_for_the_database_and_what_waits_behind
             known = await eventually(partial(reported, shell), partial(holds, "weapon"))
             assert not known & stay
         await eventually(partial(reported, shell), (stay | {"first", "weapon"}).__eq__)
+
+
+async def test_what_was_read_and_is_not_applied_counts_as_waiting_and_is_applied_before_kafka_is_read_anew(
+    shell: Shell, database: AsyncEngine, database_url: str, settings: AlertingSettings
+) -> None:
+    topic = topics.prefixed(topics.EVENTS, settings.topic_prefix)
+    await shell.apply(report(shell.now, id="first"))
+    async with reading(shell, settings) as consumer:
+
+        async def waits() -> bool:
+            return (await consumer.look_ahead())[0].waiting
+
+        with capture_logs() as said:
+            async with holding(database_url, "SELECT FROM incidents WHERE id = 'first' FOR UPDATE"):
+                await send(settings, topic, 0, report(shell.now, id="waits"))
+                await eventually(partial(somebody_waits, database), bool)
+                await send(settings, topic, 0, *quarrels(shell))
+                assert await waits(), "the client has handed out all there is"
+                consumer._anchors.forgotten.add(0)
+            await eventually(partial(reported, shell), partial(holds, f"quarrel {LEAP - 1}"))
+
+            async def read_anew_after() -> list[int]:
+                return [line["offset"] for line in said if line["event"] == "log.diverged"]
+
+            await eventually(read_anew_after, [LEAP + 1].__eq__)
+            await eventually(waits, lambda so: not so)
 
 
 async def test_everything_is_applied_once_and_the_position_is_moved_last(shell: Shell) -> None:

@@ -200,11 +200,10 @@ class Consumer:
         client.seek(TopicPartition(self._topic, number), max(0, before))
 
     async def _read_again(self, client: AIOKafkaConsumer) -> None:
-        for partition in client.assignment():
-            number = partition.partition
+        assigned = {partition.partition for partition in client.assignment()}
+        for number in sorted(assigned & self._anchors.forgotten):
             # What was read of it may be nowhere else any more.
-            busy = number in self._turns.backlog.unapplied() or self._turns.in_hand.any_of(number)
-            if number in self._anchors.forgotten and not busy:
+            if not len(self._turns.backlog.of(number)) and not self._turns.in_hand.any_of(number):
                 await self._diverged(client, number)
 
     async def _poll(self, client: AIOKafkaConsumer) -> None:

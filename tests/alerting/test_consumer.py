@@ -63,7 +63,7 @@ async def test_lag_is_not_shown_of_what_is_not_read_yet(settings: AlertingSettin
     assert await client.committed(TopicPartition(topic, 0)) is None
 
 
-async def test_a_partition_that_waits_for_the_databaseholds_up_no_other(
+async def test_a_partition_that_waits_for_the_database_holds_up_no_other(
     shell: Shell, database: AsyncEngine, database_url: str, settings: AlertingSettings
 ) -> None:
     """Somebody holds the incident at the place of a press: presses elsewhere are alarms meanwhile."""
